@@ -1,0 +1,1 @@
+//! ChatChonk's API server: catalogue, cache and selection of AI models.

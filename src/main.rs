@@ -1,0 +1,2 @@
+//! The `chatchonk` binary.
+fn main() {}
