@@ -1,1 +1,2 @@
 //! ChatChonk's API server: catalogue, cache and selection of AI models.
+pub mod domain;

@@ -1,0 +1,68 @@
+//! Closed enumerations: one table of names serves parsing, printing, JSON and error messages.
+
+/// A name that is not in a closed enumeration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not one of {}", allowed.join(", "))]
+pub struct UnknownName {
+    /// What was given.
+    pub given: String,
+    /// Every name that would have been understood, in the order of the table.
+    pub allowed: &'static [&'static str],
+}
+
+/// Declares an enumeration whose variants have fixed `snake_case` names in JSON, SQL and queries.
+///
+/// Generates `ALL`, `NAMES`, `as_str`, `FromStr` (exact, case-sensitive), `Display`, and serde as that name.
+macro_rules! closed_enum {
+    ($(#[$meta:meta])* $type:ident { $($(#[$variant_meta:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type { $($(#[$variant_meta])* $variant),+ }
+
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// Every name, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The name in JSON, SQL and queries.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::domain::closed::UnknownName;
+            fn from_str(given: &str) -> Result<Self, Self::Err> {
+                match given {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err($crate::domain::closed::UnknownName {
+                        given: given.to_owned(),
+                        allowed: Self::NAMES,
+                    }),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                name.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use closed_enum;

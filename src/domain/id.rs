@@ -1,0 +1,143 @@
+//! Identifiers of providers, models and task types.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest identifier accepted, in bytes. The columns' CHECKs hold the same bound.
+pub const MAX_ID_BYTES: usize = 200;
+
+/// Text that cannot be an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// Empty, too long, or with a character outside the alphabet.
+    #[error(
+        "an id has 1 to {MAX_ID_BYTES} characters out of A-Z a-z 0-9 . _ : @ - and, for models, /"
+    )]
+    Malformed,
+    /// A model id that is not `provider/name`.
+    #[error("a model id is `provider/name`")]
+    NoProvider,
+}
+
+fn is_word(text: &str, slash: bool) -> bool {
+    (1..=MAX_ID_BYTES).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b) || (slash && b == b'/'))
+}
+
+macro_rules! text_id {
+    ($(#[$meta:meta])* $type:ident, $check:expr) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "Arc<str>")]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                let check: fn(&str) -> Result<(), InvalidId> = $check;
+                check(&text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$type> for Arc<str> {
+            fn from(id: $type) -> Self {
+                id.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+fn word(text: &str) -> Result<(), InvalidId> {
+    if is_word(text, false) {
+        Ok(())
+    } else {
+        Err(InvalidId::Malformed)
+    }
+}
+
+text_id!(
+    /// A provider, such as `openai`.
+    ProviderId,
+    word
+);
+text_id!(
+    /// A task type, such as `summarization`.
+    TaskId,
+    word
+);
+text_id!(
+    /// A model: `provider/name`, where the name may itself contain `/` and `:`.
+    ModelId,
+    |text| match text.split_once('/') {
+        _ if !is_word(text, true) => Err(InvalidId::Malformed),
+        Some((provider, name)) if !provider.is_empty() && !name.is_empty() => Ok(()),
+        _ => Err(InvalidId::NoProvider),
+    }
+);
+
+impl ModelId {
+    /// The part before the first `/`.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        self.0.split_once('/').map_or("", |(provider, _)| provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_id_names_its_provider_and_may_contain_slashes_and_colons() {
+        let id: ModelId = "openrouter/meta/llama-3:free".parse().unwrap();
+        assert_eq!(id.provider(), "openrouter");
+    }
+
+    #[test]
+    fn ids_refuse_what_could_not_be_a_column_a_path_or_a_key() {
+        for bad in ["", "a b", "a\0b", "é", "a%2Fb", &"x".repeat(201)] {
+            assert!(bad.parse::<ProviderId>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ModelId>().is_err(), "{bad:?}");
+        }
+        for bad in ["openai", "/gpt", "openai/"] {
+            assert_eq!(
+                bad.parse::<ModelId>(),
+                Err(InvalidId::NoProvider),
+                "{bad:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Pure types and rules: ids, models, prices, filters, ranking. No async, no I/O, no clock.
+
+pub mod closed;
+pub mod date;
+pub mod id;
+pub mod model;
+pub mod price;
+pub mod provider;
+pub mod seed;
+pub mod snapshot;
+pub mod task;

@@ -1,0 +1,196 @@
+//! Prices: exact decimals in USD, one unit everywhere.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// The currency of every price.
+pub const CURRENCY: &str = "USD";
+/// The unit of every token price.
+pub const UNIT: &str = "per_1m_tokens";
+/// The highest price accepted, in USD. The columns are `numeric(16,8)`, which holds it.
+pub const MAX_PRICE: u32 = 10_000_000;
+/// Decimal places kept, as in the columns.
+pub const MAX_SCALE: u32 = 8;
+
+/// An exact amount in USD, 0 to [`MAX_PRICE`] with at most [`MAX_SCALE`] decimal places.
+///
+/// For token prices the unit is 1,000,000 tokens. Reads and writes decimal strings without an exponent, sign or
+/// trailing zeros; `"0"` is free, and unknown is an `Option`, never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Price(Decimal);
+
+/// Text that is not a price.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a price is a decimal number from 0 to {MAX_PRICE} with at most {MAX_SCALE} decimal places, in USD"
+)]
+pub struct InvalidPrice;
+
+impl Price {
+    /// Nothing to pay.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// The exact amount.
+    #[must_use]
+    pub fn amount(self) -> Decimal {
+        self.0
+    }
+}
+
+impl std::str::FromStr for Price {
+    type Err = InvalidPrice;
+    fn from_str(text: &str) -> Result<Self, InvalidPrice> {
+        let plain = !text.is_empty()
+            && text.len() <= 40
+            && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if !plain || text.starts_with('.') || text.ends_with('.') {
+            return Err(InvalidPrice);
+        }
+        let amount = Decimal::from_str_exact(text)
+            .map_err(|_| InvalidPrice)?
+            .normalize();
+        if amount > Decimal::from(MAX_PRICE) || amount.scale() > MAX_SCALE {
+            return Err(InvalidPrice);
+        }
+        Ok(Self(amount))
+    }
+}
+
+impl TryFrom<String> for Price {
+    type Error = InvalidPrice;
+    fn try_from(text: String) -> Result<Self, InvalidPrice> {
+        text.parse()
+    }
+}
+
+impl From<Price> for String {
+    fn from(price: Price) -> Self {
+        price.to_string()
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a model costs. Each amount is `None` when unknown; all `None` is written as no pricing at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pricing {
+    /// Per 1,000,000 prompt tokens.
+    pub input: Option<Price>,
+    /// Per 1,000,000 generated tokens.
+    pub output: Option<Price>,
+    /// Per 1,000,000 prompt tokens read from the provider's cache.
+    pub cache_read: Option<Price>,
+    /// Per 1,000,000 prompt tokens written to the provider's cache.
+    pub cache_write: Option<Price>,
+    /// Per query. A model priced per query has no token prices.
+    pub per_query: Option<Price>,
+    /// Prices that replace the base prices for long prompts, by rising threshold.
+    pub tiers: Vec<Tier>,
+    /// Cheaper hours, for information: costs are said at the base price.
+    pub off_peak: Option<OffPeak>,
+}
+
+impl Pricing {
+    /// True when nothing at all is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// True when a token price is known.
+    #[must_use]
+    pub fn has_token_price(&self) -> bool {
+        [self.input, self.output, self.cache_read, self.cache_write]
+            .iter()
+            .any(Option::is_some)
+    }
+}
+
+/// The prices of a whole request whose prompt is longer than a threshold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// Applies to prompts of more tokens than this.
+    pub above_prompt_tokens: u64,
+    /// Per 1,000,000 prompt tokens; `None`: the base price stays.
+    #[serde(default)]
+    pub input: Option<Price>,
+    /// Per 1,000,000 generated tokens; `None`: the base price stays.
+    #[serde(default)]
+    pub output: Option<Price>,
+    /// Per 1,000,000 cached prompt tokens; `None`: the base price stays.
+    #[serde(default)]
+    pub cache_read: Option<Price>,
+}
+
+/// Prices during a provider's quiet hours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffPeak {
+    /// Per 1,000,000 prompt tokens.
+    #[serde(default)]
+    pub input: Option<Price>,
+    /// Per 1,000,000 generated tokens.
+    #[serde(default)]
+    pub output: Option<Price>,
+    /// Per 1,000,000 cached prompt tokens.
+    #[serde(default)]
+    pub cache_read: Option<Price>,
+    /// When these prices hold.
+    #[serde(default)]
+    pub windows_utc: Vec<OffPeakWindow>,
+}
+
+/// Hours of the week, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffPeakWindow {
+    /// Ranges such as `10:00-00:00`; `00:00-00:00` is the whole day.
+    pub hours_utc: Vec<String>,
+    /// Days, Monday = 1 to Sunday = 7.
+    pub weekdays: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_exact_and_lose_their_trailing_zeros() {
+        for (given, written) in [
+            ("0.30", "0.3"),
+            ("10.0", "10"),
+            ("0.00", "0"),
+            ("0.00000001", "0.00000001"),
+        ] {
+            assert_eq!(given.parse::<Price>().unwrap().to_string(), written);
+        }
+        assert!("0.1".parse::<Price>().unwrap() < "0.25".parse::<Price>().unwrap());
+    }
+
+    #[test]
+    fn prices_refuse_signs_exponents_names_and_absurd_numbers() {
+        for bad in [
+            "",
+            "-1",
+            "+1",
+            "1e3",
+            "NaN",
+            "inf",
+            ".5",
+            "5.",
+            "1,5",
+            "0.000000001",
+            "10000001",
+            "1_000",
+            &"9".repeat(41),
+        ] {
+            assert_eq!(bad.parse::<Price>(), Err(InvalidPrice), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The seed: the catalogue compiled into the binary. It fills a new database and is the last floor without one.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::date::PartialDate;
+use super::id::TaskId;
+use super::model::{Capability, Kind, Modality, Model};
+use super::provider::Provider;
+use super::snapshot::Snapshot;
+use super::task::TaskType;
+
+/// The seed file as text.
+const TEXT: &str = include_str!("../../seed/catalogue.json");
+
+/// The facts that a release brings along.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Seed {
+    /// Rises with every change of the file; a start with a newer one updates the database.
+    pub version: i32,
+    /// The day the facts were gathered.
+    pub as_of: PartialDate,
+    /// All providers.
+    pub providers: Vec<Provider>,
+    /// All task types.
+    pub tasks: Vec<TaskType>,
+    /// All models. Their `tasks` are empty in the file and filled by [`tasks_of`].
+    pub models: Vec<Model>,
+}
+
+impl Seed {
+    /// Reads the seed that was compiled in.
+    ///
+    /// # Errors
+    /// When the file is not valid; a test holds that it is, so this means a damaged binary.
+    pub fn builtin() -> Result<Self, serde_json::Error> {
+        let mut seed: Self = serde_json::from_str(TEXT)?;
+        for model in &mut seed.models {
+            model.tasks = tasks_of(model);
+        }
+        Ok(seed)
+    }
+
+    /// The seed as a catalogue of its own: `source: "builtin"`, revision 0.
+    #[must_use]
+    pub fn into_snapshot(self) -> Snapshot {
+        Snapshot::build(self.providers, self.tasks, self.models, 0).0
+    }
+}
+
+/// The stated rule by which a model of the seed serves task types:
+///
+/// - an embedding model serves `embedding`, a rerank model `rerank`;
+/// - a chat model that takes and gives text serves `chat`, `text_generation`, `summarization`, `topic_extraction`,
+///   `classification` and `translation`;
+/// - with reasoning also `planning`, and with 100,000 tokens of context besides, `sensemaking`, which reads whole
+///   conversations at once;
+/// - with pictures, sound, video or PDF among its inputs also `media_analysis`.
+///
+/// Only the seed follows it: rows edited by hand keep the tasks they were given.
+#[must_use]
+pub fn tasks_of(model: &Model) -> Vec<TaskId> {
+    let takes = |wanted: &[Modality]| model.input_modalities.iter().any(|m| wanted.contains(m));
+    let gives_text = model.output_modalities.contains(&Modality::Text);
+    let mut tasks: Vec<&str> = Vec::new();
+    match model.kind {
+        Kind::Embedding => tasks.push("embedding"),
+        Kind::Rerank => tasks.push("rerank"),
+        Kind::Chat if gives_text && takes(&[Modality::Text]) => {
+            tasks.extend([
+                "chat",
+                "classification",
+                "summarization",
+                "text_generation",
+                "topic_extraction",
+                "translation",
+            ]);
+            if model.capabilities.contains(&Capability::Reasoning) {
+                tasks.push("planning");
+                if model.context_length.is_some_and(|tokens| tokens >= 100_000) {
+                    tasks.push("sensemaking");
+                }
+            }
+        }
+        _ => {}
+    }
+    if gives_text
+        && takes(&[
+            Modality::Image,
+            Modality::Audio,
+            Modality::Video,
+            Modality::Pdf,
+        ])
+    {
+        tasks.push("media_analysis");
+    }
+    tasks.sort_unstable();
+    tasks.into_iter().filter_map(|id| id.parse().ok()).collect()
+}
+
+/// The moment a seed row counts as created when no database says otherwise: the start of the day of its facts.
+#[must_use]
+pub fn created_at(as_of: PartialDate) -> OffsetDateTime {
+    as_of.midnight().unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_is_whole_and_every_row_of_it_can_be_shown() {
+        let seed = Seed::builtin().unwrap();
+        assert_eq!(
+            (seed.providers.len(), seed.models.len(), seed.tasks.len()),
+            (12, 120, 11)
+        );
+        let known: Vec<_> = seed.tasks.iter().map(|t| t.id.clone()).collect();
+        for model in &seed.models {
+            assert!(
+                model.tasks.iter().all(|task| known.contains(task)),
+                "{}",
+                model.id
+            );
+            assert!(!model.tasks.is_empty(), "{}", model.id);
+        }
+        let (snapshot, rejected) = Snapshot::build(seed.providers, seed.tasks, seed.models, 0);
+        assert_eq!(
+            (rejected, snapshot.skipped(), snapshot.models().len()),
+            (vec![], 0, 120)
+        );
+    }
+
+    #[test]
+    fn unknown_prices_are_null_and_a_query_price_excludes_token_prices() {
+        let snapshot = Seed::builtin().unwrap().into_snapshot();
+        let rerank = snapshot.model("cohere/rerank-v3.5").unwrap();
+        let pricing = rerank.pricing.as_ref().unwrap();
+        assert_eq!(pricing.per_query.unwrap().to_string(), "0.002");
+        assert!(!pricing.has_token_price());
+        for unconfirmed in [
+            "meta/llama-3.3-70b-instruct",
+            "meta/llama-4-maverick-17b-128e-instruct-fp8",
+        ] {
+            let model = snapshot.model(unconfirmed).unwrap();
+            assert_eq!(
+                (&model.pricing, model.is_free),
+                (&None, None),
+                "{unconfirmed}"
+            );
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The whole catalogue at one revision, with the indexes that make it quick to ask.
+
+use std::collections::HashMap;
+
+use super::id::{ModelId, ProviderId, TaskId};
+use super::model::{Inconsistent, Model, ModelStatus};
+use super::provider::Provider;
+use super::task::TaskType;
+
+/// Everything that is known at one revision. Immutable: a change makes a new one.
+#[derive(Debug)]
+pub struct Snapshot {
+    providers: Vec<Provider>,
+    tasks: Vec<TaskType>,
+    models: Vec<Model>,
+    provider_at: HashMap<ProviderId, usize>,
+    model_at: HashMap<ModelId, usize>,
+    listed: usize,
+    skipped: usize,
+}
+
+/// A model that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The model's id.
+    pub id: ModelId,
+    /// What is wrong with it.
+    pub reason: Inconsistent,
+}
+
+impl Snapshot {
+    /// Builds the indexes. Models that contradict themselves or name an unknown provider are left out and returned;
+    /// they count as skipped, together with the `skipped` rows that could not be read at all. Of two rows with one id
+    /// the first stays.
+    #[must_use]
+    pub fn build(
+        mut providers: Vec<Provider>,
+        mut tasks: Vec<TaskType>,
+        models: Vec<Model>,
+        skipped: usize,
+    ) -> (Self, Vec<Rejected>) {
+        providers.sort_by(|a, b| a.id.cmp(&b.id));
+        providers.dedup_by(|b, a| a.id == b.id);
+        tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        tasks.dedup_by(|b, a| a.id == b.id);
+        let provider_at: HashMap<_, _> = providers
+            .iter()
+            .enumerate()
+            .map(|(at, p)| (p.id.clone(), at))
+            .collect();
+
+        let mut rejected = Vec::new();
+        let mut kept: Vec<Model> = Vec::with_capacity(models.len());
+        for model in models {
+            let known = provider_at.contains_key(&model.provider);
+            match model.check() {
+                Ok(()) if known => kept.push(model),
+                Ok(()) => rejected.push(Rejected {
+                    id: model.id,
+                    reason: Inconsistent::UnknownProvider,
+                }),
+                Err(reason) => rejected.push(Rejected {
+                    id: model.id,
+                    reason,
+                }),
+            }
+        }
+        // The default order of lists, so that an unsorted query needs no sort.
+        kept.sort_by(|a, b| (&a.provider, &a.name, &a.id).cmp(&(&b.provider, &b.name, &b.id)));
+        let mut model_at = HashMap::with_capacity(kept.len());
+        kept.retain(|model| {
+            let at = model_at.len();
+            match model_at.entry(model.id.clone()) {
+                std::collections::hash_map::Entry::Vacant(slot) => {
+                    slot.insert(at);
+                    true
+                }
+                std::collections::hash_map::Entry::Occupied(_) => false,
+            }
+        });
+
+        let mut snapshot = Self {
+            skipped: skipped + rejected.len(),
+            listed: 0,
+            providers,
+            tasks,
+            models: kept,
+            provider_at,
+            model_at,
+        };
+        snapshot.listed = snapshot
+            .models
+            .iter()
+            .filter(|m| snapshot.is_listed(m))
+            .count();
+        (snapshot, rejected)
+    }
+
+    /// All providers, by id.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// All task types, by id.
+    #[must_use]
+    pub fn tasks(&self) -> &[TaskType] {
+        &self.tasks
+    }
+
+    /// All models, hidden and retired ones included, by provider, name and id.
+    #[must_use]
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The provider of that id.
+    #[must_use]
+    pub fn provider(&self, id: &str) -> Option<&Provider> {
+        self.provider_at
+            .get(id)
+            .and_then(|&at| self.providers.get(at))
+    }
+
+    /// The model of that id.
+    #[must_use]
+    pub fn model(&self, id: &str) -> Option<&Model> {
+        self.model_at.get(id).and_then(|&at| self.models.get(at))
+    }
+
+    /// Whether a task type of that id exists.
+    #[must_use]
+    pub fn has_task(&self, id: &TaskId) -> bool {
+        self.tasks.binary_search_by(|task| task.id.cmp(id)).is_ok()
+    }
+
+    /// Whether neither the model nor its provider is hidden.
+    #[must_use]
+    pub fn is_enabled(&self, model: &Model) -> bool {
+        model.enabled
+            && self
+                .provider(model.provider.as_str())
+                .is_some_and(|p| p.enabled)
+    }
+
+    /// Whether lists show the model when nothing else is asked for: enabled and not retired.
+    #[must_use]
+    pub fn is_listed(&self, model: &Model) -> bool {
+        model.status != ModelStatus::Retired && self.is_enabled(model)
+    }
+
+    /// How many models are listed when nothing else is asked for.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.listed
+    }
+
+    /// How many rows could not be understood and were left out.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+}
