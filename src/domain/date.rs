@@ -40,24 +40,14 @@ impl std::str::FromStr for PartialDate {
                 .flatten()
         };
         let mut parts = text.split('-');
-        let year = parts
-            .next()
-            .and_then(|p| digits(p, 4))
-            .ok_or_else(invalid)?;
-        let month = parts
-            .next()
-            .and_then(|p| digits(p, 2))
-            .ok_or_else(invalid)?;
+        let year = parts.next().and_then(|p| digits(p, 4)).ok_or_else(invalid)?;
+        let month = parts.next().and_then(|p| digits(p, 2)).ok_or_else(invalid)?;
         let day = match parts.next() {
             None => None,
             Some(part) => Some(digits(part, 2).ok_or_else(invalid)?),
         };
         let narrow = |n: u16| u8::try_from(n).map_err(|_| invalid());
-        let date = Self {
-            year: i32::from(year),
-            month: narrow(month)?,
-            day: day.map(narrow).transpose()?,
-        };
+        let date = Self { year: i32::from(year), month: narrow(month)?, day: day.map(narrow).transpose()? };
         if parts.next().is_some() || date.midnight().is_none() {
             return Err(invalid());
         }

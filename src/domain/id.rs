@@ -13,9 +13,7 @@ pub const MAX_ID_BYTES: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
     /// Empty, too long, or with a character outside the alphabet.
-    #[error(
-        "an id has 1 to {MAX_ID_BYTES} characters out of A-Z a-z 0-9 . _ : @ - and, for models, /"
-    )]
+    #[error("an id has 1 to {MAX_ID_BYTES} characters out of A-Z a-z 0-9 . _ : @ - and, for models, /")]
     Malformed,
     /// A model id that is not `provider/name`.
     #[error("a model id is `provider/name`")]
@@ -24,9 +22,7 @@ pub enum InvalidId {
 
 fn is_word(text: &str, slash: bool) -> bool {
     (1..=MAX_ID_BYTES).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b) || (slash && b == b'/'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b) || (slash && b == b'/'))
 }
 
 macro_rules! text_id {
@@ -81,11 +77,7 @@ macro_rules! text_id {
 }
 
 fn word(text: &str) -> Result<(), InvalidId> {
-    if is_word(text, false) {
-        Ok(())
-    } else {
-        Err(InvalidId::Malformed)
-    }
+    if is_word(text, false) { Ok(()) } else { Err(InvalidId::Malformed) }
 }
 
 text_id!(
@@ -133,11 +125,7 @@ mod tests {
             assert!(bad.parse::<ModelId>().is_err(), "{bad:?}");
         }
         for bad in ["openai", "/gpt", "openai/"] {
-            assert_eq!(
-                bad.parse::<ModelId>(),
-                Err(InvalidId::NoProvider),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<ModelId>(), Err(InvalidId::NoProvider), "{bad:?}");
         }
     }
 }

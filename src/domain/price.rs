@@ -24,9 +24,7 @@ pub struct Price(Decimal);
 
 /// Text that is not a price.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a price is a decimal number from 0 to {MAX_PRICE} with at most {MAX_SCALE} decimal places, in USD"
-)]
+#[error("a price is a decimal number from 0 to {MAX_PRICE} with at most {MAX_SCALE} decimal places, in USD")]
 pub struct InvalidPrice;
 
 impl Price {
@@ -43,15 +41,12 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidPrice;
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
-        let plain = !text.is_empty()
-            && text.len() <= 40
-            && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let plain =
+            !text.is_empty() && text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         if !plain || text.starts_with('.') || text.ends_with('.') {
             return Err(InvalidPrice);
         }
-        let amount = Decimal::from_str_exact(text)
-            .map_err(|_| InvalidPrice)?
-            .normalize();
+        let amount = Decimal::from_str_exact(text).map_err(|_| InvalidPrice)?.normalize();
         if amount > Decimal::from(MAX_PRICE) || amount.scale() > MAX_SCALE {
             return Err(InvalidPrice);
         }
@@ -108,9 +103,7 @@ impl Pricing {
     /// True when a token price is known.
     #[must_use]
     pub fn has_token_price(&self) -> bool {
-        [self.input, self.output, self.cache_read, self.cache_write]
-            .iter()
-            .any(Option::is_some)
+        [self.input, self.output, self.cache_read, self.cache_write].iter().any(Option::is_some)
     }
 }
 
@@ -162,12 +155,8 @@ mod tests {
 
     #[test]
     fn prices_are_exact_and_lose_their_trailing_zeros() {
-        for (given, written) in [
-            ("0.30", "0.3"),
-            ("10.0", "10"),
-            ("0.00", "0"),
-            ("0.00000001", "0.00000001"),
-        ] {
+        for (given, written) in [("0.30", "0.3"), ("10.0", "10"), ("0.00", "0"), ("0.00000001", "0.00000001")]
+        {
             assert_eq!(given.parse::<Price>().unwrap().to_string(), written);
         }
         assert!("0.1".parse::<Price>().unwrap() < "0.25".parse::<Price>().unwrap());

@@ -84,14 +84,7 @@ pub fn tasks_of(model: &Model) -> Vec<TaskId> {
         }
         _ => {}
     }
-    if gives_text
-        && takes(&[
-            Modality::Image,
-            Modality::Audio,
-            Modality::Video,
-            Modality::Pdf,
-        ])
-    {
+    if gives_text && takes(&[Modality::Image, Modality::Audio, Modality::Video, Modality::Pdf]) {
         tasks.push("media_analysis");
     }
     tasks.sort_unstable();
@@ -111,24 +104,14 @@ mod tests {
     #[test]
     fn the_seed_is_whole_and_every_row_of_it_can_be_shown() {
         let seed = Seed::builtin().unwrap();
-        assert_eq!(
-            (seed.providers.len(), seed.models.len(), seed.tasks.len()),
-            (12, 120, 11)
-        );
+        assert_eq!((seed.providers.len(), seed.models.len(), seed.tasks.len()), (12, 120, 11));
         let known: Vec<_> = seed.tasks.iter().map(|t| t.id.clone()).collect();
         for model in &seed.models {
-            assert!(
-                model.tasks.iter().all(|task| known.contains(task)),
-                "{}",
-                model.id
-            );
+            assert!(model.tasks.iter().all(|task| known.contains(task)), "{}", model.id);
             assert!(!model.tasks.is_empty(), "{}", model.id);
         }
         let (snapshot, rejected) = Snapshot::build(seed.providers, seed.tasks, seed.models, 0);
-        assert_eq!(
-            (rejected, snapshot.skipped(), snapshot.models().len()),
-            (vec![], 0, 120)
-        );
+        assert_eq!((rejected, snapshot.skipped(), snapshot.models().len()), (vec![], 0, 120));
     }
 
     #[test]
@@ -138,16 +121,9 @@ mod tests {
         let pricing = rerank.pricing.as_ref().unwrap();
         assert_eq!(pricing.per_query.unwrap().to_string(), "0.002");
         assert!(!pricing.has_token_price());
-        for unconfirmed in [
-            "meta/llama-3.3-70b-instruct",
-            "meta/llama-4-maverick-17b-128e-instruct-fp8",
-        ] {
+        for unconfirmed in ["meta/llama-3.3-70b-instruct", "meta/llama-4-maverick-17b-128e-instruct-fp8"] {
             let model = snapshot.model(unconfirmed).unwrap();
-            assert_eq!(
-                (&model.pricing, model.is_free),
-                (&None, None),
-                "{unconfirmed}"
-            );
+            assert_eq!((&model.pricing, model.is_free), (&None, None), "{unconfirmed}");
         }
     }
 }

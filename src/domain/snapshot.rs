@@ -43,11 +43,8 @@ impl Snapshot {
         providers.dedup_by(|b, a| a.id == b.id);
         tasks.sort_by(|a, b| a.id.cmp(&b.id));
         tasks.dedup_by(|b, a| a.id == b.id);
-        let provider_at: HashMap<_, _> = providers
-            .iter()
-            .enumerate()
-            .map(|(at, p)| (p.id.clone(), at))
-            .collect();
+        let provider_at: HashMap<_, _> =
+            providers.iter().enumerate().map(|(at, p)| (p.id.clone(), at)).collect();
 
         let mut rejected = Vec::new();
         let mut kept: Vec<Model> = Vec::with_capacity(models.len());
@@ -55,14 +52,8 @@ impl Snapshot {
             let known = provider_at.contains_key(&model.provider);
             match model.check() {
                 Ok(()) if known => kept.push(model),
-                Ok(()) => rejected.push(Rejected {
-                    id: model.id,
-                    reason: Inconsistent::UnknownProvider,
-                }),
-                Err(reason) => rejected.push(Rejected {
-                    id: model.id,
-                    reason,
-                }),
+                Ok(()) => rejected.push(Rejected { id: model.id, reason: Inconsistent::UnknownProvider }),
+                Err(reason) => rejected.push(Rejected { id: model.id, reason }),
             }
         }
         // The default order of lists, so that an unsorted query needs no sort.
@@ -88,11 +79,7 @@ impl Snapshot {
             provider_at,
             model_at,
         };
-        snapshot.listed = snapshot
-            .models
-            .iter()
-            .filter(|m| snapshot.is_listed(m))
-            .count();
+        snapshot.listed = snapshot.models.iter().filter(|m| snapshot.is_listed(m)).count();
         (snapshot, rejected)
     }
 
@@ -117,9 +104,7 @@ impl Snapshot {
     /// The provider of that id.
     #[must_use]
     pub fn provider(&self, id: &str) -> Option<&Provider> {
-        self.provider_at
-            .get(id)
-            .and_then(|&at| self.providers.get(at))
+        self.provider_at.get(id).and_then(|&at| self.providers.get(at))
     }
 
     /// The model of that id.
@@ -137,10 +122,7 @@ impl Snapshot {
     /// Whether neither the model nor its provider is hidden.
     #[must_use]
     pub fn is_enabled(&self, model: &Model) -> bool {
-        model.enabled
-            && self
-                .provider(model.provider.as_str())
-                .is_some_and(|p| p.enabled)
+        model.enabled && self.provider(model.provider.as_str()).is_some_and(|p| p.enabled)
     }
 
     /// Whether lists show the model when nothing else is asked for: enabled and not retired.

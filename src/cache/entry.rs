@@ -1,0 +1,88 @@
+//! Values as the cache holds them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use crate::domain::closed::closed_enum;
+
+use super::family::Family;
+use super::scope::{Known, Scope};
+
+closed_enum!(
+    /// Where an instance has a value from, best first.
+    Source {
+        /// Loaded from the database.
+        Postgres = "postgres",
+        /// Found in the shared tier.
+        Kv = "kv",
+        /// Compiled into the binary.
+        Builtin = "builtin",
+    }
+);
+
+/// A value with its origin and age. Immutable.
+#[derive(Debug)]
+pub struct Entry<V> {
+    /// The value.
+    pub value: V,
+    /// The version of its scope; 0 for a builtin value.
+    pub version: u64,
+    /// Where it came from.
+    pub source: Source,
+    /// When it was read from the origin.
+    pub loaded_at: OffsetDateTime,
+    pub(super) loaded: Instant,
+    /// The start of the read that brought it; `None` when no origin has vouched for it yet.
+    pub(super) validated: Option<Instant>,
+    /// The life of the database that the version belongs to.
+    pub(super) epoch: u64,
+    /// Roughly its bytes.
+    pub(super) weight: u32,
+    /// What invalidates it, at hand so that a hit looks nothing up.
+    pub(super) scope: Arc<Scope>,
+}
+
+/// How a held value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// May be served; a refresh in the background is due or not.
+    Fresh { left: Duration, refresh_due: bool },
+    /// Not validated for too long, but not known to be outdated.
+    Expired { age: Duration },
+    /// A newer version is known, or the database was replaced.
+    Outdated,
+}
+
+impl<V> Entry<V> {
+    /// The last moment at which the value is known to have been current.
+    pub(super) fn validated(&self, known: &Known) -> Option<Instant> {
+        let seen = known.seen.filter(|seen| seen.version == self.version && self.epoch == known.epoch);
+        self.validated.max(seen.map(|seen| seen.begun))
+    }
+
+    pub(super) fn standing(&self, family: &Family, known: &Known, now: Instant) -> Standing {
+        if self.epoch != known.epoch || self.version < known.fence {
+            return Standing::Outdated;
+        }
+        let Some(validated) = self.validated(known) else {
+            return Standing::Expired { age: now.saturating_duration_since(self.loaded) };
+        };
+        let age = now.saturating_duration_since(validated);
+        match family.fresh.checked_sub(age) {
+            Some(left) if !left.is_zero() => Standing::Fresh {
+                left,
+                refresh_due: age >= self.refresh_at(family)
+                    || now.saturating_duration_since(self.loaded) >= family.reload_after,
+            },
+            _ => Standing::Expired { age },
+        }
+    }
+
+    /// 75 to 85 % of the freshness: instances that loaded together do not refresh together.
+    fn refresh_at(&self, family: &Family) -> Duration {
+        let spread = xxhash_rust::xxh3::xxh3_64(&self.loaded_at.unix_timestamp_nanos().to_le_bytes()) % 11;
+        family.fresh * (75 + u32::try_from(spread).unwrap_or(0)) / 100
+    }
+}

@@ -1,0 +1,47 @@
+//! The kinds of cached values, all declared here.
+
+use std::time::Duration;
+
+/// One kind of cached value and how it is treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Its name in keys, statistics and logs.
+    pub name: &'static str,
+    /// How long a value is fresh after it was last validated.
+    pub fresh: Duration,
+    /// What happens when the origin fails.
+    pub on_origin_failure: OnOriginFailure,
+    /// How long a caller waits for a flight when it holds a value that may be served stale.
+    pub soft_limit: Duration,
+    /// How long a caller waits for a flight otherwise.
+    pub hard_limit: Duration,
+    /// How long a flight may take.
+    pub flight_limit: Duration,
+    /// After this long a value is loaded again even though its version says that nothing changed.
+    pub reload_after: Duration,
+    /// Bound of the values in memory, in bytes as the origin weighs them.
+    pub max_bytes: u64,
+}
+
+/// What a family serves when its origin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOriginFailure {
+    /// The newest value held, of any age, even one known to be outdated; then the floor.
+    ServeAnyAge,
+    /// A value of at most this age that is not known to be outdated.
+    ServeUpTo(Duration),
+    /// Nothing: an error.
+    Refuse,
+}
+
+/// Providers, models and task types in one snapshot.
+pub const CATALOGUE: Family = Family {
+    name: "catalogue",
+    fresh: Duration::from_mins(5),
+    on_origin_failure: OnOriginFailure::ServeAnyAge,
+    soft_limit: Duration::from_millis(100),
+    hard_limit: Duration::from_secs(3),
+    flight_limit: Duration::from_secs(10),
+    reload_after: Duration::from_hours(24),
+    max_bytes: 64 * 1024 * 1024,
+};

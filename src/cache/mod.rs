@@ -1,0 +1,22 @@
+//! The generic cache in front of an origin: memory today, with a shared tier to slot in behind it.
+//!
+//! It knows no model, no SQL and no route. A value is validated by the version of its *scope*, which the origin raises in
+//! the transaction of every change: equal version means equal data. See `docs/architecture.md`, "The cache".
+
+mod entry;
+mod family;
+mod flight;
+mod follow;
+mod origin;
+mod read;
+mod retry;
+mod scope;
+mod stats;
+
+pub use entry::{Entry, Source};
+pub use family::{CATALOGUE, Family, OnOriginFailure};
+pub use follow::{Follower, ListenerState};
+pub use origin::{LoadError, Loaded, Origin};
+pub use read::{Cache, Read, ReadError};
+pub use scope::{Scope, ScopeName, Scopes};
+pub use stats::{Outcome, Statistics};

@@ -1,0 +1,52 @@
+//! What a cache asks for values and versions.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::scope::ScopeName;
+
+/// The source of truth of one family. Two kinds exist: the database, and the simulated one that proves the cache.
+pub trait Origin: Send + Sync + 'static {
+    /// What a value is asked for by.
+    type Key: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static;
+    /// The value.
+    type Value: Send + Sync + 'static;
+
+    /// What is invalidated together with the value of this key.
+    fn scope(&self, key: &Self::Key) -> ScopeName;
+
+    /// Reads the value and the version of its scope from one state of the data.
+    fn load(&self, key: &Self::Key) -> impl Future<Output = Result<Loaded<Self::Value>, LoadError>> + Send;
+
+    /// Reads the version of the key's scope alone; 0 when it has never changed.
+    fn version(&self, key: &Self::Key) -> impl Future<Output = Result<u64, LoadError>> + Send;
+
+    /// Roughly the bytes that the value takes in memory.
+    fn weight(&self, value: &Self::Value) -> u32;
+}
+
+/// A value as the origin has it.
+#[derive(Debug)]
+pub struct Loaded<V> {
+    /// The value.
+    pub value: V,
+    /// The version it belongs to.
+    pub version: u64,
+}
+
+/// Why a value could not be had. Shared by all who wait for it, hence cheap to clone.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// There is no origin, or not yet. Expected, and not logged.
+    #[error("no database is connected")]
+    NoOrigin,
+    /// The origin failed.
+    #[error("{0}")]
+    Failed(Arc<str>),
+    /// It took longer than a flight may.
+    #[error("loading took too long")]
+    TimedOut,
+    /// The load panicked; the panic itself is in the log.
+    #[error("loading broke off")]
+    Panicked,
+}

@@ -1,0 +1,283 @@
+//! Reading through the cache.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::runtime::Handle;
+
+use crate::clock::Clock;
+
+use super::entry::{Entry, Source, Standing};
+use super::family::{Family, OnOriginFailure};
+use super::flight::{Flight, Landed, Slot};
+use super::origin::{LoadError, Origin};
+use super::scope::{Known, Scopes};
+use super::stats::{Counters, Outcome, Statistics};
+
+/// Slots kept about keys whose last load failed. Beyond that many the oldest news is not worth the memory.
+const MAX_SLOTS: usize = 10_000;
+
+/// The cache of one family. Cheap to clone; clones share everything.
+pub struct Cache<O: Origin>(Arc<Inner<O>>);
+
+impl<O: Origin> Clone for Cache<O> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+pub(super) struct Inner<O: Origin> {
+    pub family: Family,
+    pub origin: O,
+    pub scopes: Arc<Scopes>,
+    pub clock: Clock,
+    pub runtime: Handle,
+    pub memory: moka::sync::Cache<O::Key, Arc<Entry<O::Value>>>,
+    pub counters: Counters,
+    floor: Option<Arc<Entry<O::Value>>>,
+    slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
+    flights: AtomicU64,
+}
+
+/// A value as it was read.
+#[derive(Debug)]
+pub struct Read<V> {
+    /// The value and where it came from.
+    pub entry: Arc<Entry<V>>,
+    /// How the read ended; never [`Outcome::Error`].
+    pub outcome: Outcome,
+    /// How long it stays fresh; zero when stale.
+    pub fresh_for: Duration,
+}
+
+/// What is held, without counting as a read.
+#[derive(Debug)]
+pub struct Held<V> {
+    /// The value.
+    pub entry: Arc<Entry<V>>,
+    /// When it was last known to be current; `None` for a builtin value.
+    pub validated_at: Option<OffsetDateTime>,
+    /// Whether it is past its freshness, known to be outdated, or builtin.
+    pub stale: bool,
+}
+
+/// No value could be had, and the family serves none.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct ReadError(#[from] pub LoadError);
+
+/// A value that may be served although it is not fresh.
+struct Fallback<V> {
+    entry: Arc<Entry<V>>,
+    /// How long to wait for something better while the origin is not known to fail.
+    patience: Duration,
+}
+
+impl<O: Origin> Cache<O> {
+    /// An empty cache. Flights run on `runtime`, whatever becomes of their callers. `floor` is served when there is
+    /// nothing else, as [`Source::Builtin`] with version 0.
+    #[must_use]
+    pub fn new(
+        family: Family,
+        origin: O,
+        floor: Option<(&O::Key, O::Value)>,
+        scopes: Arc<Scopes>,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
+        let floor = floor.map(|(key, value)| {
+            Arc::new(Entry {
+                weight: 0,
+                value,
+                version: 0,
+                source: Source::Builtin,
+                loaded_at: clock.utc(),
+                loaded: clock.now(),
+                validated: None,
+                epoch: 0,
+                scope: scopes.of(&origin.scope(key)),
+            })
+        });
+        let memory = moka::sync::Cache::builder()
+            .name(family.name)
+            .max_capacity(family.max_bytes)
+            .weigher(|_, entry: &Arc<Entry<O::Value>>| entry.weight)
+            .build();
+        Self(Arc::new(Inner {
+            family,
+            origin,
+            scopes,
+            clock,
+            runtime,
+            memory,
+            counters: Counters::default(),
+            floor,
+            slots: Mutex::default(),
+            flights: AtomicU64::new(0),
+        }))
+    }
+
+    /// Reads a value: from memory when it is fresh, else through a flight.
+    ///
+    /// A caller with a value to fall back on waits at most the family's soft limit (hard limit, if that value is known
+    /// to be outdated), one without at most the hard limit; while the origin is known to fail nobody with a fallback
+    /// waits at all. Every call counts as exactly one read with one outcome. Cancelling it changes nothing for others.
+    ///
+    /// # Errors
+    /// [`ReadError`] when there is no value, none could be loaded, and the family has nothing to fall back on.
+    pub async fn read(&self, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
+        let read = match self.0.hit(key) {
+            Some(read) => Ok(read),
+            None => self.0.miss(key).await,
+        };
+        self.0.counters.record(read.as_ref().map_or(Outcome::Error, |read| read.outcome));
+        read
+    }
+
+    /// Validates or loads the value now, whatever earlier failures say. Not a read.
+    ///
+    /// # Errors
+    /// The [`LoadError`] of the flight.
+    pub async fn refresh(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
+        let flight = self.0.flight(key);
+        flight.landed().await.map(|landed| landed.entry)
+    }
+
+    /// Whether a value is held that is known to be outdated.
+    #[must_use]
+    pub fn is_outdated(&self, key: &O::Key) -> bool {
+        let inner = &self.0;
+        inner.memory.get(key).is_some_and(|entry| {
+            entry.standing(&inner.family, &entry.scope.known(), inner.clock.now()) == Standing::Outdated
+        })
+    }
+
+    /// What is held, the floor included. Not a read; waits for nothing.
+    #[must_use]
+    pub fn held(&self, key: &O::Key) -> Option<Held<O::Value>> {
+        let inner = &self.0;
+        let entry = inner.memory.get(key).or_else(|| inner.floor.clone())?;
+        let (now, utc, known) = (inner.clock.now(), inner.clock.utc(), entry.scope.known());
+        let fresh = matches!(entry.standing(&inner.family, &known, now), Standing::Fresh { .. });
+        let validated_at = entry.validated(&known).map(|at| utc - now.saturating_duration_since(at));
+        Some(Held { stale: !fresh || entry.source == Source::Builtin, validated_at, entry })
+    }
+
+    /// The counters since the start of the process.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let memory = &self.0.memory;
+        Statistics::read(&self.0.counters, memory.entry_count(), memory.weighted_size())
+    }
+
+    /// The clock that the cache lives by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}
+
+impl<O: Origin> Inner<O> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<O::Key, Slot<O::Value>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn next_flight(&self) -> u64 {
+        self.flights.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn hit(self: &Arc<Self>, key: &O::Key) -> Option<Read<O::Value>> {
+        let entry = self.memory.get(key)?;
+        match entry.standing(&self.family, &entry.scope.known(), self.clock.now()) {
+            Standing::Fresh { left, refresh_due } => {
+                if refresh_due {
+                    self.refresh_in_background(key);
+                }
+                Some(Read { entry, outcome: Outcome::Memory, fresh_for: left })
+            }
+            Standing::Expired { .. } | Standing::Outdated => None,
+        }
+    }
+
+    async fn miss(self: &Arc<Self>, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
+        let scope = self.scopes.of(&self.origin.scope(key));
+        let fallback = self.fallback(key, &scope.known());
+        let now = self.clock.now();
+
+        let (flight, failing, error) = {
+            let mut slots = self.slots();
+            if slots.len() >= MAX_SLOTS {
+                slots.retain(|_, slot| slot.is_flying());
+            }
+            let slot = slots.entry(key.clone()).or_default();
+            let failing = slot.failures;
+            let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
+            let flight =
+                if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
+            (flight, failing.is_some(), slot.error.clone())
+        };
+        let patience = match (&fallback, &flight) {
+            (Some(_), _) if failing => Duration::ZERO,
+            (Some(fallback), Some(flight)) => {
+                fallback.patience.saturating_sub(now.saturating_duration_since(flight.started))
+            }
+            _ => self.family.hard_limit,
+        };
+        let Some(flight) = flight else {
+            return stale(fallback).ok_or_else(|| ReadError(error.unwrap_or(LoadError::TimedOut)));
+        };
+        let failure = match self.clock.timeout(patience, flight.landed()).await {
+            Ok(Ok(Landed { entry, outcome })) => {
+                let fresh_for = match entry.standing(&self.family, &scope.known(), self.clock.now()) {
+                    Standing::Fresh { left, .. } => left,
+                    Standing::Expired { .. } | Standing::Outdated => Duration::ZERO,
+                };
+                return Ok(Read { entry, outcome, fresh_for });
+            }
+            Ok(Err(error)) => error,
+            Err(_) => LoadError::TimedOut,
+        };
+        stale(fallback).ok_or(ReadError(failure))
+    }
+
+    /// What may be served in place of a fresh value, by the rule of the family.
+    fn fallback(&self, key: &O::Key, known: &Known) -> Option<Fallback<O::Value>> {
+        let family = &self.family;
+        let held = self.memory.get(key).and_then(|entry| {
+            let patience = match (entry.standing(family, known, self.clock.now()), family.on_origin_failure) {
+                (Standing::Outdated, OnOriginFailure::ServeAnyAge) => family.hard_limit,
+                (_, OnOriginFailure::ServeAnyAge) => family.soft_limit,
+                (Standing::Expired { age }, OnOriginFailure::ServeUpTo(limit)) if age <= limit => {
+                    family.soft_limit
+                }
+                _ => return None,
+            };
+            Some(Fallback { entry, patience })
+        });
+        held.or_else(|| self.floor.clone().map(|entry| Fallback { entry, patience: family.hard_limit }))
+    }
+
+    fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
+        let scope = self.scopes.of(&self.origin.scope(key));
+        let mut slots = self.slots();
+        self.join_or_start(key, &scope, slots.entry(key.clone()).or_default())
+    }
+
+    fn refresh_in_background(self: &Arc<Self>, key: &O::Key) {
+        let scope = self.scopes.of(&self.origin.scope(key));
+        let now = self.clock.now();
+        let mut slots = self.slots();
+        let slot = slots.entry(key.clone()).or_default();
+        if slot.failures.is_none_or(|failures| failures.may_retry(now, true)) {
+            // Nobody waits for it.
+            drop(self.join_or_start(key, &scope, slot));
+        }
+    }
+}
+
+fn stale<V>(fallback: Option<Fallback<V>>) -> Option<Read<V>> {
+    fallback.map(|Fallback { entry, .. }| Read { entry, outcome: Outcome::Stale, fresh_for: Duration::ZERO })
+}

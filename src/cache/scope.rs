@@ -1,0 +1,248 @@
+//! Scopes: what is invalidated together, and the newest version known of it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+
+/// What is invalidated together, such as `catalogue` or `user:{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ScopeName(Arc<str>);
+
+impl ScopeName {
+    /// The scope of that name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name in `cache_version`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ScopeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What this instance knows of a scope. A copy of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The highest version learned from the database.
+    pub fence: u64,
+    /// When it was learned.
+    pub learned: Instant,
+    /// The newest read of the version, and when it began.
+    pub seen: Option<Seen>,
+    /// Counts replacements of the database: versions of different epochs do not compare.
+    pub epoch: u64,
+    /// When the current epoch began; a read begun earlier may have seen the database before.
+    pub epoch_began: Instant,
+}
+
+impl Known {
+    fn nothing(now: Instant) -> Self {
+        Self { fence: 0, learned: now, seen: None, epoch: 0, epoch_began: now }
+    }
+}
+
+/// A version that the database showed to a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub version: u64,
+    pub begun: Instant,
+}
+
+/// What a version told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// The fence rose.
+    Raised,
+    /// Nothing new.
+    Unchanged,
+    /// The database was restored or replaced: the fence fell, and the epoch changed.
+    Lowered,
+    /// The read began before the fence was learned; it shows an older state and says nothing.
+    Older,
+}
+
+/// One scope. Shared by every entry, flight and listener that deals with it.
+#[derive(Debug)]
+pub struct Scope {
+    name: ScopeName,
+    known: RwLock<Known>,
+}
+
+impl Scope {
+    pub(super) fn known(&self) -> Known {
+        *self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes in the version that a read of the database showed, and when that read began.
+    fn learn_read(&self, version: u64, begun: Instant, now: Instant) -> Learned {
+        self.update(|known| {
+            let learned = match version.cmp(&known.fence) {
+                _ if begun < known.epoch_began => return Learned::Older,
+                std::cmp::Ordering::Less if begun < known.learned => return Learned::Older,
+                std::cmp::Ordering::Less => {
+                    known.epoch += 1;
+                    known.epoch_began = now;
+                    Learned::Lowered
+                }
+                std::cmp::Ordering::Equal => Learned::Unchanged,
+                std::cmp::Ordering::Greater => Learned::Raised,
+            };
+            if learned != Learned::Unchanged {
+                known.fence = version;
+                known.learned = now;
+            }
+            if known.seen.is_none_or(|seen| seen.version != version || seen.begun < begun) {
+                known.seen = Some(Seen { version, begun });
+            }
+            learned
+        })
+    }
+
+    /// Takes in an announced version. Announcements may come late, so they only ever raise the fence.
+    fn learn_announced(&self, version: u64, now: Instant) -> Learned {
+        self.update(|known| {
+            if version <= known.fence {
+                return Learned::Unchanged;
+            }
+            known.fence = version;
+            known.learned = now;
+            Learned::Raised
+        })
+    }
+}
+
+/// The scopes of everything this instance holds.
+#[derive(Debug)]
+pub struct Scopes {
+    clock: Clock,
+    held: Mutex<HashMap<ScopeName, Arc<Scope>>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Scopes {
+    /// No scopes yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, held: Mutex::default(), changes: watch::channel(0).0 }
+    }
+
+    /// The scope of that name, made when it is new. Scopes that nobody holds any more are forgotten.
+    pub(super) fn of(&self, name: &ScopeName) -> Arc<Scope> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scope) = held.get(name) {
+            return Arc::clone(scope);
+        }
+        held.retain(|_, scope| Arc::strong_count(scope) > 1);
+        let known = RwLock::new(Known::nothing(self.clock.now()));
+        let scope = Arc::new(Scope { name: name.clone(), known });
+        held.insert(name.clone(), Arc::clone(&scope));
+        scope
+    }
+
+    /// The names of all scopes held.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.keys().map(ToString::to_string).collect()
+    }
+
+    /// The versions that one read showed, and when it began: raises fences, and validates what is held at an equal
+    /// version. A scope absent from `versions` has never changed.
+    pub fn learn_versions(&self, versions: &HashMap<String, u64>, begun: Instant) {
+        let scopes: Vec<_> = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.values().cloned().collect()
+        };
+        for scope in scopes {
+            self.learn_read(&scope, versions.get(scope.name.as_str()).copied().unwrap_or(0), begun);
+        }
+    }
+
+    /// A change that the database announced. Scopes that nobody holds are ignored.
+    pub fn learn_announced(&self, scope: &str, version: u64) {
+        let scope = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.get(&ScopeName::new(scope)).cloned()
+        };
+        if scope.is_some_and(|scope| scope.learn_announced(version, self.clock.now()) == Learned::Raised) {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> Learned {
+        let learned = scope.learn_read(version, begun, self.clock.now());
+        match learned {
+            Learned::Lowered => tracing::warn!(
+                scope = scope.name.as_str(),
+                version,
+                "the database shows an older version than before: it was restored or replaced, and is read anew"
+            ),
+            Learned::Raised => {}
+            Learned::Unchanged | Learned::Older => return learned,
+        }
+        self.changes.send_modify(|count| *count += 1);
+        learned
+    }
+
+    /// Changes whenever a fence moves.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn scope() -> (Scope, Instant) {
+        let now = Clock::system().now();
+        (Scope { name: ScopeName::new("catalogue"), known: RwLock::new(Known::nothing(now)) }, now)
+    }
+
+    #[test]
+    fn a_read_begun_before_the_fence_was_learned_says_nothing() {
+        let (scope, t) = scope();
+        let s = Duration::from_secs(1);
+        assert_eq!(scope.learn_announced(5, t + 2 * s), Learned::Raised);
+        assert_eq!(scope.learn_read(4, t + s, t + 3 * s), Learned::Older);
+        assert_eq!((scope.known().fence, scope.known().seen), (5, None));
+    }
+
+    #[test]
+    fn a_later_read_that_shows_less_means_another_database() {
+        let (scope, t) = scope();
+        let s = Duration::from_secs(1);
+        assert_eq!(scope.learn_read(5, t, t + s), Learned::Raised);
+        assert_eq!(scope.learn_read(3, t + 2 * s, t + 2 * s), Learned::Lowered);
+        assert_eq!((scope.known().fence, scope.known().epoch), (3, 1));
+        assert_eq!(scope.learn_read(9, t + s, t + 3 * s), Learned::Older, "begun in the database before");
+    }
+
+    #[test]
+    fn a_late_announcement_never_lowers_the_fence() {
+        let (scope, t) = scope();
+        scope.learn_read(5, t, t);
+        assert_eq!(scope.learn_announced(4, t), Learned::Unchanged);
+        assert_eq!(scope.known().fence, 5);
+    }
+}

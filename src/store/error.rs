@@ -1,0 +1,187 @@
+//! What can be wrong with the database, in words that help.
+
+use crate::domain::closed::closed_enum;
+
+closed_enum!(
+    /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
+    DatabaseFault {
+        /// Nothing answers at that address.
+        Unreachable = "unreachable",
+        /// User or password refused.
+        WrongPassword = "wrong_password",
+        /// The server has no such database.
+        NoSuchDatabase = "no_such_database",
+        /// TLS could not be agreed on, or the certificate is not trusted.
+        Certificate = "certificate",
+        /// Supabase knows the project, but it is paused or gone.
+        Paused = "paused",
+        /// No connection is free, here or at the pooler.
+        PoolFull = "pool_full",
+        /// Writes are refused.
+        ReadOnly = "read_only",
+        /// Answers too slowly.
+        Timeout = "timeout",
+        /// The tables are not there, or not as this release needs them.
+        NotMigrated = "not_migrated",
+        /// The role may not do that.
+        Forbidden = "forbidden",
+        /// Somebody else holds the lock: another instance migrates.
+        Locked = "locked",
+        /// Anything else.
+        Other = "other",
+    }
+);
+
+impl DatabaseFault {
+    /// What is wrong, for health and log. Names no host, user or database.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unreachable => "the database cannot be reached",
+            Self::WrongPassword => "the database refuses the user or the password",
+            Self::NoSuchDatabase => "the server has no database of that name",
+            Self::Certificate => "TLS with the database failed",
+            Self::Paused => "the Supabase project is paused or gone",
+            Self::PoolFull => "no database connection is free",
+            Self::ReadOnly => "the database is read-only",
+            Self::Timeout => "the database answers too slowly",
+            Self::NotMigrated => "the tables are missing or of another release",
+            Self::Forbidden => "the database role lacks a right",
+            Self::Locked => "another instance holds the migration lock",
+            Self::Other => "the database reports an unexpected fault",
+        }
+    }
+
+    /// The way out.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "check host and port of DATABASE_URL and that the server runs; Render reaches Supabase only through the \
+                 session pooler (IPv4)"
+            }
+            Self::WrongPassword => {
+                "check user and password of DATABASE_URL (Supabase → Connect → Session pooler; percent-encode special \
+                 characters)"
+            }
+            Self::NoSuchDatabase => {
+                "check the database name at the end of DATABASE_URL; on Supabase it is `postgres`"
+            }
+            Self::Certificate => {
+                "check PGSSLROOTCERT (Supabase → Database settings → SSL configuration) and the host name in DATABASE_URL"
+            }
+            Self::Paused => {
+                "restore the project in the Supabase dashboard; check the project reference in DATABASE_URL"
+            }
+            Self::PoolFull => {
+                "lower DATABASE_MAX_CONNECTIONS, or raise the pooler's pool size in the Supabase dashboard"
+            }
+            Self::ReadOnly => "free space or raise the plan in the Supabase dashboard; reads go on meanwhile",
+            Self::Timeout => "look for long-running statements or locks in the database",
+            Self::NotMigrated => "run `chatchonk migrate`, or start with MIGRATE_ON_START=true",
+            Self::Forbidden => {
+                "grant the role CREATE on the database, or run `chatchonk migrate` as its owner"
+            }
+            Self::Locked => "nothing to do: it is tried again",
+            Self::Other => "see the log for what the database said",
+        }
+    }
+
+    /// True for faults of configuration, which no waiting mends.
+    #[must_use]
+    pub const fn is_configuration(self) -> bool {
+        matches!(self, Self::WrongPassword | Self::NoSuchDatabase | Self::Certificate)
+    }
+
+    /// Sorts an error of the driver into a class.
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Self {
+        match error {
+            // rustls reports a refused certificate as invalid data.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => Self::Certificate,
+            sqlx::Error::Io(_) => Self::Unreachable,
+            sqlx::Error::Tls(_) => Self::Certificate,
+            sqlx::Error::PoolTimedOut => Self::PoolFull,
+            sqlx::Error::Database(refusal) => {
+                let message = refusal.message();
+                // Supabase's pooler says these without a code of their own.
+                if message.contains("Tenant or user not found") {
+                    return Self::Paused;
+                }
+                if message.contains("MaxClientsInSessionMode") || message.contains("max clients reached") {
+                    return Self::PoolFull;
+                }
+                Self::of_code(refusal.code().as_deref().unwrap_or_default())
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// PostgreSQL's error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    fn of_code(code: &str) -> Self {
+        match code {
+            "28P01" | "28000" => Self::WrongPassword,
+            "3D000" => Self::NoSuchDatabase,
+            "53300" => Self::PoolFull,
+            "25006" => Self::ReadOnly,
+            "57014" => Self::Timeout,
+            "55P03" => Self::Locked,
+            "42501" => Self::Forbidden,
+            "3F000" | "42P01" | "42703" | "42883" => Self::NotMigrated,
+            // The server is starting, stopping, or has dropped us.
+            "57P01" | "57P02" | "57P03" | "57P05" => Self::Unreachable,
+            _ if code.starts_with("08") => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A statement or connection that failed. `Display` is safe to show to operators; it may hold what the driver said.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The driver's error, classified.
+    #[error("{}: {source}", fault.reason())]
+    Database {
+        /// Its class.
+        fault: DatabaseFault,
+        /// What the driver said; for the log, never for a response.
+        source: sqlx::Error,
+    },
+    /// Took longer than the limit set here.
+    #[error("{}", DatabaseFault::Timeout.reason())]
+    TimedOut,
+    /// The migrations failed.
+    #[error("migrations: {0}")]
+    Migrate(sqlx::migrate::MigrateError),
+    /// The seed compiled in cannot be read.
+    #[error("seed: {0}")]
+    Seed(#[from] serde_json::Error),
+}
+
+impl StoreError {
+    /// Its class.
+    #[must_use]
+    pub fn fault(&self) -> DatabaseFault {
+        match self {
+            Self::Database { fault, .. } => *fault,
+            Self::TimedOut => DatabaseFault::Timeout,
+            Self::Migrate(sqlx::migrate::MigrateError::Execute(error)) => DatabaseFault::of(error),
+            Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
+                DatabaseFault::of(error)
+            }
+            Self::Migrate(_) | Self::Seed(_) => DatabaseFault::Other,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Database { fault: DatabaseFault::of(&source), source }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migrate(error)
+    }
+}

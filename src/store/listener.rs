@@ -1,0 +1,94 @@
+//! The connection on which Postgres announces changes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPoolOptions};
+
+use super::{CONNECT_LIMIT, Store, StoreError, version};
+
+/// The channel of the triggers.
+const CHANNEL: &str = "chatchonk_cache";
+
+/// A scope has a new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What changed.
+    pub scope: String,
+    /// The version that was committed.
+    pub version: u64,
+}
+
+/// A session-mode connection of its own that hears every change committed after it was opened.
+#[derive(Debug)]
+pub struct ChangeListener {
+    listener: PgListener,
+}
+
+impl ChangeListener {
+    /// Connects and listens.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that fails or takes longer than 2.5 s.
+    pub async fn connect(store: &Store) -> Result<Self, StoreError> {
+        let connect = async {
+            // A pool of one keeps it out of the statements' pool. Not eager: a lost connection must be seen by the
+            // caller, who has to read the versions again.
+            let pool = PgPoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(CONNECT_LIMIT)
+                .connect_with(store.settings.options.clone())
+                .await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok::<_, sqlx::Error>(Self { listener })
+        };
+        Ok(tokio::time::timeout(CONNECT_LIMIT, connect).await.map_err(|_| StoreError::TimedOut)??)
+    }
+
+    /// Waits for the next change. `None`: the connection was lost, or something unintelligible was announced; either
+    /// way changes may have been missed. Cancelling the wait loses nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the connection is broken. Make a new listener then.
+    pub async fn next(&mut self) -> Result<Option<Change>, StoreError> {
+        let Some(notification) = self.listener.try_recv().await? else {
+            return Ok(None);
+        };
+        Ok(parse(notification.payload()))
+    }
+
+    /// The versions of the scopes, read on this very connection: it proves that the connection lives, which a silent
+    /// half-open one does not tell otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the connection is broken or does not answer within `limit`.
+    pub async fn versions(
+        &mut self,
+        scopes: &[String],
+        limit: Duration,
+    ) -> Result<HashMap<String, u64>, StoreError> {
+        tokio::time::timeout(limit, version::versions(&mut self.listener, scopes))
+            .await
+            .map_err(|_| StoreError::TimedOut)?
+    }
+}
+
+fn parse(payload: &str) -> Option<Change> {
+    let (scope, version) = payload.split_once(' ')?;
+    Some(Change { scope: scope.to_owned(), version: version.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announcements_name_a_scope_and_a_version() {
+        assert_eq!(parse("catalogue 17"), Some(Change { scope: "catalogue".into(), version: 17 }));
+        for odd in ["", "catalogue", "catalogue x", "catalogue -1"] {
+            assert_eq!(parse(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Migrations, run at start or by `chatchonk migrate`.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, Executor};
+
+use super::{Store, StoreError};
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// How long all migrations may take.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// How the tables of the database compare with this release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrations {
+    /// Migrations of this release that have been applied.
+    pub applied: usize,
+    /// Migrations of this release still to apply.
+    pub pending: usize,
+}
+
+impl Store {
+    /// Brings the tables up to this release, under a lock that only one instance holds at a time.
+    ///
+    /// Migrations that a newer release applied are left alone: during a deploy both run side by side.
+    ///
+    /// # Errors
+    /// [`StoreError`]; its fault is `Locked` when another instance held the lock for 3 s, `Forbidden` without CREATE on
+    /// the database.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self.dial().await?;
+        // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
+        // transaction and block the readers that come after it.
+        connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;
+        let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
+        migrator.set_ignore_missing(true);
+        migrator.create_schema("chatchonk");
+        migrator.dangerous_set_table_name("chatchonk._sqlx_migrations");
+        let run = migrator.run_direct(None, &mut connection, true);
+        tokio::time::timeout(LIMIT, run).await.map_err(|_| StoreError::TimedOut)??;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Counts applied and pending migrations without changing anything.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be asked.
+    pub async fn migrations(&self) -> Result<Migrations, StoreError> {
+        let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let total = known.len();
+        // Not a checked query: the table belongs to sqlx and may not exist yet.
+        let applied: Result<i64, _> = sqlx::query_scalar(
+            "select count(*) from chatchonk._sqlx_migrations where success and version = any($1)",
+        )
+        .bind(known)
+        .fetch_one(&self.pool)
+        .await;
+        let applied = match applied.map_err(StoreError::from) {
+            Ok(count) => usize::try_from(count).unwrap_or(total),
+            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Migrations { applied, pending: total.saturating_sub(applied) })
+    }
+}

@@ -1,0 +1,105 @@
+//! Postgres: the only place with SQL. Concrete on purpose: there is one database.
+
+mod catalogue;
+mod error;
+mod listener;
+mod migrate;
+mod seed;
+mod settings;
+mod version;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Executor};
+
+pub use catalogue::LoadedCatalogue;
+pub use error::{DatabaseFault, StoreError};
+pub use listener::{Change, ChangeListener};
+pub use migrate::Migrations;
+pub use seed::{SeedMode, SeedReport};
+pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
+
+/// How long a new connection may take, TLS included.
+const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// The database. Cheap to clone; opens connections only when they are needed, and again after every outage.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+    settings: DatabaseSettings,
+}
+
+/// What a look at the database found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Such as `15.4`.
+    pub server_version: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+impl Store {
+    /// Describes the database without connecting.
+    #[must_use]
+    pub fn new(settings: DatabaseSettings) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .idle_timeout(Duration::from_mins(10))
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Not as start-up options: poolers do not pass them on.
+                    connection
+                        .execute(
+                            "set statement_timeout = '5s'; set lock_timeout = '3s'; \
+                             set idle_in_transaction_session_timeout = '10s'",
+                        )
+                        .await
+                        .map(drop)
+                })
+            })
+            .connect_lazy_with(settings.options.clone());
+        Self { pool, settings }
+    }
+
+    /// Opens a connection outside the pool.
+    ///
+    /// The pool tries a refused connection again until its time-out and then reports the time-out; this tells the
+    /// reason at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s.
+    pub async fn dial(&self) -> Result<PgConnection, StoreError> {
+        tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.settings.options))
+            .await
+            .map_err(|_| StoreError::TimedOut)?
+            .map_err(StoreError::from)
+    }
+
+    /// One small statement over the pool: is the database there, and may it be written to?
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be reached or does not answer within 2.5 s.
+    pub async fn probe(&self) -> Result<Probe, StoreError> {
+        let question = sqlx::query!(
+            r#"select current_setting('server_version') as "server_version!",
+                      current_setting('transaction_read_only') = 'on' as "read_only!""#
+        )
+        .fetch_one(&self.pool);
+        let row = tokio::time::timeout(CONNECT_LIMIT, question).await.map_err(|_| StoreError::TimedOut)??;
+        let server_version = row.server_version.split(' ').next().unwrap_or_default().to_owned();
+        Ok(Probe { server_version, read_only: row.read_only })
+    }
+
+    /// How the database is reached.
+    #[must_use]
+    pub fn settings(&self) -> &DatabaseSettings {
+        &self.settings
+    }
+
+    /// Closes the pool; statements that are running may finish.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
