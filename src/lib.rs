@@ -2,7 +2,19 @@
 //!
 //! `docs/architecture.md` shows the rooms and the way of a request through them.
 
+pub mod app;
+pub mod automodel;
 pub mod cache;
+pub mod catalogue;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod embedded;
+pub mod http;
+pub mod status;
 pub mod store;
+pub mod telemetry;
+
+/// The commit this binary was built from, or `unknown`.
+pub const COMMIT: &str = env!("CHATCHONK_COMMIT");

@@ -19,6 +19,7 @@ macro_rules! closed_enum {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $type { $($(#[$variant_meta])* $variant),+ }
 
+        #[allow(dead_code, reason = "not every enumeration needs all of these")]
         impl $type {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];

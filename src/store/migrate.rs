@@ -7,10 +7,15 @@ use sqlx::{Connection, Executor};
 
 use super::{Store, StoreError};
 
-static MIGRATOR: Migrator = sqlx::migrate!();
-
 /// How long all migrations may take.
 const LIMIT: Duration = Duration::from_mins(2);
+
+/// The migrations of this release, with the schema and table names of `sqlx.toml`.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!();
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 /// How the tables of the database compare with this release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +39,9 @@ impl Store {
         // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
         // transaction and block the readers that come after it.
         connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;
-        let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
-        migrator.set_ignore_missing(true);
-        migrator.create_schema("chatchonk");
-        migrator.dangerous_set_table_name("chatchonk._sqlx_migrations");
-        let run = migrator.run_direct(None, &mut connection, true);
-        tokio::time::timeout(LIMIT, run).await.map_err(|_| StoreError::TimedOut)??;
+        let migrator = migrator();
+        // `run` takes an `Acquire`, for which no future that spans it is `Send`; this is what it calls.
+        tokio::time::timeout(LIMIT, migrator.run_direct(None, &mut connection, false)).await.map_err(|_| StoreError::TimedOut)??;
         connection.close().await?;
         Ok(())
     }
@@ -49,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be asked.
     pub async fn migrations(&self) -> Result<Migrations, StoreError> {
-        let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let known: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
         let total = known.len();
         // Not a checked query: the table belongs to sqlx and may not exist yet.
         let applied: Result<i64, _> = sqlx::query_scalar(

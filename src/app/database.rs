@@ -1,0 +1,207 @@
+//! The database in the background: connects, migrates, seeds, loads, looks after it, and starts again after an outage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Follower, Scopes};
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseChoice};
+use crate::domain::seed::Seed;
+use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
+use crate::status::{DatabaseState, Status};
+use crate::store::{DatabaseFault, DatabaseSettings, SeedMode, SeedReport, Store, StoreError};
+
+use super::check;
+
+/// Between two looks at a database that answers.
+const WHEN_UP: Duration = Duration::from_secs(5);
+/// Between two looks at one that does not.
+const WHEN_DOWN: Duration = Duration::from_secs(2);
+
+/// Opens the configured database: describes the one of `DATABASE_URL`, or starts the private cluster, which the caller
+/// has to stop.
+///
+/// # Errors
+/// [`EmbeddedError`] when there is no PostgreSQL on this machine or the cluster does not start.
+pub async fn open(choice: &DatabaseChoice) -> Result<(Store, Option<Cluster>), EmbeddedError> {
+    match choice {
+        DatabaseChoice::Url(settings) => Ok((Store::new(settings.as_ref().clone()), None)),
+        DatabaseChoice::Embedded { data_dir, path, max_connections } => {
+            let installation = Installation::find(path.as_deref())?;
+            let cluster = Cluster::start(&installation, data_dir, &Options::default()).await?;
+            let settings = DatabaseSettings::from_options(cluster.connect_options(), *max_connections);
+            Ok((Store::new(settings), Some(cluster)))
+        }
+    }
+}
+
+/// Applies the seed and says what it did.
+///
+/// # Errors
+/// [`StoreError`] when a statement fails; nothing has changed then.
+pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
+    let report = store.apply_seed(seed, mode).await?;
+    if let SeedReport::Applied { from, to } = report {
+        tracing::info!(from, to, models = seed.models.len(), "the seed was applied");
+    }
+    Ok(report)
+}
+
+/// Looks after the database for as long as the process lives.
+pub(super) struct Supervisor {
+    pub config: Config,
+    pub seed: Seed,
+    pub catalogue: Catalogue,
+    pub status: Arc<Status>,
+    pub scopes: Arc<Scopes>,
+    pub clock: Clock,
+    pub cancel: CancellationToken,
+}
+
+impl Supervisor {
+    /// Runs until cancelled, then closes the connections and stops the private cluster.
+    pub async fn run(self) {
+        let cancel = self.cancel.clone();
+        let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
+        if let Some((store, cluster)) = opened {
+            cancel.run_until_cancelled(self.look_after(&store)).await;
+            // A connection that hangs must not keep the process from ending.
+            let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
+            if let Some(cluster) = cluster {
+                cluster.stop().await;
+            }
+        } else {
+            for line in check(&self.config, None).await {
+                line.log();
+            }
+        }
+    }
+
+    /// Opens the database; `None` when there is none, for then the builtin catalogue is all there is.
+    async fn open(&self) -> Option<(Store, Option<Cluster>)> {
+        if let DatabaseChoice::Url(settings) = &self.config.database
+            && settings.unverified_tls
+        {
+            tracing::warn!(
+                "TLS with the database is not verified; set PGSSLROOTCERT to the server's root certificate \
+                 (Supabase → Database settings → SSL configuration)"
+            );
+        }
+        match open(&self.config.database).await {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                tracing::warn!("{error}; serving the builtin catalogue");
+                self.status.set_database(DatabaseState::NotConfigured);
+                self.status.decide();
+                None
+            }
+        }
+    }
+
+    async fn look_after(&self, store: &Store) {
+        self.catalogue.connect(store.clone());
+        let (mut prepared, mut first) = (false, true);
+        let mut follower = None;
+        loop {
+            let look = if prepared { self.probe(store).await } else { self.prepare(store).await };
+            let state = match look {
+                Ok(state) => {
+                    prepared = true;
+                    state
+                }
+                Err(error) => DatabaseState::Down(self.diagnose(store, &error).await),
+            };
+            self.report(state, first).await;
+            self.status.decide();
+            if first {
+                for line in check(&self.config, Some(store)).await {
+                    line.log();
+                }
+            }
+            if prepared && follower.is_none() {
+                follower = Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(
+                    Follower::new(
+                        store.clone(),
+                        Arc::clone(&self.scopes),
+                        self.clock.clone(),
+                        Arc::clone(self.status.listener()),
+                    )
+                    .run(),
+                )));
+            }
+            first = false;
+            let pause = if matches!(state, DatabaseState::Up { .. }) { WHEN_UP } else { WHEN_DOWN };
+            self.clock.sleep(pause).await;
+        }
+    }
+
+    /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
+    /// that cannot be written now does not keep the catalogue from being served.
+    async fn prepare(&self, store: &Store) -> Result<DatabaseState, StoreError> {
+        store.dial().await.map(drop)?;
+        if self.config.migrate_on_start
+            && let Err(error) = self.bring_up_to_date(store).await
+        {
+            tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
+            if error.fault() == DatabaseFault::Locked {
+                // The catalogue is served meanwhile, and this is tried again.
+                let _ = self.catalogue.refresh().await;
+                return Err(error);
+            }
+        }
+        let state = self.probe(store).await?;
+        self.catalogue.refresh().await.map_err(|_| StoreError::NotLoaded)?;
+        Ok(state)
+    }
+
+    async fn bring_up_to_date(&self, store: &Store) -> Result<(), StoreError> {
+        // Nothing is locked and nothing written when nothing is to do: a full disk must not matter then.
+        if store.migrations().await?.pending > 0 {
+            store.migrate().await?;
+            tracing::info!("the tables are up to date");
+        }
+        seed(store, &self.seed, SeedMode::Newer).await.map(drop)
+    }
+
+    async fn probe(&self, store: &Store) -> Result<DatabaseState, StoreError> {
+        let begun = self.clock.now();
+        let probe = store.probe().await?;
+        let latency = self.clock.now().saturating_duration_since(begun);
+        Ok(DatabaseState::Up { latency, read_only: probe.read_only })
+    }
+
+    /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
+    async fn diagnose(&self, store: &Store, error: &StoreError) -> DatabaseFault {
+        match error.fault() {
+            DatabaseFault::PoolFull => match store.dial().await {
+                Ok(_) => DatabaseFault::PoolFull,
+                Err(error) => error.fault(),
+            },
+            fault => fault,
+        }
+    }
+
+    /// Publishes a look, and tells the log of every change once.
+    async fn report(&self, state: DatabaseState, first: bool) {
+        let before = self.status.set_database(state);
+        match (before, state) {
+            (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
+            (_, DatabaseState::Down(fault)) => {
+                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
+                if first {
+                    self.status.set_misconfigured(fault.is_configuration());
+                }
+            }
+            (DatabaseState::Down(_), DatabaseState::Up { .. }) => {
+                tracing::info!("the database answers again");
+                self.status.set_misconfigured(false);
+                // Whatever was missed is caught up with now, not when the back-off of the cache ends.
+                let _ = self.catalogue.refresh().await;
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
+
+mod check;
+mod database;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Scopes;
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseChoice, KvSettings};
+use crate::domain::health::ProviderHealth;
+use crate::domain::seed::Seed;
+use crate::http::{self, State};
+use crate::status::{DatabaseKind, Status};
+
+pub use check::{Line, Mark, check};
+pub use database::{open, seed};
+
+use database::Supervisor;
+
+/// How long the background tasks may take to end.
+const TASKS_LIMIT: Duration = Duration::from_secs(2);
+/// How long lists wait for a database that `DATABASE_URL` names.
+const DECIDE_REMOTE: Duration = Duration::from_secs(3);
+/// How long they wait for a private cluster, which may have to be made first.
+const DECIDE_EMBEDDED: Duration = Duration::from_secs(15);
+
+/// A server that runs until it is told to stop.
+pub struct App {
+    address: SocketAddr,
+    server: actix_web::dev::Server,
+    status: Arc<Status>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Builds the server on a bound listener and starts its background tasks. The port answers as soon as
+    /// [`App::run`] is polled; lists wait until the first source of the catalogue is decided.
+    ///
+    /// Must be called within a multi-thread tokio runtime.
+    ///
+    /// # Errors
+    /// When the seed is damaged or the listener cannot be used. A database that is away is no error.
+    pub fn start(config: Config, listener: TcpListener, clock: Clock) -> anyhow::Result<Self> {
+        let address = listener.local_addr().context("the listener has no address")?;
+        let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
+        let (kind, decide) = match &config.database {
+            DatabaseChoice::Url(_) => (DatabaseKind::Postgres, DECIDE_REMOTE),
+            DatabaseChoice::Embedded { .. } => (DatabaseKind::Embedded, DECIDE_EMBEDDED),
+        };
+        let status = Arc::new(Status::new(clock.clone(), kind));
+        let scopes = Arc::new(Scopes::new(clock.clone()));
+        let catalogue = Catalogue::new(
+            seed.clone().into_snapshot(),
+            Arc::clone(&status),
+            Arc::clone(&scopes),
+            clock.clone(),
+            Handle::current(),
+        );
+        let cancel = CancellationToken::new();
+        let tasks = TaskTracker::new();
+
+        tasks.spawn(cancel.clone().run_until_cancelled_owned({
+            let (status, clock) = (Arc::clone(&status), clock.clone());
+            async move {
+                clock.sleep(decide).await;
+                status.decide();
+            }
+        }));
+        tasks.spawn(cancel.clone().run_until_cancelled_owned(load_changes(catalogue.clone(), &scopes)));
+        let kv_configured = config.kv == KvSettings::Configured;
+        let state = State {
+            catalogue: catalogue.clone(),
+            status: Arc::clone(&status),
+            keys: config.provider_keys.clone(),
+            provider_health: ProviderHealth::default(),
+            kv_configured,
+            settings: config.http.clone(),
+        };
+        let supervisor = Supervisor {
+            config,
+            seed,
+            catalogue,
+            status: Arc::clone(&status),
+            scopes,
+            clock,
+            cancel: cancel.clone(),
+        };
+        tasks.spawn(supervisor.run());
+        tasks.close();
+        let server = http::serve(listener, state).context("cannot serve on the listener")?;
+        Ok(Self { address, server, status, cancel, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` completes, then stops in order: readiness first, then the port, requests under way, and at
+    /// last the background tasks with the database. Takes at most 10 s from then on.
+    ///
+    /// # Errors
+    /// When the server itself breaks.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let handle = self.server.handle();
+        let mut server = tokio::spawn(self.server);
+        let ended = tokio::select! {
+            ended = &mut server => Some(ended),
+            () = stop => None,
+        };
+        self.status.drain();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                handle.stop(true).await;
+                server.await
+            }
+        };
+        self.cancel.cancel();
+        if tokio::time::timeout(TASKS_LIMIT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background tasks did not end in time");
+        }
+        ended.context("the server broke off")?.context("the server failed")
+    }
+}
+
+/// Loads the catalogue whenever a change is announced, so that the next request finds it in memory.
+fn load_changes(catalogue: Catalogue, scopes: &Scopes) -> impl Future<Output = ()> + use<> {
+    let mut changes = scopes.changes();
+    async move {
+        while changes.changed().await.is_ok() {
+            // A failure is counted and logged by the cache, and what is held serves on.
+            let _ = catalogue.refresh().await;
+        }
+    }
+}

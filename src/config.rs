@@ -1,0 +1,319 @@
+//! Settings: one map in, checked structs out. Secrets are redacted wherever they could be printed.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use crate::automodel::ProviderKeys;
+use crate::embedded;
+use crate::http::HttpSettings;
+use crate::store::DatabaseSettings;
+use crate::telemetry::{LogFormat, TelemetrySettings};
+
+/// Every setting by name, in the order of `.env.example`, which a test holds equal. Provider keys come on top: their
+/// names stand in the catalogue.
+pub const SETTINGS: &[&str] = &[
+    "PORT",
+    "HOST",
+    "ENVIRONMENT",
+    "WORKERS",
+    "DATABASE_URL",
+    "DATABASE_MAX_CONNECTIONS",
+    "PGSSLROOTCERT",
+    "DATA_DIR",
+    "MIGRATE_ON_START",
+    "CLOUDFLARE_API_TOKEN",
+    "CLOUDFLARE_ACCOUNT_ID",
+    "CLOUDFLARE_KV_NAMESPACE_ID",
+    "CLOUDFLARE_KV_BASE_URL",
+    "ALLOWED_ORIGINS",
+    "RATE_LIMIT",
+    "RUST_LOG",
+    "LOG_FORMAT",
+];
+
+/// What the platform sets; not for people.
+const PLATFORM: &[&str] = &["RENDER", "IS_PULL_REQUEST", "RENDER_CPU_COUNT", "XDG_DATA_HOME", "HOME", "PATH"];
+
+/// The variables the process was given. An empty variable is an absent one, values are trimmed.
+#[derive(Clone, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl fmt::Debug for Environment {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
+        let trimmed = pairs.into_iter().map(|(name, value)| (name.into(), value.into().trim().to_owned()));
+        Self(trimmed.filter(|(_, value)| !value.is_empty()).collect())
+    }
+}
+
+impl Environment {
+    /// The variables of the process over those of a `.env` file in the working directory, where there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when `.env` is there but cannot be read or parsed.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process() -> Result<Self, ConfigError> {
+        let unreadable =
+            |_| ConfigError { variable: ".env", expected: "lines of the form NAME=value".to_owned() };
+        let mut variables = HashMap::new();
+        match dotenvy::from_path_iter(".env") {
+            Ok(pairs) => {
+                for pair in pairs {
+                    let (name, value) = pair.map_err(unreadable)?;
+                    variables.insert(name, value);
+                }
+            }
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+        // A variable that is not UTF-8 cannot be one of ours.
+        let process =
+            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+        variables.extend(process);
+        Ok(variables.into_iter().collect())
+    }
+
+    fn get(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(SETTINGS.contains(&name) || PLATFORM.contains(&name), "{name} is documented nowhere");
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn is_true(&self, name: &'static str) -> bool {
+        self.get(name) == Some("true")
+    }
+
+    fn parse<T: std::str::FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        let value = text.parse().ok().filter(valid);
+        value.map(Some).ok_or_else(|| ConfigError { variable, expected: expected.to_owned() })
+    }
+}
+
+/// A setting that cannot be used. Says what was expected, never what was given: that may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: expected {expected}")]
+pub struct ConfigError {
+    /// The variable.
+    pub variable: &'static str,
+    /// What it should hold.
+    pub expected: String,
+}
+
+/// Everything the server needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// The HTTP side.
+    pub http: HttpSettings,
+    /// The database.
+    pub database: DatabaseChoice,
+    /// Whether a start migrates and seeds.
+    pub migrate_on_start: bool,
+    /// The shared cache tier.
+    pub kv: KvSettings,
+    /// Which provider keys are set.
+    pub provider_keys: ProviderKeys,
+    /// Logging.
+    pub telemetry: TelemetrySettings,
+}
+
+/// Which database to use.
+#[derive(Debug, Clone)]
+pub enum DatabaseChoice {
+    /// The one of `DATABASE_URL`.
+    Url(Box<DatabaseSettings>),
+    /// A private one on this machine.
+    Embedded {
+        /// The folder of its cluster.
+        data_dir: PathBuf,
+        /// Where to look for PostgreSQL's programs first.
+        path: Option<OsString>,
+        /// Connections of the pool.
+        max_connections: u32,
+    },
+}
+
+/// What is set of Cloudflare KV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KvSettings {
+    /// None of the three variables, or only some.
+    NotConfigured {
+        /// The missing ones, when others are set.
+        missing: Vec<&'static str>,
+    },
+    /// All three.
+    Configured,
+}
+
+impl Config {
+    /// Checks the variables. `data_dir` (from the command line) wins over `DATA_DIR`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first variable that cannot be used.
+    pub fn from_environment(environment: &Environment, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let render = environment.is_true("RENDER");
+        let default_host = if render { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let host =
+            environment.parse::<IpAddr>("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0", |_| true)?;
+        let port = environment.parse::<u16>("PORT", "a port number from 0 to 65535", |_| true)?;
+        Ok(Self {
+            address: SocketAddr::new(host.unwrap_or(default_host.into()), port.unwrap_or(8080)),
+            http: http(environment, render)?,
+            database: database(environment, render, data_dir)?,
+            migrate_on_start: environment
+                .parse("MIGRATE_ON_START", "true or false", |_| true)?
+                .unwrap_or(true),
+            kv: kv(environment)?,
+            provider_keys: environment.0.keys().cloned().collect(),
+            telemetry: telemetry(environment)?,
+        })
+    }
+}
+
+fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigError> {
+    let workers = environment
+        .parse::<usize>("WORKERS", "a number of threads from 1 to 512", |n| (1..=512).contains(n))?;
+    // Render grants fractions of a CPU ("0.5"); one worker is the least.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the filter")]
+    let granted = environment
+        .get("RENDER_CPU_COUNT")
+        .and_then(|cpus| cpus.parse::<f64>().ok())
+        .filter(|cpus| (0.0..=512.0).contains(cpus))
+        .map(|cpus| cpus.ceil().max(1.0) as usize);
+    let available = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let rate_limit = match environment.get("RATE_LIMIT") {
+        Some("off") => None,
+        _ => environment
+            .parse::<NonZeroU32>(
+                "RATE_LIMIT",
+                "`off` or requests per minute and client, such as 600",
+                |_| true,
+            )?
+            .or(render.then_some(NonZeroU32::MIN.saturating_add(599))),
+    };
+    let environment_name = match environment.get("ENVIRONMENT") {
+        Some(name) => environment
+            .parse("ENVIRONMENT", "1 to 32 characters out of a-z 0-9 - _", |name: &String| {
+                name.len() <= 32
+                    && name
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+            })?
+            .unwrap_or_else(|| name.to_owned()),
+        None if environment.is_true("IS_PULL_REQUEST") => "preview".to_owned(),
+        None if render => "production".to_owned(),
+        None => "development".to_owned(),
+    };
+    Ok(HttpSettings {
+        workers: workers.or(granted).unwrap_or_else(available),
+        allowed_origins: allowed_origins(environment, &environment_name)?,
+        rate_limit,
+        environment: environment_name,
+    })
+}
+
+fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>, ConfigError> {
+    let Some(list) = environment.get("ALLOWED_ORIGINS") else {
+        let development = (name == "development").then(|| "http://localhost:3000".to_owned());
+        return Ok(development.into_iter().collect());
+    };
+    let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    origins
+        .map(|origin| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let exact =
+                host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
+            exact.then(|| origin.to_owned()).ok_or_else(|| ConfigError {
+                variable: "ALLOWED_ORIGINS",
+                expected:
+                    "exact origins such as https://app.example.com, comma-separated, without a path or a star"
+                        .to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn database(
+    environment: &Environment,
+    render: bool,
+    data_dir: Option<&Path>,
+) -> Result<DatabaseChoice, ConfigError> {
+    let max_connections = environment
+        .parse("DATABASE_MAX_CONNECTIONS", "a number of connections from 1 to 100", |n| {
+            (1..=100).contains(n)
+        })?
+        .unwrap_or(if render { 2 } else { 5 });
+    let Some(url) = environment.get("DATABASE_URL") else {
+        if render {
+            return Err(ConfigError {
+                variable: "DATABASE_URL",
+                expected: "the database of this service, as Render's disk does not last: \
+                           copy it from Supabase → Connect → Session pooler"
+                    .to_owned(),
+            });
+        }
+        let is_root = nix::unistd::geteuid().is_root();
+        let path_of = |name| environment.get(name).map(Path::new);
+        let data_dir = data_dir
+            .or(path_of("DATA_DIR"))
+            .map(Path::to_owned)
+            .or_else(|| embedded::default_data_dir(is_root, path_of("XDG_DATA_HOME"), path_of("HOME")))
+            .ok_or_else(|| ConfigError {
+                variable: "DATA_DIR",
+                expected: "the folder of the embedded database, as this user has no home".to_owned(),
+            })?;
+        return Ok(DatabaseChoice::Embedded {
+            data_dir,
+            path: environment.get("PATH").map(OsString::from),
+            max_connections,
+        });
+    };
+    DatabaseSettings::from_url(url, environment.get("PGSSLROOTCERT"), max_connections)
+        .map(|settings| DatabaseChoice::Url(Box::new(settings)))
+        .map_err(|error| ConfigError {
+            variable: "DATABASE_URL",
+            expected: error.to_string().trim_start_matches("expected ").to_owned(),
+        })
+}
+
+fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
+    environment.parse(
+        "CLOUDFLARE_KV_BASE_URL",
+        "an address that begins with https:// or http://",
+        |url: &String| url.starts_with("https://") || url.starts_with("http://"),
+    )?;
+    let needed = ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
+    let missing: Vec<_> = needed.into_iter().filter(|name| environment.get(name).is_none()).collect();
+    Ok(match missing.len() {
+        0 => KvSettings::Configured,
+        3 => KvSettings::NotConfigured { missing: Vec::new() },
+        _ => KvSettings::NotConfigured { missing },
+    })
+}
+
+fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError> {
+    let terminal = std::io::stderr().is_terminal();
+    let default = if terminal { LogFormat::Pretty } else { LogFormat::Json };
+    Ok(TelemetrySettings {
+        filter: environment.get("RUST_LOG").unwrap_or("info").to_owned(),
+        format: environment.parse("LOG_FORMAT", "pretty or json", |_| true)?.unwrap_or(default),
+        colour: terminal,
+    })
+}

@@ -1,0 +1,228 @@
+//! Health: what the background checks last saw. No I/O, no waiting, whatever is down.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::automodel::AutoModelHealth;
+use crate::cache::{ListenerState, Source, Statistics};
+use crate::catalogue::CatalogueReport;
+use crate::domain::closed::closed_enum;
+use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
+
+use super::State;
+use super::health_draft;
+
+closed_enum!(
+    /// The overall state.
+    Overall {
+        /// All is well.
+        Healthy = "healthy",
+        /// Serves, but something is wrong.
+        Degraded = "degraded",
+        /// Must not get traffic.
+        Unhealthy = "unhealthy",
+    }
+);
+
+/// `/api/health`.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    pub status: Overall,
+    service: &'static str,
+    pub version: &'static str,
+    pub commit: &'static str,
+    environment: String,
+    uptime_seconds: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub timestamp: OffsetDateTime,
+    pub database: Database,
+    pub cache: CacheHealth,
+    pub catalogue: Option<CatalogueHealth>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Database {
+    pub status: &'static str,
+    kind: DatabaseKind,
+    pub latency_ms: Option<f64>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub checked_at: Option<OffsetDateTime>,
+    pub reason: Option<&'static str>,
+    remedy: Option<&'static str>,
+}
+
+/// The first five keys are a contract with those who watch this route: names and types stay.
+#[derive(Debug, Serialize)]
+pub(super) struct CacheHealth {
+    pub cloudflare_kv: &'static str,
+    fallback_cache: &'static str,
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    hit_ratio: String,
+    detail: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CatalogueHealth {
+    pub source: Source,
+    revision: u64,
+    pub models: usize,
+    providers: usize,
+    skipped: usize,
+    #[serde(with = "time::serde::rfc3339")]
+    loaded_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    validated_at: Option<OffsetDateTime>,
+    pub stale: bool,
+}
+
+impl Health {
+    fn of(state: &State) -> Self {
+        let status = &state.status;
+        let database = status.database();
+        let report = state.catalogue.report();
+        let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
+        let overall = if unready || report.is_none() {
+            Overall::Unhealthy
+        } else if database_degrades(database.state) || report.as_ref().is_some_and(|report| report.stale) {
+            Overall::Degraded
+        } else {
+            Overall::Healthy
+        };
+        let listener = *status.listener().read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self {
+            status: overall,
+            service: "chatchonk-api",
+            version: env!("CARGO_PKG_VERSION"),
+            commit: crate::COMMIT,
+            environment: state.settings.environment.clone(),
+            uptime_seconds: status.uptime().as_secs(),
+            timestamp: status.utc(),
+            database: Database::from(database),
+            cache: CacheHealth::of(state.catalogue.statistics(), listener),
+            catalogue: report.as_ref().map(CatalogueHealth::from),
+        }
+    }
+}
+
+fn database_degrades(state: DatabaseState) -> bool {
+    match state {
+        DatabaseState::Up { read_only, .. } => read_only,
+        // Before the first look nothing is known to be wrong; the start itself is told by `decided`.
+        DatabaseState::Unknown => false,
+        DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
+    }
+}
+
+impl From<DatabaseReport> for Database {
+    fn from(report: DatabaseReport) -> Self {
+        use crate::store::DatabaseFault;
+        let (status, latency, fault) = match report.state {
+            DatabaseState::Up { latency, read_only } => {
+                ("up", Some(latency), read_only.then_some(DatabaseFault::ReadOnly))
+            }
+            DatabaseState::Unknown => ("unknown", None, None),
+            DatabaseState::Down(fault) => ("down", None, Some(fault)),
+            DatabaseState::NotConfigured => ("not_configured", None, None),
+        };
+        let none_installed = report.state == DatabaseState::NotConfigured;
+        Self {
+            status,
+            kind: report.kind,
+            latency_ms: latency.map(|latency| (latency.as_secs_f64() * 1e5).round() / 1e2),
+            checked_at: report.checked_at,
+            reason: fault
+                .map(DatabaseFault::reason)
+                .or(none_installed.then_some("no PostgreSQL is installed here")),
+            remedy: fault.map(DatabaseFault::remedy).or(none_installed
+                .then_some("set DATABASE_URL, or install PostgreSQL 15 or newer and start again")),
+        }
+    }
+}
+
+impl CacheHealth {
+    fn of(statistics: Statistics, listener: ListenerState) -> Self {
+        Self {
+            cloudflare_kv: "not_configured",
+            fallback_cache: "available",
+            cache_hits: statistics.hits(),
+            cache_misses: statistics.misses(),
+            hit_ratio: statistics.hit_ratio(),
+            detail: json!({
+                "kv": { "state": "not_configured", "reason": null, "remedy": null },
+                "memory": { "entries": statistics.entries, "bytes": statistics.bytes },
+                "families": { crate::cache::CATALOGUE.name: statistics },
+                "listener": listener,
+            }),
+        }
+    }
+}
+
+impl From<&CatalogueReport> for CatalogueHealth {
+    fn from(report: &CatalogueReport) -> Self {
+        let snapshot = report.read.snapshot();
+        Self {
+            source: report.read.source(),
+            revision: report.read.revision(),
+            models: snapshot.listed(),
+            providers: snapshot.providers().len(),
+            skipped: snapshot.skipped(),
+            loaded_at: report.loaded_at,
+            validated_at: report.validated_at,
+            stale: report.stale,
+        }
+    }
+}
+
+/// `/api/health`: for the platform and for people.
+pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let health = Health::of(&state);
+    let status = match health.status {
+        Overall::Healthy | Overall::Degraded => StatusCode::OK,
+        Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let accepts_draft = request
+        .headers()
+        .get_all(ACCEPT)
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(health_draft::CONTENT_TYPE)));
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
+    if accepts_draft {
+        response.content_type(health_draft::CONTENT_TYPE).json(health_draft::HealthDraft::from(&health))
+    } else {
+        response.json(health)
+    }
+}
+
+/// `/api/health/live`: the process runs.
+pub(super) async fn live() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": "live" }))
+}
+
+/// `/api/health/ready`: the first source of the catalogue is decided, and the process is not about to stop.
+pub(super) async fn ready(state: web::Data<State>) -> HttpResponse {
+    let (status, word) = if state.status.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    } else if state.status.is_decided() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting")
+    };
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": word }))
+}
+
+/// `/api/automodel/health`: the providers.
+pub(super) async fn automodel(state: web::Data<State>) -> HttpResponse {
+    let Some(report) = state.catalogue.report() else {
+        return HttpResponse::ServiceUnavailable()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(json!({ "status": "unhealthy" }));
+    };
+    let health =
+        AutoModelHealth::of(report.read.snapshot(), &state.provider_health, &state.keys, state.status.utc());
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(health)
+}

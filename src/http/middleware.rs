@@ -1,0 +1,119 @@
+//! What surrounds every request: its id, its span, the bound on its address, and errors in one form.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use tracing::Span;
+use tracing::field::Empty;
+use tracing_actix_web::RootSpanBuilder;
+use uuid::Uuid;
+
+use super::error::{ApiError, Code};
+
+/// The header that carries the request's id, in and out.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest path and query taken.
+const MAX_URI_BYTES: usize = 8 * 1024;
+/// The longest request id taken over from a client.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// The id of one request: the client's own, when it is a short plain token, else a new one.
+#[derive(Debug, Clone)]
+struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(request: &ServiceRequest) -> Self {
+        let given = request.headers().get(&REQUEST_ID).filter(|value| {
+            (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
+                && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+        });
+        let new = || HeaderValue::from_str(&Uuid::now_v7().to_string());
+        Self(given.cloned().map_or_else(new, Ok).unwrap_or_else(|_| HeaderValue::from_static("none")))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or("none")
+    }
+}
+
+/// The outermost layer: gives the request its id and turns every error, whoever made it, into a problem document.
+pub(super) async fn outermost(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let openai = request.path().starts_with("/v1/");
+
+    let too_long = request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES);
+    let response = if too_long {
+        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
+        request.error_response(ApiError::new(Code::UriTooLong, limit))
+    } else {
+        // Routes answer errors as responses; nothing in between fails on its own.
+        next.call(request).await?.map_into_boxed_body()
+    };
+    let mut response = if response.status().is_client_error() || response.status().is_server_error() {
+        as_problem(response, id.as_str(), openai)
+    } else {
+        response
+    };
+    response.headers_mut().insert(REQUEST_ID, id.0);
+    Ok(response)
+}
+
+fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> ServiceResponse {
+    let is_health = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes().starts_with(b"application/json")
+            || kind.as_bytes().starts_with(b"application/health+json")
+    });
+    if is_health {
+        // A health route answers 503 with its own document.
+        return response;
+    }
+    let error = match response.response().error().and_then(Error::as_error::<ApiError>) {
+        Some(error) => error.clone(),
+        None => {
+            let code = Code::of_status(response.status());
+            ApiError::new(code, code.title())
+        }
+    };
+    if error.code.status().is_server_error() {
+        tracing::error!(request_id, error = %error, "a request failed");
+    }
+    let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
+    *response.response_mut().status_mut() = error.code.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// One root span per request, with the route's template and the request's id; probes of health at debug.
+pub(super) struct RootSpan;
+
+impl RootSpanBuilder for RootSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let extensions = request.extensions();
+        let id = extensions.get::<RequestId>().map_or("none", RequestId::as_str);
+        let pattern = request.match_pattern();
+        let route = pattern.as_deref().unwrap_or("unmatched");
+        let method = request.method().as_str();
+        if route.ends_with("/health") || route.contains("/health/") {
+            tracing::debug_span!("request", method, route, request_id = id, status = Empty)
+        } else {
+            tracing::info_span!("request", method, route, request_id = id, status = Empty)
+        }
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+        span.in_scope(|| tracing::debug!("answered"));
+    }
+}

@@ -1,0 +1,151 @@
+//! HTTP: the only place that knows actix. One file per resource.
+
+mod error;
+mod health;
+mod health_draft;
+mod list;
+mod middleware;
+mod model_query;
+mod model_view;
+mod models;
+mod openai;
+mod params;
+mod providers;
+mod tasks;
+
+use std::net::TcpListener;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest};
+use actix_web::http::header::{self, HeaderName};
+use actix_web::middleware::from_fn;
+use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
+use tracing_actix_web::TracingLogger;
+
+pub use error::{ApiError, Code};
+
+use crate::automodel::ProviderKeys;
+use crate::catalogue::Catalogue;
+use crate::domain::health::ProviderHealth;
+use crate::status::Status;
+
+/// How long requests under way may take once the server stops; what remains of the 10 s is for the database.
+const DRAIN_SECONDS: u64 = 7;
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Origins whose pages may read answers.
+    pub allowed_origins: Vec<String>,
+    /// Requests per minute and client; `None`: no limit.
+    pub rate_limit: Option<NonZeroU32>,
+    /// The name of the deployment, such as `production`.
+    pub environment: String,
+}
+
+/// What handlers share.
+pub struct State {
+    /// The catalogue.
+    pub catalogue: Catalogue,
+    /// What the background checks saw.
+    pub status: Arc<Status>,
+    /// Which provider keys are set.
+    pub keys: ProviderKeys,
+    /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
+    pub provider_health: ProviderHealth,
+    /// Whether the three variables of Cloudflare KV are set.
+    pub kv_configured: bool,
+    /// Settings of the HTTP side.
+    pub settings: HttpSettings,
+}
+
+/// Serves on a listener that is already bound. The server runs when the returned future is awaited and stops on its
+/// handle's `stop`, never on a signal of its own.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
+    let state = web::Data::new(state);
+    let workers = state.settings.workers;
+    let server = HttpServer::new(move || app(state.clone()))
+        .workers(workers)
+        // Longer than any proxy in front keeps an idle connection, so that it is never we who close one in use.
+        .keep_alive(Duration::from_mins(2))
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let cors = cors(&state.settings.allowed_origins);
+    App::new()
+        .app_data(state)
+        .service(get("/api/health", health::health))
+        .service(get("/api/health/live", health::live))
+        .service(get("/api/health/ready", health::ready))
+        .service(get("/api/automodel/health", health::automodel))
+        .service(get("/api/modelswapper/health", health::automodel))
+        .service(get("/api/models", models::list))
+        .service(get("/api/models/{id:.+}", models::item))
+        .service(get("/api/providers", providers::list))
+        .service(get("/api/providers/{id}", providers::item))
+        .service(get("/api/providers/{id}/models", providers::models))
+        .service(get("/api/tasks", tasks::list))
+        .service(get("/v1/models", openai::list))
+        .service(get("/v1/models/{id:.+}", openai::item))
+        .default_service(web::to(nothing_here))
+        .wrap(cors)
+        .wrap(TracingLogger::<middleware::RootSpan>::new())
+        .wrap(from_fn(middleware::outermost))
+}
+
+/// A resource that answers GET and HEAD, and 405 with `Allow` to everything else.
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method("GET, HEAD")) }))
+}
+
+async fn nothing_here() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::new(
+        Code::RouteNotFound,
+        "see /api/models, /api/providers, /api/tasks, /v1/models and /api/health",
+    ))
+}
+
+/// Exact origins only; answers to others carry no permission, which is what makes a browser refuse them.
+fn cors(origins: &[String]) -> Cors {
+    let exposed = ["etag", "cache-status", "x-request-id", "retry-after"].map(HeaderName::from_static);
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "OPTIONS"])
+        .allowed_headers([
+            header::ACCEPT,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            middleware::REQUEST_ID,
+        ])
+        .expose_headers(exposed)
+        .max_age(3_600);
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}

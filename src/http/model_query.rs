@@ -1,0 +1,135 @@
+//! The parameters of `/api/models`, checked against the catalogue.
+
+use crate::domain::id::{ModelId, ProviderId, TaskId};
+use crate::domain::price::{InvalidPrice, Price};
+use crate::domain::query::{Cursor, ModelQuery, Position};
+use crate::domain::snapshot::Snapshot;
+
+use super::error::{ApiError, Code};
+use super::model_view::{Field, FieldSet};
+use super::params::{Params, echo, not_among};
+
+/// The most models of one page.
+const MAX_LIMIT: usize = 1_000;
+
+const PARAMETERS: &[&str] = &[
+    "provider",
+    "capability",
+    "input_modality",
+    "output_modality",
+    "task",
+    "kind",
+    "status",
+    "ids",
+    "min_context",
+    "max_input_price",
+    "max_output_price",
+    "free",
+    "open_weights",
+    "enabled",
+    "healthy_only",
+    "q",
+    "sort",
+    "limit",
+    "cursor",
+    "fields",
+    "facets",
+];
+
+/// A request for a list of models: what to match, and which part of it to show how.
+pub(super) struct ListRequest {
+    pub query: ModelQuery,
+    pub limit: Option<usize>,
+    pub after: Option<Position>,
+    pub fields: Option<FieldSet>,
+    pub facets: bool,
+}
+
+impl ListRequest {
+    /// Reads the query string. `provider`, where the path names one, is the only one allowed.
+    pub fn parse(
+        query_string: &str,
+        snapshot: &Snapshot,
+        provider: Option<&ProviderId>,
+    ) -> Result<Self, ApiError> {
+        let params = Params::parse(query_string)?.only(PARAMETERS)?;
+        let mut query = ModelQuery {
+            provider: providers(&params, snapshot)?,
+            capability: params.names("capability")?,
+            input_modality: params.names("input_modality")?,
+            output_modality: params.names("output_modality")?,
+            task: tasks(&params, snapshot)?,
+            kind: params.names("kind")?,
+            status: params.names("status")?,
+            ids: ids(&params)?,
+            min_context: params.one("min_context", "a number of tokens from 0 to 4294967295")?,
+            max_input_price: params.one::<Price>("max_input_price", &price_range())?,
+            max_output_price: params.one::<Price>("max_output_price", &price_range())?,
+            free: params.flag("free")?,
+            open_weights: params.flag("open_weights")?,
+            enabled: params.flag("enabled")?,
+            healthy_only: params.flag("healthy_only")?.unwrap_or(false),
+            q: match params.text("q")? {
+                Some(text) => Some(text.parse().map_err(|error| ApiError::parameter("q", error))?),
+                None => None,
+            },
+            sort: params.name("sort")?,
+        };
+        if let Some(provider) = provider {
+            query.provider = vec![provider.clone()];
+        }
+        let limit = params.one::<usize>("limit", &format!("a whole number from 1 to {MAX_LIMIT}"))?;
+        if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
+            return Err(ApiError::parameter(
+                "limit",
+                format!("expected a whole number from 1 to {MAX_LIMIT}"),
+            ));
+        }
+        let after = params
+            .text("cursor")?
+            .map(|cursor| Cursor::decode(cursor, &query))
+            .transpose()
+            .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
+        let fields: Vec<Field> = params.names("fields")?;
+        Ok(Self {
+            limit,
+            after,
+            fields: (!fields.is_empty()).then(|| fields.into_iter().collect()),
+            facets: params.flag("facets")?.unwrap_or(false),
+            query,
+        })
+    }
+}
+
+fn price_range() -> String {
+    InvalidPrice.to_string().replace("a price is ", "")
+}
+
+fn providers(params: &Params, snapshot: &Snapshot) -> Result<Vec<ProviderId>, ApiError> {
+    let known = || snapshot.providers().iter().map(|provider| provider.id.as_str());
+    params
+        .list("provider")
+        .map(|id| match snapshot.provider(id) {
+            Some(provider) => Ok(provider.id.clone()),
+            None => Err(not_among("provider", id, known().collect::<Vec<_>>())),
+        })
+        .collect()
+}
+
+fn tasks(params: &Params, snapshot: &Snapshot) -> Result<Vec<TaskId>, ApiError> {
+    let known = || snapshot.tasks().iter().map(|task| task.id.as_str());
+    params
+        .list("task")
+        .map(|given| match given.parse::<TaskId>() {
+            Ok(id) if snapshot.has_task(&id) => Ok(id),
+            _ => Err(not_among("task", given, known().collect::<Vec<_>>())),
+        })
+        .collect()
+}
+
+fn ids(params: &Params) -> Result<Vec<ModelId>, ApiError> {
+    params
+        .list("ids")
+        .map(|id| id.parse().map_err(|error| ApiError::parameter("ids", format!("`{}`: {error}", echo(id)))))
+        .collect()
+}

@@ -1,0 +1,155 @@
+//! What the background checks last saw: the facts behind the health routes, read without I/O and without waiting.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::cache::ListenerState;
+use crate::clock::Clock;
+use crate::domain::closed::closed_enum;
+use crate::store::DatabaseFault;
+
+closed_enum!(
+    /// What kind of database this instance uses.
+    DatabaseKind {
+        /// The one of `DATABASE_URL`.
+        Postgres = "postgres",
+        /// A private PostgreSQL on this machine.
+        Embedded = "embedded",
+        /// None: the builtin catalogue alone.
+        None = "none",
+    }
+);
+
+/// How the database stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DatabaseState {
+    /// No look at it has ended yet.
+    Unknown,
+    /// Answers.
+    Up {
+        /// The round trip of the last look.
+        latency: Duration,
+        /// Whether it refuses writes.
+        read_only: bool,
+    },
+    /// Does not answer, or not usefully.
+    Down(DatabaseFault),
+    /// There is none.
+    NotConfigured,
+}
+
+/// The last look at the database.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DatabaseReport {
+    /// What kind it is.
+    pub kind: DatabaseKind,
+    /// How it stands.
+    pub state: DatabaseState,
+    /// When that was seen.
+    pub checked_at: Option<OffsetDateTime>,
+}
+
+/// Shared by the background checks, which write it, and the health routes, which read it.
+#[derive(Debug)]
+pub struct Status {
+    clock: Clock,
+    started: Instant,
+    database: RwLock<DatabaseReport>,
+    listener: Arc<RwLock<ListenerState>>,
+    misconfigured: AtomicBool,
+    draining: AtomicBool,
+    decided: watch::Sender<bool>,
+}
+
+impl Status {
+    /// At the start of the process.
+    #[must_use]
+    pub fn new(clock: Clock, kind: DatabaseKind) -> Self {
+        Self {
+            started: clock.now(),
+            clock,
+            database: RwLock::new(DatabaseReport { kind, state: DatabaseState::Unknown, checked_at: None }),
+            listener: Arc::new(RwLock::new(ListenerState { listening: false, last_event: None })),
+            misconfigured: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            decided: watch::channel(false).0,
+        }
+    }
+
+    /// The last look at the database.
+    #[must_use]
+    pub fn database(&self) -> DatabaseReport {
+        *self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a new look at the database; returns the state before.
+    pub fn set_database(&self, state: DatabaseState) -> DatabaseState {
+        let mut report = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        report.checked_at = Some(self.clock.utc());
+        if state == DatabaseState::NotConfigured {
+            report.kind = DatabaseKind::None;
+        }
+        std::mem::replace(&mut report.state, state)
+    }
+
+    /// Where the listener reports.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<RwLock<ListenerState>> {
+        &self.listener
+    }
+
+    /// Whether the very first connection was refused for a fault of configuration and none has worked since.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.misconfigured.load(Ordering::Relaxed)
+    }
+
+    /// Sets or clears that.
+    pub fn set_misconfigured(&self, misconfigured: bool) {
+        self.misconfigured.store(misconfigured, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From here on readiness is refused.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the first source of the catalogue is decided.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        *self.decided.borrow()
+    }
+
+    /// Lets those go on who wait for the first source.
+    pub fn decide(&self) {
+        self.decided.send_replace(true);
+    }
+
+    /// Waits until the first source is decided.
+    pub async fn decided(&self) {
+        // The sender lives in `self`, so the wait can only end well.
+        let _ = self.decided.subscribe().wait_for(|decided| *decided).await;
+    }
+
+    /// Since the start of the process.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.started)
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn utc(&self) -> OffsetDateTime {
+        self.clock.utc()
+    }
+}
