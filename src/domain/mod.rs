@@ -2,6 +2,8 @@
 
 pub mod closed;
 pub mod date;
+pub mod did_you_mean;
+pub mod health;
 pub mod id;
 pub mod model;
 pub mod price;
