@@ -8,6 +8,9 @@ pub mod id;
 pub mod model;
 pub mod price;
 pub mod provider;
+pub mod search;
 pub mod seed;
 pub mod snapshot;
 pub mod task;
+#[cfg(test)]
+mod testing;
