@@ -8,6 +8,7 @@ pub mod id;
 pub mod model;
 pub mod price;
 pub mod provider;
+pub mod query;
 pub mod search;
 pub mod seed;
 pub mod snapshot;
