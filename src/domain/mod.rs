@@ -3,6 +3,7 @@
 pub mod closed;
 pub mod date;
 pub mod did_you_mean;
+pub mod facets;
 pub mod health;
 pub mod id;
 pub mod model;
