@@ -1,6 +1,7 @@
 //! Pure types and rules: ids, models, prices, filters, ranking. No async, no I/O, no clock.
 
 pub mod closed;
+pub mod cost;
 pub mod date;
 pub mod did_you_mean;
 pub mod facets;
