@@ -36,6 +36,15 @@ impl Price {
     pub fn amount(self) -> Decimal {
         self.0
     }
+
+    /// The amount as a whole number of 0.00000001 USD, at most 10^15: compares much faster than a decimal.
+    #[must_use]
+    pub fn smallest_units(self) -> u64 {
+        let factor = 10_u64.saturating_pow(MAX_SCALE.saturating_sub(self.0.scale()));
+        u64::try_from(self.0.mantissa())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(factor)
+    }
 }
 
 impl std::str::FromStr for Price {
@@ -158,6 +167,14 @@ mod tests {
         for (given, written) in [("0.30", "0.3"), ("10.0", "10"), ("0.00", "0"), ("0.00000001", "0.00000001")]
         {
             assert_eq!(given.parse::<Price>().unwrap().to_string(), written);
+        }
+        for (given, units) in [
+            ("0", 0),
+            ("0.00000001", 1),
+            ("1.50", 150_000_000),
+            ("10000000", 1_000_000_000_000_000),
+        ] {
+            assert_eq!(given.parse::<Price>().unwrap().smallest_units(), units);
         }
         assert!("0.1".parse::<Price>().unwrap() < "0.25".parse::<Price>().unwrap());
     }

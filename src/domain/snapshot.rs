@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
 use super::provider::Provider;
+use super::search::SearchIndex;
 use super::task::TaskType;
 
 /// Everything that is known at one revision. Immutable: a change makes a new one.
@@ -15,6 +16,7 @@ pub struct Snapshot {
     models: Vec<Model>,
     provider_at: HashMap<ProviderId, usize>,
     model_at: HashMap<ModelId, usize>,
+    search: SearchIndex,
     listed: usize,
     skipped: usize,
 }
@@ -75,6 +77,7 @@ impl Snapshot {
             listed: 0,
             providers,
             tasks,
+            search: SearchIndex::build(&kept),
             models: kept,
             provider_at,
             model_at,
@@ -111,6 +114,12 @@ impl Snapshot {
     #[must_use]
     pub fn model(&self, id: &str) -> Option<&Model> {
         self.model_at.get(id).and_then(|&at| self.models.get(at))
+    }
+
+    /// The index that `q` is answered from; it numbers models by their place in [`Snapshot::models`].
+    #[must_use]
+    pub fn search(&self) -> &SearchIndex {
+        &self.search
     }
 
     /// Whether a task type of that id exists.

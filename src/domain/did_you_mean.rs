@@ -1,0 +1,95 @@
+//! Guesses what a mistyped name was meant to be, for error messages.
+
+use rapidfuzz::distance::osa::{Args, BatchComparator};
+
+use super::id::MAX_ID_BYTES;
+
+/// The known name that `given` most likely stands for; `None` when none is near.
+///
+/// Upper and lower case count as the same. Near means one typo (a letter wrong, missing, added, or two swapped) for
+/// every three letters given, three at most; so names of one or two letters differ in case only. A name that contains
+/// `/` is also compared without its first part and by its last part alone, so that `gpt-5.5` finds `openai/gpt-5.5`.
+/// Fewer typos win, then the more complete name, then the shorter one, then the alphabet; the order of `known` plays no
+/// part.
+#[must_use]
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nothing longer can be an id, and a guess must stay cheap whatever comes in.
+    if given.is_empty() || given.len() > 2 * MAX_ID_BYTES {
+        return None;
+    }
+    let given: Vec<char> = given.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let typos = (given.len() / 3).min(3);
+    let comparator = BatchComparator::new(given.iter().copied());
+    let distance = |name: &str| {
+        // A byte is at most one letter, so a name too short in bytes is too short in letters.
+        if name.len() + typos < given.len() {
+            return None;
+        }
+        let letters = name.chars().map(|c| c.to_ascii_lowercase());
+        comparator.distance_with_args(letters, &Args::default().score_cutoff(typos))
+    };
+    let nearest_form = |name: &'a str| {
+        let without_provider = name.split_once('/').map(|(_, rest)| rest);
+        let last = name.rsplit_once('/').map(|(_, rest)| rest);
+        [Some(name), without_provider, last]
+            .into_iter()
+            .zip(0_u8..)
+            .filter_map(|(form, cut)| Some((distance(form?)?, cut)))
+            .min()
+    };
+    known
+        .into_iter()
+        .filter_map(|name| Some((nearest_form(name)?, name.len(), name)))
+        .min()
+        .map(|(_, _, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODELS: [&str; 5] = [
+        "openrouter/openai/gpt-5.5",
+        "openai/gpt-5.5",
+        "openai/gpt-5.4",
+        "mistral/mistral-large-4",
+        "huggingface/zai-org/GLM-5.2",
+    ];
+
+    #[test]
+    fn typos_case_and_a_missing_provider_are_understood() {
+        for (given, meant) in [
+            ("gpt-5.5", "openai/gpt-5.5"),
+            ("GPT-5.5", "openai/gpt-5.5"),
+            ("opnai/gpt-5.5", "openai/gpt-5.5"),
+            ("openai/gpt-5.5", "openai/gpt-5.5"),
+            ("mistral-lrage-4", "mistral/mistral-large-4"),
+            ("glm-5.2", "huggingface/zai-org/GLM-5.2"),
+        ] {
+            assert_eq!(did_you_mean(given, MODELS), Some(meant), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_near_is_not_guessed() {
+        for given in [
+            "",
+            "x",
+            "zz",
+            "something else",
+            &"x".repeat(9000),
+            "\u{0}é漢",
+        ] {
+            assert_eq!(did_you_mean(given, MODELS), None, "{given}");
+        }
+        assert_eq!(did_you_mean("i", ["id", "ids"]), None);
+        assert_eq!(did_you_mean("ID", ["id", "ids"]), Some("id"));
+    }
+
+    #[test]
+    fn the_order_of_the_known_names_plays_no_part() {
+        let there = did_you_mean("chet", ["chat", "chez", "cheb"]);
+        let back = did_you_mean("chet", ["cheb", "chez", "chat"]);
+        assert_eq!((there, back), (Some("chat"), Some("chat")));
+    }
+}

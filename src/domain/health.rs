@@ -1,0 +1,41 @@
+//! What is known of the providers' health, as a value to hand in.
+
+use std::collections::BTreeMap;
+
+use super::id::ProviderId;
+use super::provider::ProviderStatus;
+
+/// The last known status of each provider. Empty by default: everything is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProviderHealth(BTreeMap<ProviderId, ProviderStatus>);
+
+impl ProviderHealth {
+    /// The status of that provider; [`ProviderStatus::Unknown`] when nobody has said.
+    #[must_use]
+    pub fn status_of(&self, provider: &str) -> ProviderStatus {
+        self.0
+            .get(provider)
+            .copied()
+            .unwrap_or(ProviderStatus::Unknown)
+    }
+}
+
+impl FromIterator<(ProviderId, ProviderStatus)> for ProviderHealth {
+    fn from_iter<T: IntoIterator<Item = (ProviderId, ProviderStatus)>>(statuses: T) -> Self {
+        Self(statuses.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_nobody_spoke_of_is_unknown_and_therefore_usable() {
+        let openai = "openai".parse().unwrap();
+        let health = ProviderHealth::from_iter([(openai, ProviderStatus::Down)]);
+        assert_eq!(health.status_of("openai"), ProviderStatus::Down);
+        assert_eq!(health.status_of("mistral"), ProviderStatus::Unknown);
+        assert!(health.status_of("mistral").is_usable());
+    }
+}

@@ -1,0 +1,140 @@
+//! Asking the catalogue: which models a query keeps, and in which order.
+//!
+//! A query is a pure value. [`ModelQuery::run`] answers it from a snapshot, [`Matches::page`] cuts pages out of the
+//! answer, [`Cursor`] carries the place between two of them, and [`ModelQuery::hints`] says what an empty answer is
+//! due to.
+
+mod canonical;
+mod cursor;
+mod filter;
+mod matches;
+mod order;
+mod place;
+
+pub use cursor::{Cursor, InvalidCursor, MAX_CURSOR_BYTES};
+pub use filter::{Hint, Parameter};
+pub use matches::{Matches, Page};
+pub use order::{Order, Sort, SortKey};
+pub use place::Position;
+
+use super::health::ProviderHealth;
+use super::id::{ModelId, ProviderId, TaskId};
+use super::model::{Capability, Kind, Modality, ModelStatus};
+use super::price::Price;
+use super::search::{Relevance, SearchText};
+use super::snapshot::Snapshot;
+use filter::Filters;
+use matches::Match;
+use place::Key;
+
+/// What a list of models is asked for. The default asks for every model that is listed.
+///
+/// A model must pass each filter that is set. Of several capabilities, modalities or tasks all must hold; several
+/// values of the other filters are alternatives. An empty `Vec` and a `None` ask for nothing. A model of which the
+/// value is unknown fails every filter on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelQuery {
+    /// One of these providers.
+    pub provider: Vec<ProviderId>,
+    /// All of these capabilities.
+    pub capability: Vec<Capability>,
+    /// All of these among the inputs.
+    pub input_modality: Vec<Modality>,
+    /// All of these among the outputs.
+    pub output_modality: Vec<Modality>,
+    /// All of these task types.
+    pub task: Vec<TaskId>,
+    /// One of these kinds.
+    pub kind: Vec<Kind>,
+    /// One of these; empty: any but [`ModelStatus::Retired`].
+    pub status: Vec<ModelStatus>,
+    /// One of these ids. Does not bring retired or hidden models back.
+    pub ids: Vec<ModelId>,
+    /// At least so many tokens of context.
+    pub min_context: Option<u32>,
+    /// At most this base price of input.
+    pub max_input_price: Option<Price>,
+    /// At most this base price of output.
+    pub max_output_price: Option<Price>,
+    /// Confirmed to be free, or to cost something.
+    pub free: Option<bool>,
+    /// Known to have open weights, or not to.
+    pub open_weights: Option<bool>,
+    /// `false` lists exactly the hidden models: those disabled, or of a disabled provider. `None` is `true`.
+    pub enabled: Option<bool>,
+    /// Only models whose provider's status is usable ([`super::provider::ProviderStatus::is_usable`]).
+    pub healthy_only: bool,
+    /// Search in id and name.
+    pub q: Option<SearchText>,
+    /// The order asked for; `None`: by relevance with `q`, else by [`Sort::default`].
+    pub sort: Option<Sort>,
+}
+
+impl ModelQuery {
+    /// The order that applies.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        match (self.sort, &self.q) {
+            (Some(sort), _) => Order::By(sort),
+            (None, Some(_)) => Order::Relevance,
+            (None, None) => Order::By(Sort::default()),
+        }
+    }
+
+    /// The models that match, in order. Paging comes after: the number of matches is the total.
+    ///
+    /// Linear in the number of models, and `n log n` in that of matches, except by provider, which is the snapshot's own
+    /// order.
+    #[must_use]
+    pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
+        let filters = Filters::new(self, snapshot, health);
+        let kept = snapshot
+            .models()
+            .iter()
+            .enumerate()
+            .filter(|&(at, model)| filters.keeps(at, model))
+            .map(|(at, model)| Match {
+                model,
+                relevance: filters.relevance(at),
+            });
+        let order = self.order();
+        if let Order::By(Sort {
+            key: SortKey::Provider,
+            descending,
+        }) = order
+        {
+            let kept: Vec<_> = kept.collect();
+            return Matches::new(order, if descending { reversed(&kept) } else { kept });
+        }
+        let mut keyed: Vec<_> = kept.map(|found| (Key::of(order, &found), found)).collect();
+        keyed.sort_unstable_by(|(a_key, a), (b_key, b)| {
+            place::compare(order, (a_key, &a.model.id), (b_key, &b.model.id))
+        });
+        Matches::new(order, keyed.into_iter().map(|(_, found)| found).collect())
+    }
+
+    /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
+    /// results, in the order of [`Parameter::ALL`]. Empty when the query matches something.
+    ///
+    /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
+    /// hint; and dropping `status` or `enabled` brings that default back.
+    #[must_use]
+    pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
+        Filters::new(self, snapshot, health).hints()
+    }
+}
+
+/// Turns matches by provider, name and id round, ids excepted.
+fn reversed<'s>(kept: &[Match<'s>]) -> Vec<Match<'s>> {
+    let key = |found: &Match<'s>| (&found.model.provider, &found.model.name);
+    kept.chunk_by(|a, b| key(a) == key(b))
+        .rev()
+        .flatten()
+        .copied()
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! One text for all ways of writing the same query.
+
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write};
+
+use super::{ModelQuery, Parameter};
+use crate::domain::model::{Kind, ModelStatus};
+
+impl ModelQuery {
+    /// The query as text: equal for queries that ask for the same, in whatever order, however often and with whatever
+    /// defaults spelled out, and different for all others.
+    ///
+    /// It holds all that decides which models match and in which order, and nothing else: no limit, cursor, fields or
+    /// facets. Two runs of it over one snapshot differ only when `healthy_only` is asked for and the health has changed.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut text = String::new();
+        for &parameter in Parameter::ALL {
+            // None of the values can contain `&`, `=` or a comma, so nothing needs to be escaped.
+            if let Some(value) = self.value(parameter) {
+                push(&mut text, parameter.as_str(), value);
+            }
+        }
+        push(&mut text, "sort", self.order());
+        text
+    }
+
+    /// The canonical value; `None` where it asks for no more than the absence of the parameter does.
+    fn value(&self, parameter: Parameter) -> Option<String> {
+        match parameter {
+            Parameter::Provider => list(&self.provider),
+            Parameter::Capability => list(&self.capability),
+            Parameter::InputModality => list(&self.input_modality),
+            Parameter::OutputModality => list(&self.output_modality),
+            Parameter::Task => list(&self.task),
+            Parameter::Kind => list(&self.kind).filter(|_| !has_all(&self.kind, Kind::ALL)),
+            Parameter::Status => list(&self.status).filter(|_| {
+                self.status.contains(&ModelStatus::Retired)
+                    || !ModelStatus::ALL
+                        .iter()
+                        .all(|s| *s == ModelStatus::Retired || self.status.contains(s))
+            }),
+            Parameter::Ids => list(&self.ids),
+            Parameter::MinContext => text(self.min_context),
+            Parameter::MaxInputPrice => text(self.max_input_price),
+            Parameter::MaxOutputPrice => text(self.max_output_price),
+            Parameter::Free => text(self.free),
+            Parameter::OpenWeights => text(self.open_weights),
+            Parameter::Enabled => text(self.enabled.filter(|enabled| !enabled)),
+            Parameter::HealthyOnly => text(self.healthy_only.then_some(true)),
+            Parameter::Q => self.q.as_ref().map(|q| q.words().join(" ")),
+        }
+    }
+}
+
+fn push(text: &mut String, name: &str, value: impl Display) {
+    let separator = if text.is_empty() { "" } else { "&" };
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{separator}{name}={value}");
+}
+
+fn text(value: Option<impl Display>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+/// Each value once, in order; `None` when there is none.
+fn list<T: Display + Ord>(values: &[T]) -> Option<String> {
+    let names: Vec<_> = BTreeSet::from_iter(values)
+        .into_iter()
+        .map(ToString::to_string)
+        .collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+fn has_all<T: PartialEq>(given: &[T], all: &[T]) -> bool {
+    all.iter().all(|value| given.contains(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::any_query;
+    use super::*;
+
+    #[test]
+    fn defaults_spelled_out_change_nothing() {
+        let spelled = ModelQuery {
+            enabled: Some(true),
+            sort: Some("provider".parse().unwrap()),
+            status: vec![
+                ModelStatus::Deprecated,
+                ModelStatus::Active,
+                ModelStatus::Preview,
+            ],
+            kind: Kind::ALL.to_vec(),
+            ..ModelQuery::default()
+        };
+        assert_eq!(spelled.canonical(), ModelQuery::default().canonical());
+        assert_eq!(spelled.canonical(), "sort=provider");
+    }
+
+    #[test]
+    fn every_parameter_shows_in_the_text() {
+        let query = ModelQuery {
+            provider: vec!["openai".parse().unwrap(), "mistral".parse().unwrap()],
+            max_input_price: Some("1.50".parse().unwrap()),
+            status: vec![ModelStatus::Retired],
+            enabled: Some(false),
+            q: Some("GPT-5  mini".parse().unwrap()),
+            ..ModelQuery::default()
+        };
+        assert_eq!(
+            query.canonical(),
+            "provider=mistral,openai&status=retired&max_input_price=1.5&enabled=false&q=gpt 5 mini&sort=relevance"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_repetition_of_values_change_nothing(query in any_query()) {
+            let mut other = query.clone();
+            other.provider.reverse();
+            other.provider.extend(query.provider.clone());
+            other.capability.reverse();
+            other.task.extend(query.task.clone());
+            other.status.reverse();
+            other.ids.extend(query.ids.iter().rev().cloned());
+            other.enabled = Some(query.enabled.unwrap_or(true));
+            prop_assert_eq!(query.canonical(), other.canonical());
+        }
+
+        #[test]
+        fn what_is_not_the_default_shows(query in any_query()) {
+            for &parameter in Parameter::ALL {
+                let shown = query.canonical().contains(&format!("{parameter}="));
+                prop_assert!(query.is_given(parameter) || !shown);
+            }
+        }
+    }
+}

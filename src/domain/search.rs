@@ -1,0 +1,213 @@
+//! Typo-tolerant search over ids and names.
+//!
+//! Text is cut into words at everything that is neither letter nor digit, in lower case. Each model is indexed under
+//! the words of its id and name, under two or three neighbouring words written together (`gpt4o`), and under the
+//! letters and digits of a word apart (`qwen`, `3`). A model matches when every word of the query matches one of these,
+//! or when the whole query, written together, is found in its id or name from the start of a word on.
+//!
+//! Order: see [`Relevance`]. It depends on the query and on the model alone, never on other models, so that a cursor
+//! stays right when the catalogue changes between two pages.
+
+mod matcher;
+mod phrase;
+mod words;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::Model;
+use matcher::{Matcher, Token};
+use phrase::{Entry, Found};
+
+/// The longest search text accepted, in characters.
+pub const MAX_SEARCH_CHARS: usize = 200;
+
+/// What is searched for: 1 to [`MAX_SEARCH_CHARS`] characters without surrounding white space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchText {
+    text: String,
+    words: Vec<String>,
+}
+
+/// Text that cannot be searched for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a search text has 1 to {MAX_SEARCH_CHARS} characters")]
+pub struct InvalidSearchText;
+
+impl SearchText {
+    /// The text, trimmed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The words searched for, in order and in lower case. All that a search depends on; empty when the text has
+    /// neither letter nor digit, and then nothing matches.
+    #[must_use]
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+}
+
+impl std::str::FromStr for SearchText {
+    type Err = InvalidSearchText;
+    fn from_str(text: &str) -> Result<Self, InvalidSearchText> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > MAX_SEARCH_CHARS {
+            return Err(InvalidSearchText);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            words: words::words(text),
+        })
+    }
+}
+
+/// How far a model is from what was searched for; the least comes first.
+///
+/// In this order: how the whole query stands in the id or name (as all of it, as whole words, at the start of a word,
+/// not at all); the sum of each word's grade (exact, prefix, substring, one typo, two typos); how many words of the query
+/// do not stand next to each other there as they do in the query; how many words more or fewer than the query the name
+/// or the id has; how many words the id has. The id breaks ties.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Relevance(u32);
+
+impl Relevance {
+    /// Packs 2, 9, 7, 7 and 7 bits. They hold what 100 words, the most there can be, need; more counts as the most.
+    fn new(phrase: Found, grades: usize, apart: usize, difference: usize, length: usize) -> Self {
+        let capped = |count: usize, most: u32| u32::try_from(count).unwrap_or(most).min(most);
+        Self(
+            (phrase as u32) << 30
+                | capped(grades, 0x1ff) << 21
+                | capped(apart, 0x7f) << 14
+                | capped(difference, 0x7f) << 7
+                | capped(length, 0x7f),
+        )
+    }
+}
+
+/// The words of all models. Built once with a snapshot.
+#[derive(Debug)]
+pub struct SearchIndex {
+    /// Each distinct word once, in order, with the places of the models that have it.
+    vocabulary: Vec<(Token, Vec<u32>)>,
+    entries: Vec<Entry>,
+}
+
+impl SearchIndex {
+    /// Indexes the models, which are known by their place in the slice from here on.
+    #[must_use]
+    pub fn build(models: &[Model]) -> Self {
+        let mut places: HashMap<String, Vec<u32>> = HashMap::new();
+        for (place, model) in (0_u32..).zip(models) {
+            for word in words::indexed(model.id.as_str(), &model.name) {
+                places.entry(word).or_default().push(place);
+            }
+        }
+        let mut vocabulary: Vec<_> = places
+            .into_iter()
+            .map(|(word, places)| (Token::new(word), places))
+            .collect();
+        vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text().cmp(b.text()));
+        let entry = |model: &Model| Entry::new(model.id.as_str(), &model.name);
+        Self {
+            vocabulary,
+            entries: models.iter().map(entry).collect(),
+        }
+    }
+
+    /// The relevance of each model, by its place; `None` where it does not match.
+    #[must_use]
+    pub fn rank(&self, text: &SearchText) -> Vec<Option<Relevance>> {
+        let words = text.words();
+        if words.is_empty() {
+            return vec![None; self.entries.len()];
+        }
+        let grades = self.grades(words);
+        let together = self.neighbours(words);
+        let phrase = words.concat();
+        let worst = words.len() * usize::from(matcher::WORST);
+        let pairs = words.len() - 1;
+        self.entries
+            .iter()
+            .zip(grades)
+            .zip(together)
+            .map(|((entry, grades), together)| {
+                let found = entry.find(&phrase);
+                if grades.is_none() && found == Found::Nowhere {
+                    return None;
+                }
+                Some(Relevance::new(
+                    found,
+                    grades.map_or(worst, usize::from),
+                    pairs.saturating_sub(usize::from(together)),
+                    entry.difference(words.len()),
+                    entry.length(),
+                ))
+            })
+            .collect()
+    }
+
+    /// The sum of the words' grades for each model; `None` where a word matches nothing.
+    fn grades(&self, words: &[String]) -> Vec<Option<u16>> {
+        // Long words are rare words: they rule the most models out.
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.sort_unstable_by_key(|word| (Reverse(word.len()), *word));
+        let mut sums = vec![Some(0_u16); self.entries.len()];
+        let mut best: Vec<u8> = Vec::new();
+        for same in words.chunk_by(PartialEq::eq) {
+            let Some(word) = same.first() else { continue };
+            let times = u16::try_from(same.len()).unwrap_or(u16::MAX);
+            best.clear();
+            best.resize(self.entries.len(), u8::MAX);
+            let matcher = Matcher::new(word);
+            for (token, places) in &self.vocabulary {
+                if let Some(grade) = matcher.grade(token) {
+                    for_each(&mut best, places, |best| *best = grade.min(*best));
+                }
+            }
+            let mut any = false;
+            for (sum, &best) in sums.iter_mut().zip(&best) {
+                *sum = sum
+                    .filter(|_| best != u8::MAX)
+                    .map(|sum| sum.saturating_add(times.saturating_mul(u16::from(best))));
+                any |= sum.is_some();
+            }
+            if !any {
+                break;
+            }
+        }
+        sums
+    }
+
+    /// How many pairs of neighbouring words each model has as neighbours too.
+    fn neighbours(&self, words: &[String]) -> Vec<u8> {
+        let mut together = vec![0_u8; self.entries.len()];
+        for pair in words.windows(2) {
+            let pair = pair.concat();
+            let found = self
+                .vocabulary
+                .binary_search_by(|(token, _)| token.text().cmp(&pair));
+            if let Some((_, places)) = found.ok().and_then(|at| self.vocabulary.get(at)) {
+                for_each(&mut together, places, |count| {
+                    *count = count.saturating_add(1);
+                });
+            }
+        }
+        together
+    }
+}
+
+fn for_each(values: &mut [u8], places: &[u32], change: impl Fn(&mut u8)) {
+    for &place in places {
+        if let Some(value) = values.get_mut(place as usize) {
+            change(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
