@@ -77,12 +77,7 @@ impl Usage {
         if cached_tokens > input_tokens {
             return Err(InvalidUsage::MoreCachedThanInput);
         }
-        Ok(Self {
-            input: input_tokens,
-            output: output_tokens,
-            cached: cached_tokens,
-            queries,
-        })
+        Ok(Self { input: input_tokens, output: output_tokens, cached: cached_tokens, queries })
     }
 }
 
@@ -160,8 +155,7 @@ pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
         .iter()
         .filter(|tier| usage.input > tier.above_prompt_tokens)
         .max_by_key(|tier| tier.above_prompt_tokens);
-    let tiered =
-        |price: fn(&Tier) -> Option<Price>, base: Option<Price>| tier.and_then(price).or(base);
+    let tiered = |price: fn(&Tier) -> Option<Price>, base: Option<Price>| tier.and_then(price).or(base);
     let input = tiered(|tier| tier.input, pricing.input);
     let cache_read = tiered(|tier| tier.cache_read, pricing.cache_read);
     let output = tiered(|tier| tier.output, pricing.output);
@@ -175,12 +169,7 @@ pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
         (Component::Input, Component::Input, uncached, input),
         (Component::CacheRead, cached_as, usage.cached, cached_price),
         (Component::Output, Component::Output, usage.output, output),
-        (
-            Component::PerQuery,
-            Component::PerQuery,
-            usage.queries,
-            pricing.per_query,
-        ),
+        (Component::PerQuery, Component::PerQuery, usage.queries, pricing.per_query),
     ] {
         if quantity == 0 {
             continue;

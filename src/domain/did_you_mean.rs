@@ -72,14 +72,7 @@ mod tests {
 
     #[test]
     fn what_is_not_near_is_not_guessed() {
-        for given in [
-            "",
-            "x",
-            "zz",
-            "something else",
-            &"x".repeat(9000),
-            "\u{0}é漢",
-        ] {
+        for given in ["", "x", "zz", "something else", &"x".repeat(9000), "\u{0}é漢"] {
             assert_eq!(did_you_mean(given, MODELS), None, "{given}");
         }
         assert_eq!(did_you_mean("i", ["id", "ids"]), None);

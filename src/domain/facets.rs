@@ -142,10 +142,7 @@ struct Counter<T: 'static> {
 
 impl<T: Copy + Ord> Counter<T> {
     fn new(table: &'static [T]) -> Self {
-        Self {
-            table,
-            counts: vec![0; table.len()],
-        }
+        Self { table, counts: vec![0; table.len()] }
     }
 
     fn add(&mut self, places: impl IntoIterator<Item = usize>) {
@@ -185,10 +182,7 @@ mod tests {
             ("19.99", PriceBand::From5To20),
             ("20", PriceBand::Over20),
         ] {
-            model.pricing = Some(Pricing {
-                input: Some(price.parse().unwrap()),
-                ..Pricing::default()
-            });
+            model.pricing = Some(Pricing { input: Some(price.parse().unwrap()), ..Pricing::default() });
             assert_eq!(PriceBand::of(&model), band, "{price}");
         }
         model.pricing = None;
@@ -200,8 +194,7 @@ mod tests {
     #[test]
     fn closed_values_show_their_zeros_and_keep_the_order_of_their_table() {
         let json = serde_json::to_string(&Facets::count([])).unwrap();
-        let bands =
-            r#""price_band":{"free":0,"under_1":0,"1_to_5":0,"5_to_20":0,"over_20":0,"unknown":0}"#;
+        let bands = r#""price_band":{"free":0,"under_1":0,"1_to_5":0,"5_to_20":0,"over_20":0,"unknown":0}"#;
         assert!(json.contains(bands), "{json}");
         assert!(json.contains(r#""open_weights":{"true":0,"false":0,"unknown":0}"#));
         assert!(json.contains(r#""provider":{}"#));

@@ -13,10 +13,7 @@ impl ProviderHealth {
     /// The status of that provider; [`ProviderStatus::Unknown`] when nobody has said.
     #[must_use]
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
-        self.0
-            .get(provider)
-            .copied()
-            .unwrap_or(ProviderStatus::Unknown)
+        self.0.get(provider).copied().unwrap_or(ProviderStatus::Unknown)
     }
 }
 

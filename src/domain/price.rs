@@ -41,9 +41,7 @@ impl Price {
     #[must_use]
     pub fn smallest_units(self) -> u64 {
         let factor = 10_u64.saturating_pow(MAX_SCALE.saturating_sub(self.0.scale()));
-        u64::try_from(self.0.mantissa())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(factor)
+        u64::try_from(self.0.mantissa()).unwrap_or(u64::MAX).saturating_mul(factor)
     }
 }
 
@@ -168,12 +166,9 @@ mod tests {
         {
             assert_eq!(given.parse::<Price>().unwrap().to_string(), written);
         }
-        for (given, units) in [
-            ("0", 0),
-            ("0.00000001", 1),
-            ("1.50", 150_000_000),
-            ("10000000", 1_000_000_000_000_000),
-        ] {
+        for (given, units) in
+            [("0", 0), ("0.00000001", 1), ("1.50", 150_000_000), ("10000000", 1_000_000_000_000_000)]
+        {
             assert_eq!(given.parse::<Price>().unwrap().smallest_units(), units);
         }
         assert!("0.1".parse::<Price>().unwrap() < "0.25".parse::<Price>().unwrap());

@@ -93,16 +93,9 @@ impl ModelQuery {
             .iter()
             .enumerate()
             .filter(|&(at, model)| filters.keeps(at, model))
-            .map(|(at, model)| Match {
-                model,
-                relevance: filters.relevance(at),
-            });
+            .map(|(at, model)| Match { model, relevance: filters.relevance(at) });
         let order = self.order();
-        if let Order::By(Sort {
-            key: SortKey::Provider,
-            descending,
-        }) = order
-        {
+        if let Order::By(Sort { key: SortKey::Provider, descending }) = order {
             let kept: Vec<_> = kept.collect();
             return Matches::new(order, if descending { reversed(&kept) } else { kept });
         }
@@ -127,11 +120,7 @@ impl ModelQuery {
 /// Turns matches by provider, name and id round, ids excepted.
 fn reversed<'s>(kept: &[Match<'s>]) -> Vec<Match<'s>> {
     let key = |found: &Match<'s>| (&found.model.provider, &found.model.name);
-    kept.chunk_by(|a, b| key(a) == key(b))
-        .rev()
-        .flatten()
-        .copied()
-        .collect()
+    kept.chunk_by(|a, b| key(a) == key(b)).rev().flatten().copied().collect()
 }
 
 #[cfg(test)]

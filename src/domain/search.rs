@@ -58,10 +58,7 @@ impl std::str::FromStr for SearchText {
         if text.is_empty() || text.chars().count() > MAX_SEARCH_CHARS {
             return Err(InvalidSearchText);
         }
-        Ok(Self {
-            text: text.to_owned(),
-            words: words::words(text),
-        })
+        Ok(Self { text: text.to_owned(), words: words::words(text) })
     }
 }
 
@@ -107,16 +104,11 @@ impl SearchIndex {
                 places.entry(word).or_default().push(place);
             }
         }
-        let mut vocabulary: Vec<_> = places
-            .into_iter()
-            .map(|(word, places)| (Token::new(word), places))
-            .collect();
+        let mut vocabulary: Vec<_> =
+            places.into_iter().map(|(word, places)| (Token::new(word), places)).collect();
         vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text().cmp(b.text()));
         let entry = |model: &Model| Entry::new(model.id.as_str(), &model.name);
-        Self {
-            vocabulary,
-            entries: models.iter().map(entry).collect(),
-        }
+        Self { vocabulary, entries: models.iter().map(entry).collect() }
     }
 
     /// The relevance of each model, by its place; `None` where it does not match.
@@ -188,9 +180,7 @@ impl SearchIndex {
         let mut together = vec![0_u8; self.entries.len()];
         for pair in words.windows(2) {
             let pair = pair.concat();
-            let found = self
-                .vocabulary
-                .binary_search_by(|(token, _)| token.text().cmp(&pair));
+            let found = self.vocabulary.binary_search_by(|(token, _)| token.text().cmp(&pair));
             if let Some((_, places)) = found.ok().and_then(|at| self.vocabulary.get(at)) {
                 for_each(&mut together, places, |count| {
                     *count = count.saturating_add(1);

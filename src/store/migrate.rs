@@ -41,7 +41,9 @@ impl Store {
         connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;
         let migrator = migrator();
         // `run` takes an `Acquire`, for which no future that spans it is `Send`; this is what it calls.
-        tokio::time::timeout(LIMIT, migrator.run_direct(None, &mut connection, false)).await.map_err(|_| StoreError::TimedOut)??;
+        tokio::time::timeout(LIMIT, migrator.run_direct(None, &mut connection, false))
+            .await
+            .map_err(|_| StoreError::TimedOut)??;
         connection.close().await?;
         Ok(())
     }

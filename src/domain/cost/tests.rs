@@ -4,10 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::testing::SEED;
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every price of a Pricing is optional"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "every price of a Pricing is optional")]
 fn price(text: &str) -> Option<Price> {
     Some(text.parse().unwrap())
 }
@@ -19,18 +16,8 @@ fn tiered() -> Pricing {
         output: price("30"),
         cache_read: price("0.5"),
         tiers: vec![
-            Tier {
-                above_prompt_tokens: 500_000,
-                input: price("20"),
-                output: None,
-                cache_read: None,
-            },
-            Tier {
-                above_prompt_tokens: 272_000,
-                input: price("10"),
-                output: price("45"),
-                cache_read: None,
-            },
+            Tier { above_prompt_tokens: 500_000, input: price("20"), output: None, cache_read: None },
+            Tier { above_prompt_tokens: 272_000, input: price("10"), output: price("45"), cache_read: None },
         ],
         ..Pricing::default()
     }
@@ -61,10 +48,7 @@ fn the_highest_tier_exceeded_holds_for_the_whole_request_and_replaces_what_it_na
 
 #[test]
 fn cached_tokens_without_a_price_are_charged_as_input_and_the_breakdown_says_so() {
-    let pricing = Pricing {
-        cache_read: None,
-        ..tiered()
-    };
+    let pricing = Pricing { cache_read: None, ..tiered() };
     let usage = Usage::new(1_000, 0, 400, 0).unwrap();
     let json = serde_json::to_value(cost(&pricing, &usage).unwrap()).unwrap();
     assert_eq!(
@@ -93,17 +77,9 @@ fn only_what_is_used_needs_a_price() {
         (Usage::new(1, 0, 1, 1), Component::CacheRead),
         (Usage::new(0, 1, 0, 1), Component::Output),
     ] {
-        assert_eq!(
-            cost(pricing, &usage.unwrap()),
-            Err(PriceUnknown { missing })
-        );
+        assert_eq!(cost(pricing, &usage.unwrap()), Err(PriceUnknown { missing }));
     }
-    assert_eq!(
-        cost(&tiered(), &queries),
-        Err(PriceUnknown {
-            missing: Component::PerQuery
-        })
-    );
+    assert_eq!(cost(&tiered(), &queries), Err(PriceUnknown { missing: Component::PerQuery }));
 }
 
 #[test]
@@ -116,24 +92,14 @@ fn usage_has_bounds_and_its_cached_tokens_are_part_of_the_input() {
         (Usage::new(0, 0, 0, MAX_QUERIES + 1), "queries"),
     ] {
         let error = usage.unwrap_err();
-        assert!(
-            matches!(error, InvalidUsage::TooMuch { parameter, .. } if parameter == refused),
-            "{error}"
-        );
+        assert!(matches!(error, InvalidUsage::TooMuch { parameter, .. } if parameter == refused), "{error}");
     }
-    assert_eq!(
-        Usage::new(1, 0, 2, 0),
-        Err(InvalidUsage::MoreCachedThanInput)
-    );
+    assert_eq!(Usage::new(1, 0, 2, 0), Err(InvalidUsage::MoreCachedThanInput));
 }
 
 /// Prices as multiples of the smallest one, 0.00000001 USD.
 fn any_price() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0..=1_000_000_000_000_000_u64,
-        Just(1_000_000_000_000_000),
-        Just(999_999_999_999_999)
-    ]
+    prop_oneof![0..=1_000_000_000_000_000_u64, Just(1_000_000_000_000_000), Just(999_999_999_999_999)]
 }
 
 fn from_smallest(units: u64) -> Price {

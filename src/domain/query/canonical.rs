@@ -36,9 +36,7 @@ impl ModelQuery {
             Parameter::Kind => list(&self.kind).filter(|_| !has_all(&self.kind, Kind::ALL)),
             Parameter::Status => list(&self.status).filter(|_| {
                 self.status.contains(&ModelStatus::Retired)
-                    || !ModelStatus::ALL
-                        .iter()
-                        .all(|s| *s == ModelStatus::Retired || self.status.contains(s))
+                    || !ModelStatus::ALL.iter().all(|s| *s == ModelStatus::Retired || self.status.contains(s))
             }),
             Parameter::Ids => list(&self.ids),
             Parameter::MinContext => text(self.min_context),
@@ -65,10 +63,7 @@ fn text(value: Option<impl Display>) -> Option<String> {
 
 /// Each value once, in order; `None` when there is none.
 fn list<T: Display + Ord>(values: &[T]) -> Option<String> {
-    let names: Vec<_> = BTreeSet::from_iter(values)
-        .into_iter()
-        .map(ToString::to_string)
-        .collect();
+    let names: Vec<_> = BTreeSet::from_iter(values).into_iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| names.join(","))
 }
 
@@ -88,11 +83,7 @@ mod tests {
         let spelled = ModelQuery {
             enabled: Some(true),
             sort: Some("provider".parse().unwrap()),
-            status: vec![
-                ModelStatus::Deprecated,
-                ModelStatus::Active,
-                ModelStatus::Preview,
-            ],
+            status: vec![ModelStatus::Deprecated, ModelStatus::Active, ModelStatus::Preview],
             kind: Kind::ALL.to_vec(),
             ..ModelQuery::default()
         };

@@ -26,9 +26,7 @@ pub enum InvalidCursor {
     #[error("the cursor is damaged: pass `next_cursor` on as it was given")]
     Damaged,
     /// A cursor of a list with other filters or another order.
-    #[error(
-        "the cursor belongs to another query: filters and sort must stay the same from page to page"
-    )]
+    #[error("the cursor belongs to another query: filters and sort must stay the same from page to page")]
     Foreign,
 }
 
@@ -60,9 +58,7 @@ impl Cursor {
         if text.len() > MAX_CURSOR_BYTES {
             return Err(InvalidCursor::Damaged);
         }
-        let json = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| InvalidCursor::Damaged)?;
+        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor::Damaged)?;
         let Content::<Position> { hash, position } =
             serde_json::from_slice(&json).map_err(|_| InvalidCursor::Damaged)?;
         if hash != query_hash(query) {
@@ -112,15 +108,9 @@ mod tests {
         let query = ModelQuery::default();
         let position = first_position(&snapshot, &query).unwrap();
         let cursor = Cursor::encode(&position, &query);
-        let other = ModelQuery {
-            sort: Some("-provider".parse().unwrap()),
-            ..ModelQuery::default()
-        };
+        let other = ModelQuery { sort: Some("-provider".parse().unwrap()), ..ModelQuery::default() };
         assert_eq!(Cursor::decode(cursor.as_str(), &query), Ok(position));
-        assert_eq!(
-            Cursor::decode(cursor.as_str(), &other),
-            Err(InvalidCursor::Foreign)
-        );
+        assert_eq!(Cursor::decode(cursor.as_str(), &other), Err(InvalidCursor::Foreign));
         let cut = &cursor.as_str()[1..];
         assert_eq!(Cursor::decode(cut, &query), Err(InvalidCursor::Damaged));
         let long = "A".repeat(MAX_CURSOR_BYTES + 1);
@@ -136,10 +126,7 @@ mod tests {
             seed.models[0].provider = "cohere".parse().unwrap();
             seed.models[0].name = name;
             let snapshot = seed.into_snapshot();
-            let query = ModelQuery {
-                sort: Some("-name".parse().unwrap()),
-                ..ModelQuery::default()
-            };
+            let query = ModelQuery { sort: Some("-name".parse().unwrap()), ..ModelQuery::default() };
             let matches = query.run(&snapshot, &ProviderHealth::default());
             for limit in [1, matches.len() - 1] {
                 let position = matches.page(None, Some(limit)).next.unwrap();

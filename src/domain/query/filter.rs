@@ -99,15 +99,10 @@ pub(super) struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    pub(super) fn new(
-        query: &'a ModelQuery,
-        snapshot: &'a Snapshot,
-        health: &'a ProviderHealth,
-    ) -> Self {
+    pub(super) fn new(query: &'a ModelQuery, snapshot: &'a Snapshot, health: &'a ProviderHealth) -> Self {
         // Retired and hidden models are kept out even when nothing is asked for.
         let active = |parameter: &Parameter| {
-            matches!(parameter, Parameter::Status | Parameter::Enabled)
-                || query.is_given(*parameter)
+            matches!(parameter, Parameter::Status | Parameter::Enabled) || query.is_given(*parameter)
         };
         Self {
             query,
@@ -115,18 +110,13 @@ impl<'a> Filters<'a> {
             health,
             active: Parameter::ALL.iter().copied().filter(active).collect(),
             ids: query.ids.iter().collect(),
-            ranks: query
-                .q
-                .as_ref()
-                .map_or_else(Vec::new, |text| snapshot.search().rank(text)),
+            ranks: query.q.as_ref().map_or_else(Vec::new, |text| snapshot.search().rank(text)),
         }
     }
 
     /// Whether the model at that place of the snapshot passes every filter.
     pub(super) fn keeps(&self, at: usize, model: &Model) -> bool {
-        self.active
-            .iter()
-            .all(|&parameter| self.passes(parameter, at, model))
+        self.active.iter().all(|&parameter| self.passes(parameter, at, model))
     }
 
     /// The relevance of the model at that place; the same for all without `q`.
@@ -137,25 +127,17 @@ impl<'a> Filters<'a> {
     pub(super) fn hints(&self) -> Vec<Hint> {
         let mut matches: BTreeMap<Parameter, usize> = BTreeMap::new();
         for (at, model) in self.snapshot.models().iter().enumerate() {
-            let mut failed = self
-                .active
-                .iter()
-                .copied()
-                .filter(|&parameter| !self.passes(parameter, at, model));
+            let mut failed =
+                self.active.iter().copied().filter(|&parameter| !self.passes(parameter, at, model));
             match (failed.next(), failed.next()) {
                 (None, _) => return Vec::new(),
-                (Some(only), None)
-                    if self.query.is_given(only) && self.passes_without(only, model) =>
-                {
+                (Some(only), None) if self.query.is_given(only) && self.passes_without(only, model) => {
                     *matches.entry(only).or_default() += 1;
                 }
                 _ => {}
             }
         }
-        matches
-            .into_iter()
-            .map(|(parameter, matches)| Hint { parameter, matches })
-            .collect()
+        matches.into_iter().map(|(parameter, matches)| Hint { parameter, matches }).collect()
     }
 
     /// Whether the model passes what holds when the parameter is not given.
@@ -197,7 +179,5 @@ fn all_in<T: PartialEq>(wanted: &[T], present: &[T]) -> bool {
 
 fn at_most(limit: Option<Price>, model: &Model, price: fn(&Pricing) -> Option<Price>) -> bool {
     let price = model.pricing.as_ref().and_then(price);
-    price
-        .zip(limit)
-        .is_some_and(|(price, limit)| price <= limit)
+    price.zip(limit).is_some_and(|(price, limit)| price <= limit)
 }

@@ -50,10 +50,7 @@ impl Sort {
 
 impl Default for Sort {
     fn default() -> Self {
-        Self {
-            key: SortKey::Provider,
-            descending: false,
-        }
+        Self { key: SortKey::Provider, descending: false }
     }
 }
 
@@ -62,14 +59,8 @@ impl std::str::FromStr for Sort {
     fn from_str(given: &str) -> Result<Self, UnknownName> {
         let reversed = given.strip_prefix('-');
         match reversed.unwrap_or(given).parse() {
-            Ok(key) => Ok(Self {
-                key,
-                descending: reversed.is_some(),
-            }),
-            Err(_) => Err(UnknownName {
-                given: given.to_owned(),
-                allowed: Self::NAMES,
-            }),
+            Ok(key) => Ok(Self { key, descending: reversed.is_some() }),
+            Err(_) => Err(UnknownName { given: given.to_owned(), allowed: Self::NAMES }),
         }
     }
 }

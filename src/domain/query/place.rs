@@ -86,10 +86,7 @@ pub struct Position {
 
 impl Position {
     pub(super) fn of(order: Order, found: &Match<'_>) -> Self {
-        Self {
-            key: Key::of(order, found).into_owned(),
-            id: found.model.id.clone(),
-        }
+        Self { key: Key::of(order, found).into_owned(), id: found.model.id.clone() }
     }
 
     /// Whether it is a place in a list of that order.
@@ -100,13 +97,7 @@ impl Position {
 
 /// Compares two places of one order. Total: ids are unique, and keys of different orders count as equal.
 pub(super) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &ModelId)) -> Ordering {
-    let descending = matches!(
-        order,
-        Order::By(Sort {
-            descending: true,
-            ..
-        })
-    );
+    let descending = matches!(order, Order::By(Sort { descending: true, .. }));
     let ((a_key, a_id), (b_key, b_id)) = (a, b);
     let ordering = match (a_key, b_key) {
         (Key::Name(a), Key::Name(b)) => directed(descending, a.cmp(b)),
@@ -116,10 +107,9 @@ pub(super) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &Mode
         }
         (Key::Context(a), Key::Context(b)) => known_first(descending, *a, *b),
         (Key::Release(a), Key::Release(b)) => known_first(descending, *a, *b),
-        (Key::Provider(a), Key::Provider(b)) => directed(
-            descending,
-            a_id.provider().cmp(b_id.provider()).then_with(|| a.cmp(b)),
-        ),
+        (Key::Provider(a), Key::Provider(b)) => {
+            directed(descending, a_id.provider().cmp(b_id.provider()).then_with(|| a.cmp(b)))
+        }
         (Key::Relevance(a), Key::Relevance(b)) => a.cmp(b),
         _ => Ordering::Equal,
     };
@@ -127,11 +117,7 @@ pub(super) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &Mode
 }
 
 fn directed(descending: bool, ordering: Ordering) -> Ordering {
-    if descending {
-        ordering.reverse()
-    } else {
-        ordering
-    }
+    if descending { ordering.reverse() } else { ordering }
 }
 
 /// Unknown values come last both ways.

@@ -30,11 +30,7 @@ where
 
 fn pricing() -> impl Strategy<Value = Pricing> {
     let price = || option::of(select(&PRICES[..]).prop_map(parsed));
-    (price(), price()).prop_map(|(input, output)| Pricing {
-        input,
-        output,
-        ..Pricing::default()
-    })
+    (price(), price()).prop_map(|(input, output)| Pricing { input, output, ..Pricing::default() })
 }
 
 /// A model without a final id: `models` numbers them.
@@ -61,8 +57,7 @@ fn model() -> impl Strategy<Value = Model> {
     );
     (closed, open).prop_map(move |(closed, open)| {
         let (kind, status, capabilities, input_modalities, output_modalities, tasks) = closed;
-        let (provider, name, context_length, release_date, pricing, is_free, open_weights, enabled) =
-            open;
+        let (provider, name, context_length, release_date, pricing, is_free, open_weights, enabled) = open;
         Model {
             provider: parsed(provider),
             name: name.to_owned(),
@@ -97,10 +92,11 @@ pub(crate) fn any_models(prefix: &'static str) -> impl Strategy<Value = Vec<Mode
 
 /// A snapshot of those models, in which `mistral` is disabled.
 pub(crate) fn snapshot_of(models: Vec<Model>) -> Snapshot {
-    let providers = SEED.providers.iter().cloned().map(|provider| Provider {
-        enabled: provider.id.as_str() != "mistral",
-        ..provider
-    });
+    let providers = SEED
+        .providers
+        .iter()
+        .cloned()
+        .map(|provider| Provider { enabled: provider.id.as_str() != "mistral", ..provider });
     let (snapshot, rejected) = Snapshot::build(providers.collect(), SEED.tasks.clone(), models, 0);
     assert_eq!(rejected, []);
     snapshot
@@ -114,9 +110,7 @@ pub(crate) fn any_health() -> impl Strategy<Value = ProviderHealth> {
     let status = option::of(select(ProviderStatus::ALL));
     vec(status, PROVIDERS.len()).prop_map(|statuses| {
         let known = PROVIDERS.into_iter().zip(statuses);
-        known
-            .filter_map(|(id, status)| Some((parsed::<ProviderId>(id), status?)))
-            .collect()
+        known.filter_map(|(id, status)| Some((parsed::<ProviderId>(id), status?))).collect()
     })
 }
 
@@ -136,22 +130,13 @@ pub(crate) fn any_query() -> impl Strategy<Value = ModelQuery> {
         vec((select(&PROVIDERS[..]), 0..40_usize), 1..30),
     );
     let price = || select(&PRICES[..]).prop_map(parsed);
-    let single = (
-        select(vec![0_u32, 8_192, 100_000]),
-        price(),
-        price(),
-        any::<[bool; 3]>(),
-        select(&TEXTS[..]),
-    );
+    let single =
+        (select(vec![0_u32, 8_192, 100_000]), price(), price(), any::<[bool; 3]>(), select(&TEXTS[..]));
     let given = vec(any::<Index>(), 0..=3);
     (lists, single, option::of(any_sort()), given).prop_map(|(lists, single, sort, given)| {
         let (provider, capability, modality, task, kind, status, ids) = lists;
-        let (min_context, max_input_price, max_output_price, [free, open_weights, enabled], q) =
-            single;
-        let mut query = ModelQuery {
-            sort,
-            ..ModelQuery::default()
-        };
+        let (min_context, max_input_price, max_output_price, [free, open_weights, enabled], q) = single;
+        let mut query = ModelQuery { sort, ..ModelQuery::default() };
         for parameter in given {
             match parameter.index(16) {
                 0 => query.provider = provider.iter().copied().map(parsed).collect(),

@@ -9,12 +9,7 @@ use crate::domain::provider::ProviderStatus;
 use crate::domain::testing::SEED;
 
 /// The contract once more, written apart from the code under test.
-fn should_match(
-    query: &ModelQuery,
-    snapshot: &Snapshot,
-    health: &ProviderHealth,
-    m: &Model,
-) -> bool {
+fn should_match(query: &ModelQuery, snapshot: &Snapshot, health: &ProviderHealth, m: &Model) -> bool {
     let provider = snapshot.provider(m.provider.as_str()).unwrap();
     let shown = m.enabled && provider.enabled;
     let input = m.pricing.as_ref().and_then(|p| p.input);
@@ -33,8 +28,7 @@ fn should_match(
         && superset(&m.output_modalities, &query.output_modality)
         && query.task.iter().all(|t| m.tasks.contains(t))
         && (query.kind.is_empty() || query.kind.contains(&m.kind))
-        && (query.status.contains(&m.status)
-            || (query.status.is_empty() && m.status != ModelStatus::Retired))
+        && (query.status.contains(&m.status) || (query.status.is_empty() && m.status != ModelStatus::Retired))
         && (query.ids.is_empty() || query.ids.contains(&m.id))
         && (query.min_context).is_none_or(|min| m.context_length.is_some_and(|c| c >= min))
         && (query.max_input_price).is_none_or(|max| input.is_some_and(|price| price <= max))
@@ -113,10 +107,7 @@ fn hints_name_the_one_parameter_that_stands_in_the_way() {
     };
     let hints = query.hints(&snapshot, &health);
     let json = serde_json::to_string(&hints).unwrap();
-    assert_eq!(
-        json,
-        r#"[{"drop":"provider","matches":3},{"drop":"max_input_price","matches":12}]"#
-    );
+    assert_eq!(json, r#"[{"drop":"provider","matches":3},{"drop":"max_input_price","matches":12}]"#);
     query.max_input_price = None;
     assert_eq!(query.hints(&snapshot, &health), []);
 }
@@ -124,15 +115,9 @@ fn hints_name_the_one_parameter_that_stands_in_the_way() {
 #[test]
 fn that_retired_models_are_left_out_by_default_is_no_hint() {
     let snapshot = SEED.clone().into_snapshot();
-    let query = ModelQuery {
-        ids: vec!["deepseek/deepseek-chat".parse().unwrap()],
-        ..ModelQuery::default()
-    };
+    let query = ModelQuery { ids: vec!["deepseek/deepseek-chat".parse().unwrap()], ..ModelQuery::default() };
     let hints = query.hints(&snapshot, &ProviderHealth::default());
-    assert_eq!(
-        hints.iter().map(|h| h.parameter).collect::<Vec<_>>(),
-        [Parameter::Ids]
-    );
+    assert_eq!(hints.iter().map(|h| h.parameter).collect::<Vec<_>>(), [Parameter::Ids]);
 }
 
 proptest! {

@@ -21,11 +21,7 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn new(text: String) -> Self {
-        Self {
-            chars: text.chars().count(),
-            letters: letters(&text),
-            text: text.into(),
-        }
+        Self { chars: text.chars().count(), letters: letters(&text), text: text.into() }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -35,8 +31,7 @@ impl Token {
 
 /// Which characters occur, 64 kinds of them: a typo changes at most two.
 fn letters(text: &str) -> u64 {
-    text.chars()
-        .fold(0, |letters, c| letters | 1 << (u32::from(c) % 64))
+    text.chars().fold(0, |letters, c| letters | 1 << (u32::from(c) % 64))
 }
 
 /// A word of the query, prepared for many comparisons.
@@ -86,10 +81,7 @@ impl<'q> Matcher<'q> {
             return None;
         }
         let allowed = Args::default().score_cutoff(self.typos);
-        match self
-            .comparator
-            .distance_with_args(token.text.chars(), &allowed)?
-        {
+        match self.comparator.distance_with_args(token.text.chars(), &allowed)? {
             0 | 1 => Some(3),
             _ => Some(WORST),
         }

@@ -35,17 +35,11 @@ impl Joined {
         let mut starts = Vec::new();
         for part in parts {
             for (nth, word) in words(part).iter().enumerate() {
-                starts.push(Start {
-                    at: text.len(),
-                    part: nth == 0,
-                });
+                starts.push(Start { at: text.len(), part: nth == 0 });
                 text.push_str(word);
             }
         }
-        Self {
-            text: text.into(),
-            starts: starts.into(),
-        }
+        Self { text: text.into(), starts: starts.into() }
     }
 
     fn find(&self, phrase: &str) -> Found {
@@ -56,8 +50,7 @@ impl Joined {
                 continue;
             };
             let end = self.text.len() - after.len();
-            let ends_word =
-                after.is_empty() || self.starts.iter().skip(nth).any(|next| next.at == end);
+            let ends_word = after.is_empty() || self.starts.iter().skip(nth).any(|next| next.at == end);
             found = found.min(match (after.is_empty() && start.part, ends_word) {
                 (true, _) => Found::All,
                 (false, true) => Found::Words,
@@ -69,10 +62,7 @@ impl Joined {
 
     /// How many words the last part has.
     fn last_part(&self) -> usize {
-        self.starts
-            .iter()
-            .rposition(|start| start.part)
-            .map_or(0, |at| self.starts.len() - at)
+        self.starts.iter().rposition(|start| start.part).map_or(0, |at| self.starts.len() - at)
     }
 }
 
@@ -85,10 +75,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(id: &str, name: &str) -> Self {
-        Self {
-            id: Joined::new(id.split('/')),
-            name: Joined::new(std::iter::once(name)),
-        }
+        Self { id: Joined::new(id.split('/')), name: Joined::new(std::iter::once(name)) }
     }
 
     /// The best place of the phrase, which is not empty.
@@ -100,9 +87,7 @@ impl Entry {
     pub(super) fn difference(&self, words: usize) -> usize {
         let [name, id] = [self.name.starts.len(), self.id.starts.len()];
         let nearest = |count: usize| count.abs_diff(words);
-        nearest(name)
-            .min(nearest(id))
-            .min(nearest(self.id.last_part()))
+        nearest(name).min(nearest(id)).min(nearest(self.id.last_part()))
     }
 
     /// How many words the id has.

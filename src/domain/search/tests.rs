@@ -78,10 +78,7 @@ fn a_search_text_has_one_to_two_hundred_characters_after_trimming() {
         assert_eq!(bad.parse::<SearchText>(), Err(InvalidSearchText));
     }
     let longest = format!(" {} ", "é".repeat(200));
-    assert_eq!(
-        longest.parse::<SearchText>().unwrap().as_str(),
-        longest.trim()
-    );
+    assert_eq!(longest.parse::<SearchText>().unwrap().as_str(), longest.trim());
 }
 
 proptest! {

@@ -37,9 +37,7 @@ fn letters_and_digits(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {
         let digits = rest.chars().next()?.is_numeric();
-        let end = rest
-            .find(|c: char| c.is_numeric() != digits)
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| c.is_numeric() != digits).unwrap_or(rest.len());
         let (stretch, after) = rest.split_at(end);
         rest = after;
         Some(stretch)
@@ -60,16 +58,7 @@ mod tests {
     #[test]
     fn a_model_is_found_under_its_words_their_parts_and_their_neighbours() {
         let indexed = indexed("openai/gpt-4o-mini", "GPT-4o mini");
-        for word in [
-            "openai",
-            "gpt",
-            "4o",
-            "4",
-            "o",
-            "gpt4o",
-            "4omini",
-            "gpt4omini",
-        ] {
+        for word in ["openai", "gpt", "4o", "4", "o", "gpt4o", "4omini", "gpt4omini"] {
             assert!(indexed.contains(word), "{word}");
         }
         assert!(!indexed.contains("openaigpt"));
