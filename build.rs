@@ -1,0 +1,37 @@
+//! Hands the commit that is built to the crate, as `CHATCHONK_COMMIT`.
+#![expect(clippy::print_stdout, reason = "that is how a build script talks to Cargo")]
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=RENDER_GIT_COMMIT");
+    // Written by every commit and checkout, unlike HEAD, which only names a branch.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
+        && Path::new(&log).exists()
+    {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    let commit = from_render()
+        .or_else(|| git(&["rev-parse", "HEAD"]))
+        .unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo::rustc-env=CHATCHONK_COMMIT={commit}");
+}
+
+/// Render builds without a repository and says the commit in a variable.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the build's environment, not the server's settings"
+)]
+fn from_render() -> Option<String> {
+    std::env::var("RENDER_GIT_COMMIT")
+        .ok()
+        .filter(|commit| !commit.is_empty())
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
+}
