@@ -1,5 +1,4 @@
 //! Hands the commit that is built to the crate, as `CHATCHONK_COMMIT`.
-#![expect(clippy::print_stdout, reason = "that is how a build script talks to Cargo")]
 
 use std::path::Path;
 use std::process::Command;
