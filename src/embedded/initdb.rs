@@ -1,0 +1,142 @@
+//! Making a cluster, such that an interruption at any point is healed by the next start.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{EmbeddedError, Installation, Profile, USER, error::tail, folders::Folders};
+
+/// It takes about a second; a minute means that the disk hangs.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// macOS knows no `C.UTF-8`.
+const CHARACTERS: &str = if cfg!(target_os = "macos") {
+    "UTF-8"
+} else {
+    "C.UTF-8"
+};
+
+/// Makes the cluster in a folder beside its place and moves it there when it is whole.
+pub(super) async fn run(
+    installation: &Installation,
+    folders: &Folders,
+    profile: Profile,
+) -> Result<(), EmbeddedError> {
+    let attempt = prepare(folders).await?;
+    let made =
+        match initdb(installation, folders, profile, &attempt).await {
+            Ok(()) => tokio::fs::rename(&attempt, &folders.cluster)
+                .await
+                .map_err(|source| match source.kind() {
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+                        EmbeddedError::NotACluster {
+                            folder: folders.cluster.clone(),
+                        }
+                    }
+                    _ => EmbeddedError::Files {
+                        action: "create",
+                        path: folders.cluster.clone(),
+                        source,
+                    },
+                }),
+            Err(error) => Err(error),
+        };
+    if made.is_err() {
+        // What remains is swept by the next attempt.
+        let _ = tokio::fs::remove_dir_all(&attempt).await;
+    }
+    made
+}
+
+/// An empty folder of the owner for initdb to fill, after sweeping what earlier attempts left.
+///
+/// Its name is new each time. The initdb of a predecessor that was killed may still run for a moment; when it fails,
+/// as it will when its files vanish, it empties its folder, which therefore must not be ours.
+async fn prepare(folders: &Folders) -> Result<PathBuf, EmbeddedError> {
+    let prefix = format!("{}.initdb-", folders.cluster.display());
+    let leftovers = leftovers(&folders.data, &prefix);
+    let number = leftovers
+        .iter()
+        .map(|(number, _)| number + 1)
+        .max()
+        .unwrap_or(1);
+    for (_, leftover) in leftovers {
+        // When the predecessor's initdb still writes there this fails, and the next attempt gets it.
+        let _ = tokio::fs::remove_dir_all(&leftover).await;
+    }
+
+    let attempt = PathBuf::from(format!("{prefix}{number}"));
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&attempt)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => folders.owner.not_reachable(folders.data.clone()),
+            _ => EmbeddedError::Files {
+                action: "create",
+                path: attempt.clone(),
+                source,
+            },
+        })?;
+    folders.owner.give(&attempt)?;
+    Ok(attempt)
+}
+
+fn leftovers(data: &Path, prefix: &str) -> Vec<(u64, PathBuf)> {
+    let entries = fs::read_dir(data)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .filter_map(|path| Some((path.to_str()?.strip_prefix(prefix)?.parse().ok()?, path)))
+        .collect()
+}
+
+async fn initdb(
+    installation: &Installation,
+    folders: &Folders,
+    profile: Profile,
+    attempt: &Path,
+) -> Result<(), EmbeddedError> {
+    let program = installation.bin.join("initdb");
+    let mut command = folders.owner.command(&program, &folders.data);
+    command.arg("--pgdata").arg(attempt);
+    command.args([
+        "--username",
+        USER,
+        "--encoding=UTF8",
+        "--locale=C",
+        "--lc-ctype",
+        CHARACTERS,
+        "--no-instructions",
+    ]);
+    // Only the owner and root can enter the socket's folder, and there is no other way in.
+    command.arg("--auth=trust");
+    if profile == Profile::Disposable {
+        command.arg("--no-sync");
+    }
+
+    let mut command = tokio::process::Command::from(command);
+    let output = command.kill_on_drop(true).output();
+    match tokio::time::timeout(LIMIT, output).await {
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => {
+            let written = if output.stderr.is_empty() {
+                output.stdout
+            } else {
+                output.stderr
+            };
+            Err(EmbeddedError::Initdb {
+                output: format!("{} ({})", tail(&written), output.status),
+            })
+        }
+        Ok(Err(source)) => Err(folders.owner.cannot_run(&program, &folders.data, source)),
+        Err(_) => Err(EmbeddedError::Initdb {
+            output: format!("gave up after {} s", LIMIT.as_secs()),
+        }),
+    }
+}

@@ -1,0 +1,217 @@
+//! The server process: starting it, waiting until it answers, ending it.
+
+use std::{
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time;
+
+use super::{
+    DATABASE, EmbeddedError, Installation, Options, PORT, Profile, error::tail, folders::Folders,
+};
+
+/// After a `kill -9` it first replays its log. Ordinary starts take a fraction of a second.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often to look whether the server answers, or has ended.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// The signals that end a server, mildest first, with how long to wait after each: "fast" ends the sessions and
+/// writes everything out; "immediate" only ends the processes, which it gives 5 s to go by themselves.
+/// <https://www.postgresql.org/docs/15/server-shutdown.html>
+pub(super) const SHUTDOWN: [(Signal, Duration); 2] = [
+    (Signal::SIGINT, Duration::from_secs(5)),
+    (Signal::SIGQUIT, Duration::from_secs(7)),
+];
+
+/// Holds always; what the caller adds comes later and wins.
+const SETTINGS: [(&str, &str); 6] = [
+    ("listen_addresses", ""),
+    ("unix_socket_permissions", "0700"),
+    ("max_connections", "40"),
+    ("shared_buffers", "32MB"),
+    ("logging_collector", "off"),
+    ("log_checkpoints", "off"),
+];
+
+const DISPOSABLE: [(&str, &str); 3] = [
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+];
+
+/// A server that is our child. Dropping it asks it to end and does not wait.
+///
+/// The standard library's `Child` and not tokio's, which only works on the runtime that started it: a test may stop
+/// a cluster on another one, and `Drop` may run on none.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    child: Child,
+    profile: Profile,
+}
+
+impl Postmaster {
+    pub(super) fn spawn(
+        installation: &Installation,
+        folders: &Folders,
+        options: &Options,
+    ) -> Result<Self, EmbeddedError> {
+        let log = folders.new_log()?;
+        let log_too = log.try_clone().map_err(|source| EmbeddedError::Files {
+            action: "open",
+            path: folders.log.clone(),
+            source,
+        })?;
+        let program = installation.bin.join("postgres");
+        let mut command = folders.owner.command(&program, &folders.cluster);
+        command
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::from(log_too));
+        command.arg("-D").arg(&folders.cluster);
+
+        let port = PORT.to_string();
+        let socket = folders.socket.to_string_lossy();
+        let place = [
+            ("unix_socket_directories", socket.as_ref()),
+            ("port", port.as_str()),
+        ];
+        let speed = (options.profile == Profile::Disposable)
+            .then_some(DISPOSABLE)
+            .into_iter()
+            .flatten();
+        let added = options
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in SETTINGS.into_iter().chain(speed).chain(added).chain(place) {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+
+        let spawned = command.spawn();
+        let child = spawned
+            .map_err(|source| folders.owner.cannot_run(&program, &folders.cluster, source))?;
+        Ok(Self {
+            child,
+            profile: options.profile,
+        })
+    }
+
+    /// Waits until the server answers, and makes the database when it is not there yet.
+    pub(super) async fn ready(
+        &mut self,
+        folders: &Folders,
+        connect: &PgConnectOptions,
+    ) -> Result<(), EmbeddedError> {
+        let answer = time::timeout(START_LIMIT, self.first_answer(connect)).await;
+        let reason = match answer {
+            Ok(Ok(Answer::Ready)) => return Ok(()),
+            Ok(Ok(Answer::NoDatabase)) => {
+                return create_database(connect)
+                    .await
+                    .map_err(EmbeddedError::Database);
+            }
+            Ok(Err(reason)) => reason,
+            Err(_) => format!(
+                "did not accept connections within {} s",
+                START_LIMIT.as_secs()
+            ),
+        };
+        let log = tokio::fs::read(&folders.log).await.unwrap_or_default();
+        Err(EmbeddedError::DidNotStart {
+            reason,
+            log: folders.log.clone(),
+            tail: tail(&log),
+        })
+    }
+
+    /// `Err` says how the server ended.
+    async fn first_answer(&mut self, connect: &PgConnectOptions) -> Result<Answer, String> {
+        loop {
+            match PgConnection::connect_with(connect).await {
+                Ok(connection) => {
+                    // The server has answered; whether it also heard the goodbye does not matter.
+                    let _ = connection.close().await;
+                    return Ok(Answer::Ready);
+                }
+                Err(error) if is_missing_database(&error) => return Ok(Answer::NoDatabase),
+                // Not listening yet, or still starting up.
+                Err(_) => {}
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended while starting ({status})"));
+            }
+            time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Ends the server and waits for it, in order where possible.
+    pub(super) async fn stop(mut self) {
+        for (signal, patience) in SHUTDOWN {
+            self.signal(signal);
+            if time::timeout(patience, self.ended()).await.is_ok() {
+                if signal != Signal::SIGINT {
+                    tracing::warn!(
+                        "embedded PostgreSQL did not stop in time and was ended; it will recover"
+                    );
+                }
+                return;
+            }
+        }
+        tracing::warn!("embedded PostgreSQL does not stop and was killed; it will recover");
+        // Fails only when it has ended in this moment.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    async fn ended(&mut self) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Does nothing when the server has ended: until we collect its exit status, the system keeps its id from being
+    /// given to another process, and afterwards `try_wait` says so.
+    fn signal(&mut self, signal: Signal) {
+        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
+            // The child is alive, or was a moment ago: there is nothing to do about a refusal.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+impl Drop for Postmaster {
+    fn drop(&mut self) {
+        self.signal(match self.profile {
+            Profile::Durable => Signal::SIGINT,
+            // There is nothing worth writing out, and its folder may be about to vanish.
+            Profile::Disposable => Signal::SIGQUIT,
+        });
+    }
+}
+
+enum Answer {
+    Ready,
+    NoDatabase,
+}
+
+fn is_missing_database(error: &sqlx::Error) -> bool {
+    // https://www.postgresql.org/docs/15/errcodes-appendix.html
+    const INVALID_CATALOG_NAME: &str = "3D000";
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(INVALID_CATALOG_NAME))
+}
+
+async fn create_database(connect: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect_with(&connect.clone().database("postgres")).await?;
+    // A statement cannot take the name as a parameter.
+    let statement = format!("CREATE DATABASE {DATABASE}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await?;
+    connection.close().await
+}

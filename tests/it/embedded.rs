@@ -1,0 +1,398 @@
+//! A private PostgreSQL: life, death and inheritance of a cluster. Needs PostgreSQL on the machine.
+
+use std::{
+    ffi::OsString,
+    fs::{self, Permissions},
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use chatchonk::embedded::{Cluster, EmbeddedError, Installation, Options, Profile};
+use nix::unistd::Uid;
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+
+/// In the environment of a child process: the data folder on which to run a cluster until killed.
+const HOLD: &str = "CHATCHONK_TEST_HOLD_CLUSTER";
+
+fn installation() -> Installation {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests have no config.rs to ask"
+    )]
+    let path: Option<OsString> = std::env::var_os("PATH");
+    Installation::find(path.as_deref()).expect("these tests need PostgreSQL")
+}
+
+/// A folder that PostgreSQL's user can enter when the tests run as root.
+fn open_folder() -> TempDir {
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a temporary folder")
+}
+
+fn disposable() -> Options {
+    Options {
+        profile: Profile::Disposable,
+        settings: Vec::new(),
+    }
+}
+
+async fn start(data_dir: &Path) -> Result<Cluster, EmbeddedError> {
+    Cluster::start(&installation(), data_dir, &disposable()).await
+}
+
+async fn connect(cluster: &Cluster) -> PgConnection {
+    PgConnection::connect_with(&cluster.connect_options())
+        .await
+        .expect("a connection")
+}
+
+async fn ask(cluster: &Cluster, query: &'static str) -> String {
+    sqlx::query_scalar(query)
+        .fetch_one(&mut connect(cluster).await)
+        .await
+        .expect("an answer")
+}
+
+fn cluster_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(format!("pg{}", installation().major))
+}
+
+fn postmaster_pid(data_dir: &Path) -> Option<u32> {
+    fs::read_to_string(cluster_folder(data_dir).join("postmaster.pid"))
+        .ok()?
+        .lines()
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[tokio::test]
+async fn a_new_cluster_starts_and_answers() {
+    let folder = open_folder();
+    let cluster = start(&folder.path().join("made/on/the/way")).await.unwrap();
+    assert_eq!(
+        ask(&cluster, "SELECT current_database()::text").await,
+        cluster.database()
+    );
+    assert_eq!(
+        ask(&cluster, "SELECT current_user::text").await,
+        cluster.user()
+    );
+    assert_eq!(ask(&cluster, "SHOW server_encoding").await, "UTF8");
+    assert_eq!(ask(&cluster, "SHOW listen_addresses").await, "");
+    assert_eq!(ask(&cluster, "SHOW fsync").await, "off");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_durable_cluster_writes_to_disk_and_takes_more_settings() {
+    let folder = open_folder();
+    let settings = vec![
+        ("max_connections".to_owned(), "7".to_owned()),
+        (
+            "shared_preload_libraries".to_owned(),
+            "pg_stat_statements".to_owned(),
+        ),
+    ];
+    let options = Options {
+        profile: Profile::Durable,
+        settings,
+    };
+    let cluster = Cluster::start(&installation(), folder.path(), &options)
+        .await
+        .unwrap();
+    assert_eq!(ask(&cluster, "SHOW fsync").await, "on");
+    assert_eq!(ask(&cluster, "SHOW max_connections").await, "7");
+    assert_eq!(
+        ask(&cluster, "SHOW shared_preload_libraries").await,
+        "pg_stat_statements"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn data_survives_stop_and_start() {
+    let folder = open_folder();
+    let first = start(folder.path()).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE note (text text); INSERT INTO note VALUES ('kept')")
+        .execute(&mut connect(&first).await)
+        .await
+        .unwrap();
+    let socket = first.socket_dir().to_path_buf();
+    first.stop().await;
+    assert_eq!(postmaster_pid(folder.path()), None, "an orderly end");
+    assert!(!socket.exists(), "stopping leaves no socket folder");
+
+    let second = start(folder.path()).await.unwrap();
+    assert_eq!(
+        second.socket_dir(),
+        socket,
+        "the same folder has the same socket"
+    );
+    assert_eq!(ask(&second, "SELECT text FROM note").await, "kept");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_open_connections() {
+    let folder = open_folder();
+    let cluster = start(folder.path()).await.unwrap();
+    let mut open = connect(&cluster).await;
+    cluster.stop().await;
+    assert_eq!(postmaster_pid(folder.path()), None, "an orderly end");
+    assert!(sqlx::raw_sql("SELECT 1").execute(&mut open).await.is_err());
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_folder_is_refused() {
+    let folder = open_folder();
+    let cluster = start(folder.path()).await.unwrap();
+    let refused = start(folder.path())
+        .await
+        .expect_err("the folder is taken")
+        .to_string();
+    let path = folder.path().canonicalize().unwrap();
+    for part in [
+        &path.display().to_string(),
+        "DATA_DIR",
+        "stop it",
+        &format!("process {}", std::process::id()),
+    ] {
+        assert!(refused.contains(part), "{part} is missing: {refused}");
+    }
+    assert_eq!(ask(&cluster, "SELECT 'unharmed'").await, "unharmed");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_dropped_cluster_does_not_hinder_the_next_start() {
+    let folder = open_folder();
+    drop(start(folder.path()).await.unwrap());
+    start(folder.path()).await.unwrap().stop().await;
+}
+
+/// Not a test by itself: the process that [`an_orphan_of_a_killed_server_is_taken_over`] kills.
+#[tokio::test]
+async fn hold_a_cluster_until_killed() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how the parent process tells it the folder"
+    )]
+    let Some(data_dir) = std::env::var_os(HOLD) else {
+        return;
+    };
+    let cluster = start(Path::new(&data_dir)).await.unwrap();
+    let create = "CREATE TABLE note (text text); INSERT INTO note VALUES ('inherited')";
+    sqlx::raw_sql(create)
+        .execute(&mut connect(&cluster).await)
+        .await
+        .unwrap();
+    println!("\nholding");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn an_orphan_of_a_killed_server_is_taken_over() {
+    let folder = open_folder();
+    let mut predecessor = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "embedded::hold_a_cluster_until_killed",
+            "--nocapture",
+        ])
+        .env(HOLD, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(predecessor.stdout.take().unwrap()).lines();
+    let is_holding = lines.map_while(Result::ok).any(|line| line == "holding");
+    predecessor.kill().unwrap();
+    predecessor.wait().unwrap();
+    assert!(is_holding, "the predecessor never came up");
+    let orphan = postmaster_pid(folder.path()).expect("its PostgreSQL outlives it");
+
+    let heir = start(folder.path()).await.unwrap();
+    assert_ne!(postmaster_pid(folder.path()), Some(orphan));
+    assert_eq!(ask(&heir, "SELECT text FROM note").await, "inherited");
+    heir.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_got_the_id_of_an_old_postmaster_is_left_alone() {
+    let folder = open_folder();
+    start(folder.path()).await.unwrap().stop().await;
+    let mut bystander = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let cluster = cluster_folder(folder.path());
+    let stale = format!(
+        "{}\n{}\n1\n5432\n/tmp\n\n",
+        bystander.id(),
+        cluster.display()
+    );
+    fs::write(cluster.join("postmaster.pid"), stale).unwrap();
+
+    // Whether PostgreSQL itself believes in the file depends on whose process it is.
+    if let Ok(cluster) = start(folder.path()).await {
+        cluster.stop().await;
+    }
+    assert!(
+        bystander.try_wait().unwrap().is_none(),
+        "the bystander was ended"
+    );
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_initdb_is_healed() {
+    let folder = open_folder();
+    let leftover = PathBuf::from(format!(
+        "{}.initdb-1",
+        cluster_folder(folder.path()).display()
+    ));
+    fs::create_dir_all(leftover.join("base/1")).unwrap();
+    fs::write(leftover.join("PG_VERSION"), "15\n").unwrap();
+
+    let cluster = start(folder.path()).await.unwrap();
+    assert_eq!(ask(&cluster, "SELECT 'healed'").await, "healed");
+    assert!(!leftover.exists());
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_is_healed_by_the_next() {
+    let folder = open_folder();
+    let data_dir = folder.path().to_path_buf();
+    let given_up = tokio::spawn(async move { start(&data_dir).await });
+    let attempt = PathBuf::from(format!(
+        "{}.initdb-1",
+        cluster_folder(folder.path()).display()
+    ));
+    while !attempt.join("PG_VERSION").exists() {
+        tokio::task::yield_now().await;
+    }
+    given_up.abort();
+    assert!(given_up.await.is_err(), "given up in the middle of initdb");
+
+    start(folder.path()).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_with_something_else_in_it_is_left_alone() {
+    let folder = open_folder();
+    let place = cluster_folder(folder.path());
+    start(folder.path()).await.unwrap().stop().await;
+    fs::remove_file(place.join("PG_VERSION")).unwrap();
+
+    let refused = start(folder.path()).await;
+    assert!(
+        matches!(&refused, Err(EmbeddedError::NotACluster { .. })),
+        "{refused:?}"
+    );
+    assert!(place.join("global/pg_control").exists());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_at_once_is_reported_with_its_log() {
+    let folder = open_folder();
+    let settings = vec![("max_connections".to_owned(), "many".to_owned())];
+    let options = Options {
+        profile: Profile::Disposable,
+        settings,
+    };
+    let refused = Cluster::start(&installation(), folder.path(), &options)
+        .await
+        .expect_err("not a number");
+    assert!(
+        matches!(&refused, EmbeddedError::DidNotStart { .. }),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .to_string()
+            .contains("invalid value for parameter \"max_connections\""),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_the_user_cannot_reach_is_refused_with_the_remedy() {
+    let folder = open_folder();
+    let closed = folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let mode = if Uid::effective().is_root() {
+        0o700
+    } else {
+        0o500
+    };
+    fs::set_permissions(&closed, Permissions::from_mode(mode)).unwrap();
+    let closed = closed.canonicalize().unwrap();
+
+    for data_dir in [closed.clone(), closed.join("inner")] {
+        let refused = start(&data_dir).await.expect_err("nobody can get in");
+        assert!(
+            matches!(&refused, EmbeddedError::NotReachable { .. }),
+            "{refused:?}"
+        );
+        let text = refused.to_string();
+        assert!(
+            text.contains(&closed.display().to_string()) && text.contains("DATA_DIR"),
+            "{text}"
+        );
+        assert!(!text.contains('\n'), "one line: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_data_folder_works() {
+    let folder = open_folder();
+    let long = folder.path().join("a folder with a long name/".repeat(10));
+    let cluster = start(&long).await.unwrap();
+    assert!(
+        cluster.socket_dir().as_os_str().len() < 80,
+        "{}",
+        cluster.socket_dir().display()
+    );
+    assert_eq!(ask(&cluster, "SELECT 'far away'").await, "far away");
+    cluster.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_server_has_no_privileges_and_a_process_group_of_its_own() {
+    let folder = open_folder();
+    let cluster = start(folder.path()).await.unwrap();
+    let pid = postmaster_pid(folder.path()).expect("it runs");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| -> Vec<u32> {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .expect("a field of /proc");
+        line.split_whitespace()
+            .map(|number| number.parse().expect("a number"))
+            .collect()
+    };
+    assert!(field("Uid:").iter().all(|uid| *uid != 0), "{status}");
+    assert!(field("Gid:").iter().all(|gid| *gid != 0), "{status}");
+    if Uid::effective().is_root() {
+        assert!(field("Groups:").is_empty(), "{status}");
+    }
+    assert_eq!(
+        field("NSpgid:").last(),
+        Some(&pid),
+        "Ctrl-C must not reach it"
+    );
+    let holds_our_lock = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .flatten()
+        .any(|descriptor| {
+            fs::read_link(descriptor.path()).is_ok_and(|target| target.ends_with("chatchonk.lock"))
+        });
+    assert!(!holds_our_lock);
+    cluster.stop().await;
+}
