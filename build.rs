@@ -1,10 +1,12 @@
-//! Hands the commit that is built to the crate, as `CHATCHONK_COMMIT`.
+//! Hands the commit that is built to the crate, as `CHATCHONK_COMMIT`, and watches the migrations.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // They are compiled in, and Cargo sees changes inside a file but not a new one.
+    println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-env-changed=RENDER_GIT_COMMIT");
     // Written by every commit and checkout, unlike HEAD, which only names a branch.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
