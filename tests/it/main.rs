@@ -1,4 +1,10 @@
 //! The integration tests: one binary, real parts.
-#![expect(clippy::expect_used, reason = "clippy spares test functions only, not their helpers")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy spares test functions only, not their helpers"
+)]
 
 mod embedded;
+mod support;

@@ -1,0 +1,201 @@
+//! Where the tests get PostgreSQL.
+//!
+//! From a container where a Docker engine answers and has the image (`postgres:17-alpine`, or `TEST_POSTGRES_IMAGE`);
+//! else from the embedded PostgreSQL, with one line that says so. `TEST_POSTGRES=container` or `TEST_POSTGRES=embedded`
+//! forces one and fails without it.
+//!
+//! All tests of a process share one server, and each has a database of its own. Nothing is left behind, however the
+//! process ends: see [`reaper`].
+
+mod container;
+mod embedded;
+mod reaper;
+mod server;
+
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{runtime, sync::OnceCell};
+
+use self::server::Server;
+
+/// Where the servers are started and talked to: each test has a runtime of its own, and what a connection to the
+/// Docker engine or a server leaves on it would end with the first test.
+static RUNTIME: LazyLock<runtime::Runtime> = LazyLock::new(|| {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+});
+
+/// The database that every test's is a copy of.
+const TEMPLATE: &str = "migrated";
+
+/// A migrated database of its own for the test, on the server that all tests share.
+pub(crate) async fn database() -> TestDatabase {
+    let databases = shared().await;
+    databases.create(Some(TEMPLATE)).await
+}
+
+/// Like [`database`], but without a migration.
+pub(crate) async fn empty_database() -> TestDatabase {
+    let databases = shared().await;
+    databases.create(None).await
+}
+
+/// A server of its own for a test that wants to break it. It takes a second or more to start.
+pub(crate) async fn private_server() -> PrivateServer {
+    let server = Server::start_private().await;
+    let databases = Databases::on(server.options()).await;
+    let database = databases.create(Some(TEMPLATE)).await;
+    PrivateServer { server, database }
+}
+
+/// A database. It stays until its server goes, so that it can be looked at after a test has failed in a debugger.
+#[derive(Debug, Clone)]
+pub(crate) struct TestDatabase {
+    options: PgConnectOptions,
+}
+
+impl TestDatabase {
+    /// How to connect, as the superuser.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+
+    /// The same for `DATABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        self.options.to_url_lossy().to_string()
+    }
+
+    /// A small pool for the test's own queries.
+    pub(crate) async fn pool(&self) -> PgPool {
+        let pool = PgPoolOptions::new().max_connections(4);
+        pool.connect_with(self.options()).await.unwrap()
+    }
+}
+
+/// A server with one migrated database that belongs to one test. It goes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PrivateServer {
+    server: Server,
+    database: TestDatabase,
+}
+
+impl PrivateServer {
+    /// The database; its address stays the same when the server is started again.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// Kills the server, which has no time to end anything in order. Connections break; new ones are refused.
+    pub(crate) async fn stop_hard(&mut self) {
+        self.server.kill().await;
+    }
+
+    /// Starts the server again with what it had committed, and waits until it accepts connections.
+    pub(crate) async fn start(&mut self) {
+        self.server.start_again().await;
+    }
+}
+
+/// The databases on one server.
+#[derive(Debug)]
+struct Databases {
+    maintenance: PgConnectOptions,
+    /// A template must have no connections while it is copied, so that copies are made one after another.
+    one_at_a_time: tokio::sync::Mutex<()>,
+    created: AtomicU32,
+}
+
+async fn shared() -> &'static Databases {
+    static SHARED: OnceCell<Databases> = OnceCell::const_new();
+    SHARED
+        .get_or_init(async || Databases::on(Server::shared().await.options()).await)
+        .await
+}
+
+impl Databases {
+    /// Makes the template on a new server.
+    async fn on(maintenance: PgConnectOptions) -> Self {
+        let databases = Self {
+            maintenance,
+            one_at_a_time: tokio::sync::Mutex::new(()),
+            created: AtomicU32::new(0),
+        };
+        let template = databases.create_named(TEMPLATE, None).await;
+        let mut connection = PgConnection::connect_with(&template.options).await.unwrap();
+        sqlx::migrate!().run(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        databases
+    }
+
+    async fn create(&self, template: Option<&str>) -> TestDatabase {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        self.create_named(&format!("test_{number}"), template).await
+    }
+
+    async fn create_named(&self, name: &str, template: Option<&str>) -> TestDatabase {
+        let template = template.unwrap_or("template1");
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        let _turn = self.one_at_a_time.lock().await;
+        let mut connection = PgConnection::connect_with(&self.maintenance).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        TestDatabase {
+            options: self.maintenance.clone().database(name),
+        }
+    }
+}
+
+mod tests {
+    use sqlx::{Connection as _, PgConnection, PgPool};
+
+    use super::{database, empty_database, private_server};
+
+    async fn count(pool: &PgPool, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
+    }
+
+    const TABLES: &str = "SELECT count(*) FROM pg_tables WHERE schemaname = 'chatchonk'";
+
+    #[tokio::test]
+    async fn every_test_has_a_migrated_database_of_its_own() {
+        let (one, other) = (database().await, database().await);
+        assert_ne!(one.url(), other.url());
+        assert!(count(&one.pool().await, TABLES).await > 0);
+        let empty = empty_database().await;
+        assert_eq!(count(&empty.pool().await, TABLES).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_database_is_reached_by_its_url_too() {
+        let pool = PgPool::connect(&database().await.url()).await.unwrap();
+        assert_eq!(count(&pool, "SELECT 1::int8").await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_private_server_comes_back_with_its_data_at_the_same_address() {
+        let mut server = private_server().await;
+        let pool = server.database().pool().await;
+        sqlx::raw_sql("CREATE TABLE kept ()")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let url = server.database().url();
+
+        server.stop_hard().await;
+        assert!(PgConnection::connect(&url).await.is_err());
+
+        server.start().await;
+        let pool = PgPool::connect(&url).await.unwrap();
+        assert_eq!(count(&pool, "SELECT count(*) FROM kept").await, 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! PostgreSQL in a container.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+use testcontainers::{
+    ContainerAsync, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
+};
+use tokio::time;
+
+use super::{RUNTIME, reaper, server};
+
+const IMAGE: &str = "postgres:17-alpine";
+const PASSWORD: &str = "chatchonk";
+const PORT: u16 = 5432;
+
+/// From the start of the container to the first connection; a first start makes the cluster.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+pub(super) struct Container {
+    /// Absent only while it is being dropped.
+    container: Option<ContainerAsync<GenericImage>>,
+    options: PgConnectOptions,
+}
+
+impl Container {
+    pub(super) async fn start() -> Result<Self, String> {
+        let name = server::setting("TEST_POSTGRES_IMAGE").unwrap_or_else(|| IMAGE.to_owned());
+        let (repository, tag) = split(&name);
+        let arguments = server::SETTINGS
+            .iter()
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
+        // The engine would choose another port at every start, and a server must come back where it was.
+        let port = free_port();
+        let container = GenericImage::new(repository, tag)
+            .with_mapped_port(port, PORT.tcp())
+            .with_env_var("POSTGRES_PASSWORD", PASSWORD)
+            .with_cmd(["postgres".to_owned()].into_iter().chain(arguments))
+            .with_label(reaper::LABEL, reaper::run().await)
+            .start()
+            .await
+            .map_err(|error| format!("no container of {name} could be started: {error}"))?;
+        let host = match container.get_host().await {
+            // It may also stand for an IPv6 address, where the engine publishes nothing.
+            Ok(host) if host.to_string() == "localhost" => Ipv4Addr::LOCALHOST.to_string(),
+            Ok(host) => host.to_string(),
+            Err(error) => return Err(format!("the container has no address: {error}")),
+        };
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&host)
+            .port(port)
+            .username("postgres")
+            .password(PASSWORD)
+            .database("postgres")
+            .ssl_mode(PgSslMode::Disable);
+        let container = Self {
+            container: Some(container),
+            options,
+        };
+        container.ready().await?;
+        Ok(container)
+    }
+
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+
+    pub(super) async fn kill(&mut self) {
+        let id = self.id();
+        let kill = async move {
+            let docker = testcontainers::core::client::docker_client_instance()
+                .await
+                .unwrap();
+            docker.kill_container(&id, None).await.unwrap();
+            // The engine sends the signal; the end of the server follows.
+            while docker
+                .inspect_container(&id, None)
+                .await
+                .unwrap()
+                .state
+                .unwrap()
+                .running
+                == Some(true)
+            {
+                time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        RUNTIME.spawn(kill).await.unwrap();
+    }
+
+    pub(super) async fn start_again(&mut self) {
+        let id = self.id();
+        let start = async move {
+            let docker = testcontainers::core::client::docker_client_instance()
+                .await
+                .unwrap();
+            docker.start_container(&id, None).await.unwrap();
+        };
+        RUNTIME.spawn(start).await.unwrap();
+        self.ready().await.unwrap();
+    }
+
+    fn id(&self) -> String {
+        self.container.as_ref().unwrap().id().to_owned()
+    }
+
+    /// Waits until a connection succeeds. What the server logs is no sign: the image's first start logs twice that it
+    /// is ready, the first time before it listens.
+    async fn ready(&self) -> Result<(), String> {
+        let mut last = None;
+        let connected = time::timeout(START_LIMIT, async {
+            loop {
+                match PgConnection::connect_with(&self.options).await {
+                    Ok(connection) => break connection,
+                    Err(error) => last = Some(error),
+                }
+                time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        match connected.await {
+            Ok(connection) => connection.close().await.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the container accepts no connection: {last:?}")),
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Where the process ends first, the reaper does it.
+        if let Some(container) = self.container.take() {
+            RUNTIME.spawn(container.rm());
+        }
+    }
+}
+
+/// The repository and the tag of an image's name. A colon before a slash belongs to a registry's port.
+fn split(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    }
+}
+
+/// A port that nobody listened on a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+mod tests {
+    use super::split;
+
+    #[test]
+    fn a_registrys_port_is_not_a_tag() {
+        assert_eq!(split("postgres:17-alpine"), ("postgres", "17-alpine"));
+        assert_eq!(
+            split("registry:5000/postgres"),
+            ("registry:5000/postgres", "latest")
+        );
+        assert_eq!(
+            split("registry:5000/postgres:17"),
+            ("registry:5000/postgres", "17")
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! PostgreSQL from this machine's own programs, through the crate's `embedded`.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use chatchonk::embedded::{Cluster, EmbeddedError, Installation, Options, Profile};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sqlx::postgres::PgConnectOptions;
+use tokio::{net::UnixStream, time};
+
+use super::{RUNTIME, reaper, server};
+
+#[derive(Debug)]
+pub(super) struct Embedded {
+    folder: PathBuf,
+    options: PgConnectOptions,
+    socket: PathBuf,
+    /// Absent between a kill and the next start.
+    cluster: Option<Cluster>,
+}
+
+impl Embedded {
+    pub(super) async fn start() -> Result<Self, String> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = reaper::folder().await.join(number.to_string());
+        let cluster = start_in(&folder).await;
+        let cluster = cluster.map_err(|error| format!("the embedded one fails: {error}"))?;
+        Ok(Self {
+            folder,
+            options: cluster.connect_options().database("postgres"),
+            socket: cluster
+                .socket_dir()
+                .join(format!(".s.PGSQL.{}", cluster.port())),
+            cluster: Some(cluster),
+        })
+    }
+
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
+
+    pub(super) async fn kill(&mut self) {
+        // Whoever listens on its socket is the server, and no process id from a file could be as sure.
+        let listener = UnixStream::connect(&self.socket).await.unwrap();
+        let id = listener.peer_cred().unwrap().pid().unwrap();
+        kill(Pid::from_raw(id), Signal::SIGKILL).unwrap();
+        // Collects its exit status, without which it would seem to live, to the next server on its folder too.
+        if let Some(cluster) = self.cluster.take() {
+            cluster.stop().await;
+        }
+    }
+
+    pub(super) async fn start_again(&mut self) {
+        let folder = self.folder.clone();
+        let start = async move {
+            // The killed server's sessions end by themselves, and until then no other may take over their memory.
+            for _ in 0..100 {
+                match start_in(&folder).await {
+                    Err(EmbeddedError::DidNotStart { .. }) => {}
+                    started => return started,
+                }
+                time::sleep(Duration::from_millis(100)).await;
+            }
+            start_in(&folder).await
+        };
+        self.cluster = Some(RUNTIME.spawn(start).await.unwrap().unwrap());
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // Where the process ends first, the reaper does it.
+        if let Some(cluster) = self.cluster.take() {
+            RUNTIME.spawn(cluster.stop());
+        }
+    }
+}
+
+async fn start_in(folder: &Path) -> Result<Cluster, EmbeddedError> {
+    let installation = Installation::find(server::setting("PATH").as_deref().map(AsRef::as_ref))?;
+    let settings = server::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let options = Options {
+        profile: Profile::Disposable,
+        settings: settings.into(),
+    };
+    Cluster::start(&installation, folder, &options).await
+}
+
+/// Ends the servers whose clusters are below this folder and removes it. Their test process is gone.
+pub(super) async fn remove_all(folder: &Path) {
+    let clusters = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        clusters => clusters.unwrap(),
+    };
+    for cluster in clusters {
+        // A start ends the server that was left behind, and who has started one can stop it.
+        if let Ok(cluster) = start_in(&cluster.unwrap().path()).await {
+            cluster.stop().await;
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
