@@ -14,21 +14,15 @@ fn main() {
     {
         println!("cargo::rerun-if-changed={log}");
     }
-    let commit = from_render()
-        .or_else(|| git(&["rev-parse", "HEAD"]))
-        .unwrap_or_else(|| "unknown".to_owned());
+    let commit =
+        from_render().or_else(|| git(&["rev-parse", "HEAD"])).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=CHATCHONK_COMMIT={commit}");
 }
 
 /// Render builds without a repository and says the commit in a variable.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the build's environment, not the server's settings"
-)]
+#[expect(clippy::disallowed_methods, reason = "the build's environment, not the server's settings")]
 fn from_render() -> Option<String> {
-    std::env::var("RENDER_GIT_COMMIT")
-        .ok()
-        .filter(|commit| !commit.is_empty())
+    std::env::var("RENDER_GIT_COMMIT").ok().filter(|commit| !commit.is_empty())
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

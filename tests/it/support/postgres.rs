@@ -114,19 +114,14 @@ struct Databases {
 
 async fn shared() -> &'static Databases {
     static SHARED: OnceCell<Databases> = OnceCell::const_new();
-    SHARED
-        .get_or_init(async || Databases::on(Server::shared().await.options()).await)
-        .await
+    SHARED.get_or_init(async || Databases::on(Server::shared().await.options()).await).await
 }
 
 impl Databases {
     /// Makes the template on a new server.
     async fn on(maintenance: PgConnectOptions) -> Self {
-        let databases = Self {
-            maintenance,
-            one_at_a_time: tokio::sync::Mutex::new(()),
-            created: AtomicU32::new(0),
-        };
+        let databases =
+            Self { maintenance, one_at_a_time: tokio::sync::Mutex::new(()), created: AtomicU32::new(0) };
         let template = databases.create_named(TEMPLATE, None).await;
         let mut connection = PgConnection::connect_with(&template.options).await.unwrap();
         sqlx::migrate!().run(&mut connection).await.unwrap();
@@ -144,14 +139,9 @@ impl Databases {
         let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
         let _turn = self.one_at_a_time.lock().await;
         let mut connection = PgConnection::connect_with(&self.maintenance).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        TestDatabase {
-            options: self.maintenance.clone().database(name),
-        }
+        TestDatabase { options: self.maintenance.clone().database(name) }
     }
 }
 
@@ -185,10 +175,7 @@ mod tests {
     async fn a_private_server_comes_back_with_its_data_at_the_same_address() {
         let mut server = private_server().await;
         let pool = server.database().pool().await;
-        sqlx::raw_sql("CREATE TABLE kept ()")
-            .execute(&pool)
-            .await
-            .unwrap();
+        sqlx::raw_sql("CREATE TABLE kept ()").execute(&pool).await.unwrap();
         let url = server.database().url();
 
         server.stop_hard().await;

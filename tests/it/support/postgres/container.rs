@@ -9,9 +9,7 @@ use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use testcontainers::{
-    ContainerAsync, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
-};
+use testcontainers::{ContainerAsync, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner};
 use tokio::time;
 
 use super::{RUNTIME, reaper, server};
@@ -34,9 +32,8 @@ impl Container {
     pub(super) async fn start() -> Result<Self, String> {
         let name = server::setting("TEST_POSTGRES_IMAGE").unwrap_or_else(|| IMAGE.to_owned());
         let (repository, tag) = split(&name);
-        let arguments = server::SETTINGS
-            .iter()
-            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
+        let arguments =
+            server::SETTINGS.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
         // The engine would choose another port at every start, and a server must come back where it was.
         let port = free_port();
         let container = GenericImage::new(repository, tag)
@@ -60,10 +57,7 @@ impl Container {
             .password(PASSWORD)
             .database("postgres")
             .ssl_mode(PgSslMode::Disable);
-        let container = Self {
-            container: Some(container),
-            options,
-        };
+        let container = Self { container: Some(container), options };
         container.ready().await?;
         Ok(container)
     }
@@ -75,20 +69,10 @@ impl Container {
     pub(super) async fn kill(&mut self) {
         let id = self.id();
         let kill = async move {
-            let docker = testcontainers::core::client::docker_client_instance()
-                .await
-                .unwrap();
+            let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
             docker.kill_container(&id, None).await.unwrap();
             // The engine sends the signal; the end of the server follows.
-            while docker
-                .inspect_container(&id, None)
-                .await
-                .unwrap()
-                .state
-                .unwrap()
-                .running
-                == Some(true)
-            {
+            while docker.inspect_container(&id, None).await.unwrap().state.unwrap().running == Some(true) {
                 time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -98,9 +82,7 @@ impl Container {
     pub(super) async fn start_again(&mut self) {
         let id = self.id();
         let start = async move {
-            let docker = testcontainers::core::client::docker_client_instance()
-                .await
-                .unwrap();
+            let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
             docker.start_container(&id, None).await.unwrap();
         };
         RUNTIME.spawn(start).await.unwrap();
@@ -160,13 +142,7 @@ mod tests {
     #[test]
     fn a_registrys_port_is_not_a_tag() {
         assert_eq!(split("postgres:17-alpine"), ("postgres", "17-alpine"));
-        assert_eq!(
-            split("registry:5000/postgres"),
-            ("registry:5000/postgres", "latest")
-        );
-        assert_eq!(
-            split("registry:5000/postgres:17"),
-            ("registry:5000/postgres", "17")
-        );
+        assert_eq!(split("registry:5000/postgres"), ("registry:5000/postgres", "latest"));
+        assert_eq!(split("registry:5000/postgres:17"), ("registry:5000/postgres", "17"));
     }
 }

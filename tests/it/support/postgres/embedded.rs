@@ -36,9 +36,7 @@ impl Embedded {
         Ok(Self {
             folder,
             options: cluster.connect_options().database("postgres"),
-            socket: cluster
-                .socket_dir()
-                .join(format!(".s.PGSQL.{}", cluster.port())),
+            socket: cluster.socket_dir().join(format!(".s.PGSQL.{}", cluster.port())),
             cluster: Some(cluster),
         })
     }
@@ -87,10 +85,7 @@ impl Drop for Embedded {
 async fn start_in(folder: &Path) -> Result<Cluster, EmbeddedError> {
     let installation = Installation::find(server::setting("PATH").as_deref().map(AsRef::as_ref))?;
     let settings = server::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let options = Options {
-        profile: Profile::Disposable,
-        settings: settings.into(),
-    };
+    let options = Options { profile: Profile::Disposable, settings: settings.into() };
     Cluster::start(&installation, folder, &options).await
 }
 

@@ -73,10 +73,7 @@ impl Reaper {
             .process_group(0)
             .spawn()
             .unwrap();
-        Self {
-            name,
-            _process: process,
-        }
+        Self { name, _process: process }
     }
 }
 
@@ -98,18 +95,14 @@ async fn remove_containers(run: &str) {
         return;
     };
     let of_run = HashMap::from([("label".to_owned(), vec![format!("{LABEL}={run}")])]);
-    let list = ListContainersOptionsBuilder::new()
-        .all(true)
-        .filters(&of_run);
+    let list = ListContainersOptionsBuilder::new().all(true).filters(&of_run);
     let remove = RemoveContainerOptionsBuilder::new().force(true).v(true);
     // The engine refuses to remove what it is removing already, on a word of the test process: ask until it is gone.
     for _ in 0..100 {
         match docker.list_containers(Some(list.clone().build())).await {
             Ok(left) if !left.is_empty() => {
                 for id in left.into_iter().filter_map(|container| container.id) {
-                    let _ = docker
-                        .remove_container(&id, Some(remove.clone().build()))
-                        .await;
+                    let _ = docker.remove_container(&id, Some(remove.clone().build())).await;
                 }
             }
             _ => return,

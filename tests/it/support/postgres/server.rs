@@ -78,12 +78,10 @@ async fn start() -> Result<Server, String> {
         Some("container") => start_kind(Kind::Container)
             .await
             .map_err(|reason| format!("TEST_POSTGRES=container, but {reason}")),
-        Some("embedded") => start_kind(Kind::Embedded)
-            .await
-            .map_err(|reason| format!("TEST_POSTGRES=embedded, but {reason}")),
-        Some(other) => Err(format!(
-            "TEST_POSTGRES is \"{other}\", not \"container\" or \"embedded\""
-        )),
+        Some("embedded") => {
+            start_kind(Kind::Embedded).await.map_err(|reason| format!("TEST_POSTGRES=embedded, but {reason}"))
+        }
+        Some(other) => Err(format!("TEST_POSTGRES is \"{other}\", not \"container\" or \"embedded\"")),
         None => match start_kind(Kind::Container).await {
             Ok(server) => Ok(server),
             Err(reason) => {
@@ -100,19 +98,13 @@ async fn start() -> Result<Server, String> {
 
 async fn start_kind(kind: Kind) -> Result<Server, String> {
     match kind {
-        Kind::Container => Container::start()
-            .await
-            .map(Box::new)
-            .map(Server::Container),
+        Kind::Container => Container::start().await.map(Box::new).map(Server::Container),
         Kind::Embedded => Embedded::start().await.map(Box::new).map(Server::Embedded),
     }
 }
 
 /// A variable for the tests; an empty one is an absent one.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests' own environment, not the server's settings"
-)]
+#[expect(clippy::disallowed_methods, reason = "the tests' own environment, not the server's settings")]
 pub(super) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
