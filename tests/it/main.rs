@@ -6,5 +6,6 @@
     reason = "clippy spares test functions only, not their helpers"
 )]
 
+mod catalogue;
 mod embedded;
 mod support;

@@ -1,3 +1,5 @@
 //! What the tests stand on.
 
 pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod server;

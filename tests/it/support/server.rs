@@ -1,0 +1,131 @@
+//! The server under test: the real one, in this process, on a port that the system chooses.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use chatchonk::app::App;
+use chatchonk::clock::Clock;
+use chatchonk::config::{Config, Environment};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::postgres::TestDatabase;
+
+/// How long a state may take to come about before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running server. Stops when it is dropped.
+#[derive(Debug)]
+pub(crate) struct TestServer {
+    address: SocketAddr,
+    client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// A header, or nothing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The ids in a list, in order.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.json()["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl TestServer {
+    /// A server on this database, with the settings of development.
+    pub(crate) async fn on(database: &TestDatabase) -> Self {
+        Self::with(&[("DATABASE_URL", &database.url())]).await
+    }
+
+    /// A server with these variables and no others. Never reads the environment of the tests or a `.env`.
+    pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        let environment: Environment = [("WORKERS", "2")].iter().chain(variables).copied().collect();
+        let config = Config::from_environment(&environment, None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let app = App::start(config, listener, Clock::system()).unwrap();
+        let address = app.address();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            app.run(async {
+                let _ = stopped.await;
+            })
+            .await
+            .unwrap();
+        });
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        Self { address, client, stop: Some(stop), running }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[]).await
+    }
+
+    /// Any request.
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+    }
+
+    /// Asks again and again until the answer is as wanted, and returns it. What is waited for is the state itself, so
+    /// no test depends on how long it takes, only on that it comes.
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        let asked = async {
+            loop {
+                let answer = self.get(path).await;
+                if wanted(&answer) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(answer) => answer,
+            Err(_) => panic!(
+                "{path} did not become as wanted: {}",
+                String::from_utf8_lossy(&self.get(path).await.body)
+            ),
+        }
+    }
+
+    /// Stops it in order and waits for the end.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.running.await.unwrap();
+    }
+}
