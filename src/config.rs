@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::automodel::ProviderKeys;
+use crate::cache::KvSettings;
 use crate::embedded;
 use crate::http::HttpSettings;
 use crate::store::DatabaseSettings;
@@ -148,18 +149,6 @@ pub enum DatabaseChoice {
         /// Connections of the pool.
         max_connections: u32,
     },
-}
-
-/// What is set of Cloudflare KV.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KvSettings {
-    /// None of the three variables, or only some.
-    NotConfigured {
-        /// The missing ones, when others are set.
-        missing: Vec<&'static str>,
-    },
-    /// All three.
-    Configured,
 }
 
 impl Config {

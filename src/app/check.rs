@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::cache::KvSettings;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseChoice, KvSettings};
+use crate::config::{Config, DatabaseChoice};
 use crate::store::{Store, StoreError};
 
 /// How a point of the check stands.
@@ -77,22 +78,13 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
         }
         (DatabaseChoice::Url(_), None) => {}
     }
-    lines.push(match &config.kv {
-        KvSettings::Configured => {
-            Line::new(Mark::Absent, "cloudflare kv", "configured; this release caches in memory only")
-        }
-        KvSettings::NotConfigured { missing } if missing.is_empty() => {
-            Line::new(Mark::Absent, "cloudflare kv", "KV not configured, memory only")
-        }
-        KvSettings::NotConfigured { missing } => Line {
-            remedy: Some("set all three variables, or none".to_owned()),
-            ..Line::new(
-                Mark::Fault,
-                "cloudflare kv",
-                format!("KV not configured: {} is missing", missing.join(", ")),
-            )
-        },
-    });
+    let (finding, remedy) = match config.kv.remark() {
+        None => ("KV not configured, memory only".to_owned(), None),
+        Some((reason, remedy)) => (reason, Some(remedy.to_owned())),
+    };
+    let incomplete = config.kv != KvSettings::Configured && remedy.is_some();
+    let mark = if incomplete { Mark::Fault } else { Mark::Absent };
+    lines.push(Line { remedy, ..Line::new(mark, "cloudflare kv", finding) });
     lines
 }
 

@@ -116,11 +116,6 @@ impl Supervisor {
             };
             self.report(state, first).await;
             self.status.decide();
-            if first {
-                for line in check(&self.config, Some(store)).await {
-                    line.log();
-                }
-            }
             if prepared && follower.is_none() {
                 follower = Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(
                     Follower::new(
@@ -131,6 +126,11 @@ impl Supervisor {
                     )
                     .run(),
                 )));
+            }
+            if first {
+                for line in check(&self.config, Some(store)).await {
+                    line.log();
+                }
             }
             first = false;
             let pause = if matches!(state, DatabaseState::Up { .. }) { WHEN_UP } else { WHEN_DOWN };
@@ -153,7 +153,10 @@ impl Supervisor {
             }
         }
         let state = self.probe(store).await?;
-        self.catalogue.refresh().await.map_err(|_| StoreError::NotLoaded)?;
+        if self.catalogue.refresh().await.is_err() {
+            // The cache has logged it in its own words; what it means for the database is asked again.
+            store.load_catalogue().await.map(drop)?;
+        }
         Ok(state)
     }
 

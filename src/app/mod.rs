@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Scopes;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseChoice, KvSettings};
+use crate::config::{Config, DatabaseChoice};
 use crate::domain::health::ProviderHealth;
 use crate::domain::seed::Seed;
 use crate::http::{self, State};
@@ -77,13 +77,12 @@ impl App {
             }
         }));
         tasks.spawn(cancel.clone().run_until_cancelled_owned(load_changes(catalogue.clone(), &scopes)));
-        let kv_configured = config.kv == KvSettings::Configured;
         let state = State {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
             keys: config.provider_keys.clone(),
             provider_health: ProviderHealth::default(),
-            kv_configured,
+            kv: config.kv.clone(),
             settings: config.http.clone(),
         };
         let supervisor = Supervisor {

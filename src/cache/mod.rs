@@ -11,6 +11,7 @@ mod origin;
 mod read;
 mod retry;
 mod scope;
+mod settings;
 mod stats;
 
 pub use entry::{Entry, Source};
@@ -19,4 +20,5 @@ pub use follow::{Follower, ListenerState};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError};
 pub use scope::{Scope, ScopeName, Scopes};
+pub use settings::KvSettings;
 pub use stats::{Outcome, Statistics};

@@ -146,15 +146,6 @@ impl<O: Origin> Cache<O> {
         flight.landed().await.map(|landed| landed.entry)
     }
 
-    /// Whether a value is held that is known to be outdated.
-    #[must_use]
-    pub fn is_outdated(&self, key: &O::Key) -> bool {
-        let inner = &self.0;
-        inner.memory.get(key).is_some_and(|entry| {
-            entry.standing(&inner.family, &entry.scope.known(), inner.clock.now()) == Standing::Outdated
-        })
-    }
-
     /// What is held, the floor included. Not a read; waits for nothing.
     #[must_use]
     pub fn held(&self, key: &O::Key) -> Option<Held<O::Value>> {
@@ -171,12 +162,6 @@ impl<O: Origin> Cache<O> {
     pub fn statistics(&self) -> Statistics {
         let memory = &self.0.memory;
         Statistics::read(&self.0.counters, memory.entry_count(), memory.weighted_size())
-    }
-
-    /// The clock that the cache lives by.
-    #[must_use]
-    pub fn clock(&self) -> &Clock {
-        &self.0.clock
     }
 }
 

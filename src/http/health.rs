@@ -8,7 +8,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::automodel::AutoModelHealth;
-use crate::cache::{ListenerState, Source, Statistics};
+use crate::cache::{KvSettings, ListenerState, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
@@ -103,7 +103,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(database),
-            cache: CacheHealth::of(state.catalogue.statistics(), listener),
+            cache: CacheHealth::of(&state.kv, state.catalogue.statistics(), listener),
             catalogue: report.as_ref().map(CatalogueHealth::from),
         }
     }
@@ -145,7 +145,8 @@ impl From<DatabaseReport> for Database {
 }
 
 impl CacheHealth {
-    fn of(statistics: Statistics, listener: ListenerState) -> Self {
+    fn of(kv: &KvSettings, statistics: Statistics, listener: ListenerState) -> Self {
+        let (reason, remedy) = kv.remark().unzip();
         Self {
             cloudflare_kv: "not_configured",
             fallback_cache: "available",
@@ -153,7 +154,7 @@ impl CacheHealth {
             cache_misses: statistics.misses(),
             hit_ratio: statistics.hit_ratio(),
             detail: json!({
-                "kv": { "state": "not_configured", "reason": null, "remedy": null },
+                "kv": { "state": "not_configured", "reason": reason, "remedy": remedy },
                 "memory": { "entries": statistics.entries, "bytes": statistics.bytes },
                 "families": { crate::cache::CATALOGUE.name: statistics },
                 "listener": listener,

@@ -28,6 +28,7 @@ use tracing_actix_web::TracingLogger;
 pub use error::{ApiError, Code};
 
 use crate::automodel::ProviderKeys;
+use crate::cache::KvSettings;
 use crate::catalogue::Catalogue;
 use crate::domain::health::ProviderHealth;
 use crate::status::Status;
@@ -58,8 +59,8 @@ pub struct State {
     pub keys: ProviderKeys,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
     pub provider_health: ProviderHealth,
-    /// Whether the three variables of Cloudflare KV are set.
-    pub kv_configured: bool,
+    /// What is set of Cloudflare KV.
+    pub kv: KvSettings,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }

@@ -150,9 +150,6 @@ pub enum StoreError {
     /// Took longer than the limit set here.
     #[error("{}", DatabaseFault::Timeout.reason())]
     TimedOut,
-    /// The catalogue could not be loaded; the cache has logged why.
-    #[error("the catalogue could not be loaded")]
-    NotLoaded,
     /// The migrations failed.
     #[error("migrations: {0}")]
     Migrate(sqlx::migrate::MigrateError),
@@ -172,7 +169,7 @@ impl StoreError {
             Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
                 DatabaseFault::of(error)
             }
-            Self::Migrate(_) | Self::Seed(_) | Self::NotLoaded => DatabaseFault::Other,
+            Self::Migrate(_) | Self::Seed(_) => DatabaseFault::Other,
         }
     }
 }
