@@ -8,4 +8,5 @@
 
 mod catalogue;
 mod embedded;
+mod env_example;
 mod support;

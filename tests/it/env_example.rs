@@ -1,0 +1,62 @@
+//! `.env.example` names every setting there is, and what it says of defaults is true.
+
+use std::path::Path;
+
+use chatchonk::config::{Config, DatabaseChoice, Environment, SETTINGS};
+use chatchonk::domain::seed::Seed;
+
+const FILE: &str = include_str!("../../.env.example");
+
+/// Settings without a default that is the same everywhere: the file shows an example in its place.
+const EXAMPLES: [&str; 6] =
+    ["WORKERS", "DATABASE_URL", "PGSSLROOTCERT", "DATA_DIR", "CLOUDFLARE_KV_BASE_URL", "LOG_FORMAT"];
+
+/// The commented-out settings, in the order of the file.
+fn entries() -> Vec<(&'static str, &'static str)> {
+    let is_name = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_uppercase())
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let entry =
+        |line: &'static str| line.strip_prefix("# ")?.split_once('=').filter(|(name, _)| is_name(name));
+    FILE.lines().filter_map(entry).collect()
+}
+
+fn config(variables: impl IntoIterator<Item = (&'static str, &'static str)>) -> Config {
+    let environment: Environment = variables.into_iter().collect();
+    Config::from_environment(&environment, Some(Path::new("/data"))).unwrap()
+}
+
+#[test]
+fn it_names_every_setting_and_then_every_provider_key_in_order() {
+    let seed = Seed::builtin().unwrap();
+    let keys = seed.providers.iter().flat_map(|provider| provider.env.iter().map(String::as_str));
+    let known: Vec<_> = SETTINGS.iter().copied().chain(keys).collect();
+    let named: Vec<_> = entries().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn nothing_in_it_is_set() {
+    let set: Vec<_> = FILE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(set, [""; 0], "a copy must change nothing before somebody edits it");
+}
+
+#[test]
+fn every_value_in_it_is_accepted_alone_and_with_all_others() {
+    for (name, value) in entries() {
+        config([(name, value)]);
+    }
+    let DatabaseChoice::Url(_) = config(entries()).database else { panic!("the example names a database") };
+}
+
+#[test]
+fn the_defaults_in_it_are_the_defaults() {
+    let given = config(entries().into_iter().filter(|(name, _)| !EXAMPLES.contains(name)));
+    let absent = config([]);
+    assert_eq!(given.address, absent.address);
+    assert_eq!(format!("{:?}", given.http), format!("{:?}", absent.http));
+    assert_eq!(format!("{:?}", given.database), format!("{:?}", absent.database));
+    assert_eq!((given.migrate_on_start, given.kv), (absent.migrate_on_start, absent.kv));
+    assert_eq!(given.telemetry.filter, absent.telemetry.filter);
+}
