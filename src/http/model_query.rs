@@ -12,6 +12,7 @@ use super::params::{Params, echo, not_among};
 /// The most models of one page.
 const MAX_LIMIT: usize = 1_000;
 
+/// The first one is missing where the path names the provider.
 const PARAMETERS: &[&str] = &[
     "provider",
     "capability",
@@ -46,13 +47,14 @@ pub(super) struct ListRequest {
 }
 
 impl ListRequest {
-    /// Reads the query string. `provider`, where the path names one, is the only one allowed.
+    /// Reads the query string. `provider`: the one that the path names, if it does.
     pub fn parse(
         query_string: &str,
         snapshot: &Snapshot,
         provider: Option<&ProviderId>,
     ) -> Result<Self, ApiError> {
-        let params = Params::parse(query_string)?.only(PARAMETERS)?;
+        let known = if provider.is_some() { &PARAMETERS[1..] } else { PARAMETERS };
+        let params = Params::parse(query_string)?.only(known)?;
         let mut query = ModelQuery {
             provider: providers(&params, snapshot)?,
             capability: params.names("capability")?,
