@@ -66,7 +66,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// At the start of the process.
+    /// The status at the start of the process: nothing has been looked at yet.
     #[must_use]
     pub fn new(clock: Clock, kind: DatabaseKind) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl Status {
         self.misconfigured.load(Ordering::Relaxed)
     }
 
-    /// Sets or clears that.
+    /// Sets or clears what [`Self::is_misconfigured`] tells.
     pub fn set_misconfigured(&self, misconfigured: bool) {
         self.misconfigured.store(misconfigured, Ordering::Relaxed);
     }
@@ -141,7 +141,7 @@ impl Status {
         let _ = self.decided.subscribe().wait_for(|decided| *decided).await;
     }
 
-    /// Since the start of the process.
+    /// How long the process has run.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.clock.now().saturating_duration_since(self.started)

@@ -14,7 +14,7 @@ use super::scope::Scopes;
 
 /// How often the versions are read although nothing was announced. It validates what is held, and proves the connection.
 const CATCH_UP: Duration = Duration::from_secs(10);
-/// How often they are read over the pool while there is no listener.
+/// The pause between two reads over the pool while there is no listener. Trying to listen again comes on top.
 const POLL: Duration = Duration::from_secs(2);
 /// How long a read of versions may take before the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// How the instance learns of changes at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ListenerState {
-    /// True: announcements arrive. False: the versions are polled every 2 s.
+    /// True: announcements arrive. False: the versions are polled, with 2 s in between.
     pub listening: bool,
     /// When the last announcement or successful read of the versions was.
     #[serde(with = "time::serde::rfc3339::option")]

@@ -17,7 +17,7 @@ use super::origin::{LoadError, Origin};
 use super::scope::{Known, Scopes};
 use super::stats::{Counters, Outcome, Statistics};
 
-/// Slots kept about keys whose last load failed. Beyond that many the oldest news is not worth the memory.
+/// The most keys about which failures are remembered. Beyond that, all of these memories are dropped at once.
 const MAX_SLOTS: usize = 10_000;
 
 /// The cache of one family. Cheap to clone; clones share everything.
@@ -122,9 +122,10 @@ impl<O: Origin> Cache<O> {
 
     /// Reads a value: from memory when it is fresh, else through a flight.
     ///
-    /// A caller with a value to fall back on waits at most the family's soft limit (hard limit, if that value is known
-    /// to be outdated), one without at most the hard limit; while the origin is known to fail nobody with a fallback
-    /// waits at all. Every call counts as exactly one read with one outcome. Cancelling it changes nothing for others.
+    /// A caller with a value to fall back on waits at most the family's soft limit, or its hard limit when that value is
+    /// known to be outdated or is the floor. One without waits at most the hard limit. While the origin is known to fail,
+    /// nobody with a fallback waits at all. Every call counts as exactly one read with one outcome. Cancelling it changes
+    /// nothing for others.
     ///
     /// # Errors
     /// [`ReadError`] when there is no value, none could be loaded, and the family has nothing to fall back on.

@@ -29,8 +29,8 @@ impl Failures {
         self.count == 1
     }
 
-    /// Whether the origin may be asked again. With a value to serve meanwhile it waits 1 s, doubling to 30 s, less up
-    /// to a quarter of jitter; without one, half a second.
+    /// Whether the origin may be asked again. With a value to serve meanwhile it waits 1 s, doubling to 30 s, each less
+    /// up to a quarter as jitter; without one, half a second.
     pub fn may_retry(self, now: Instant, has_value: bool) -> bool {
         let wait = if has_value {
             let full = FIRST.saturating_mul(1 << (self.count - 1).min(5)).min(LONGEST);

@@ -43,7 +43,7 @@ pub struct HttpSettings {
     pub workers: usize,
     /// Origins whose pages may read answers.
     pub allowed_origins: Vec<String>,
-    /// Requests per minute and client; `None`: no limit.
+    /// Requests per minute and client; `None`: no limit. Checked, but nothing enforces it yet.
     pub rate_limit: Option<NonZeroU32>,
     /// The name of the deployment, such as `production`.
     pub environment: String,

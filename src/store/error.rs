@@ -87,7 +87,7 @@ impl DatabaseFault {
         }
     }
 
-    /// True for faults of configuration, which no waiting mends.
+    /// True for faults of configuration, which do not go away by waiting.
     #[must_use]
     pub const fn is_configuration(self) -> bool {
         matches!(self, Self::WrongPassword | Self::NoSuchDatabase | Self::Certificate)
