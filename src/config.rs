@@ -65,8 +65,6 @@ impl Environment {
     /// [`ConfigError`] when `.env` is there but cannot be read or parsed.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Result<Self, ConfigError> {
-        let unreadable =
-            |_| ConfigError { variable: ".env", expected: "lines of the form NAME=value".to_owned() };
         let mut variables = HashMap::new();
         match dotenvy::from_path_iter(".env") {
             Ok(pairs) => {
@@ -102,18 +100,28 @@ impl Environment {
     ) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.get(variable) else { return Ok(None) };
         let value = text.parse().ok().filter(valid);
-        value.map(Some).ok_or_else(|| ConfigError { variable, expected: expected.to_owned() })
+        value.map(Some).ok_or_else(|| ConfigError { variable, problem: format!("expected {expected}") })
     }
 }
 
-/// A setting that cannot be used. Says what was expected, never what was given: that may be a secret.
+/// Never repeats the line: it may hold a secret.
+fn unreadable(error: dotenvy::Error) -> ConfigError {
+    let problem = match error {
+        dotenvy::Error::Io(error) => format!("cannot be read: {error}"),
+        _ => "a line cannot be parsed: expected NAME=value, with 'single quotes' around spaces and $"
+            .to_owned(),
+    };
+    ConfigError { variable: ".env", problem }
+}
+
+/// A setting that cannot be used. Says what is wrong and what was expected, never what was given: that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: expected {expected}")]
+#[error("{variable}: {problem}")]
 pub struct ConfigError {
     /// The variable.
     pub variable: &'static str,
-    /// What it should hold.
-    pub expected: String,
+    /// What is wrong with it, and the way out.
+    pub problem: String,
 }
 
 /// Everything the server needs to know, checked.
@@ -231,8 +239,8 @@ fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>,
                 host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
             exact.then(|| origin.to_owned()).ok_or_else(|| ConfigError {
                 variable: "ALLOWED_ORIGINS",
-                expected:
-                    "exact origins such as https://app.example.com, comma-separated, without a path or a star"
+                problem:
+                    "expected exact origins such as https://app.example.com, comma-separated, without a path or a star"
                         .to_owned(),
             })
         })
@@ -253,8 +261,7 @@ fn database(
         if render {
             return Err(ConfigError {
                 variable: "DATABASE_URL",
-                expected: "the database of this service, as Render's disk does not last: \
-                           copy it from Supabase → Connect → Session pooler"
+                problem: "missing, and Render's disk does not last: copy it from Supabase → Connect → Session pooler"
                     .to_owned(),
             });
         }
@@ -266,7 +273,8 @@ fn database(
             .or_else(|| embedded::default_data_dir(is_root, path_of("XDG_DATA_HOME"), path_of("HOME")))
             .ok_or_else(|| ConfigError {
                 variable: "DATA_DIR",
-                expected: "the folder of the embedded database, as this user has no home".to_owned(),
+                problem: "missing, and this user has no home: name a folder for the embedded database"
+                    .to_owned(),
             })?;
         return Ok(DatabaseChoice::Embedded {
             data_dir,
@@ -274,12 +282,18 @@ fn database(
             max_connections,
         });
     };
-    DatabaseSettings::from_url(url, environment.get("PGSSLROOTCERT"), max_connections)
+    let root_certificate = environment.get("PGSSLROOTCERT");
+    if root_certificate
+        .is_some_and(|given| !given.starts_with("-----BEGIN") && std::fs::File::open(given).is_err())
+    {
+        return Err(ConfigError {
+            variable: "PGSSLROOTCERT",
+            problem: "cannot be read; give the path of the certificate or the PEM text itself".to_owned(),
+        });
+    }
+    DatabaseSettings::from_url(url, root_certificate, max_connections)
         .map(|settings| DatabaseChoice::Url(Box::new(settings)))
-        .map_err(|error| ConfigError {
-            variable: "DATABASE_URL",
-            expected: error.to_string().trim_start_matches("expected ").to_owned(),
-        })
+        .map_err(|error| ConfigError { variable: "DATABASE_URL", problem: error.to_string() })
 }
 
 fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {

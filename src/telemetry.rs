@@ -30,8 +30,8 @@ pub struct TelemetrySettings {
 /// # Errors
 /// When the filter cannot be parsed, or a subscriber is installed already.
 pub fn install(settings: &TelemetrySettings) -> anyhow::Result<()> {
-    // actix tells of every worker; whoever wants that can still name it.
-    let filter = EnvFilter::try_new(format!("actix_server=warn,{}", settings.filter))
+    // actix tells of every worker, and sqlx of what whoever asked it tells better; both can still be named.
+    let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{}", settings.filter))
         .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -19,7 +19,8 @@ impl KvSettings {
         match self {
             Self::NotConfigured { missing } if missing.is_empty() => None,
             Self::NotConfigured { missing } => {
-                let reason = format!("KV not configured: {} is missing", missing.join(", "));
+                let verb = if missing.len() == 1 { "is" } else { "are" };
+                let reason = format!("KV not configured: {} {verb} missing", missing.join(", "));
                 Some((reason, "set all three variables, or none"))
             }
             Self::Configured => {

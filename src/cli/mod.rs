@@ -121,7 +121,10 @@ async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
     with_database(config, async |store| {
         let before = store.migrations().await?;
         store.migrate().await?;
-        say(&format!("{} applied, {} were pending", before.applied + before.pending, before.pending))
+        say(&match before.pending {
+            0 => format!("nothing to do: all {} migrations are applied", before.applied),
+            pending => format!("{pending} migrations applied"),
+        })
     })
     .await
 }

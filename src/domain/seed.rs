@@ -1,7 +1,6 @@
 //! The seed: the catalogue compiled into the binary. It fills a new database and is the last floor without one.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 use super::date::PartialDate;
 use super::id::TaskId;
@@ -89,12 +88,6 @@ pub fn tasks_of(model: &Model) -> Vec<TaskId> {
     }
     tasks.sort_unstable();
     tasks.into_iter().filter_map(|id| id.parse().ok()).collect()
-}
-
-/// The moment a seed row counts as created when no database says otherwise: the start of the day of its facts.
-#[must_use]
-pub fn created_at(as_of: PartialDate) -> OffsetDateTime {
-    as_of.midnight().unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 pub use self::{
     error::EmbeddedError,
     installation::Installation,
-    settings::{Options, Profile, Settings, default_data_dir},
+    settings::{Options, Profile, default_data_dir},
 };
 use self::{folders::Folders, postmaster::Postmaster};
 
@@ -100,8 +100,11 @@ impl Cluster {
             folder = %cluster.folders.cluster.display(),
             user = cluster.folders.owner.name,
             is_new,
-            "embedded PostgreSQL {} started",
-            installation.major
+            "embedded PostgreSQL {} started; to look into it: psql -h {} -U {} {}",
+            installation.major,
+            cluster.folders.socket.display(),
+            cluster.user(),
+            cluster.database()
         );
         Ok(cluster)
     }

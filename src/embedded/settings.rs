@@ -1,18 +1,6 @@
 //! Where a cluster lives and how it runs.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
-
-/// Where to look for PostgreSQL and where to keep its data.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The variable `DATA_DIR`, or [`default_data_dir`]. Relative to the current folder when it is not absolute.
-    pub data_dir: PathBuf,
-    /// The variable `PATH`.
-    pub path: Option<OsString>,
-}
+use std::path::{Path, PathBuf};
 
 /// The data folder when none is set: `/var/lib/chatchonk` for root, else `chatchonk` below `$XDG_DATA_HOME` or
 /// `~/.local/share`.

@@ -140,7 +140,7 @@ impl DatabaseFault {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The driver's error, classified.
-    #[error("{}: {source}", fault.reason())]
+    #[error("{}: {}", fault.reason(), words_of(source))]
     Database {
         /// Its class.
         fault: DatabaseFault,
@@ -172,6 +172,11 @@ impl StoreError {
             Self::Migrate(_) | Self::Seed(_) => DatabaseFault::Other,
         }
     }
+}
+
+/// What the driver says, without PostgreSQL's own source lines.
+fn words_of(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -29,8 +29,10 @@ impl ChangeListener {
     /// Connects and listens.
     ///
     /// # Errors
-    /// [`StoreError`] when that fails or takes longer than 2.5 s.
+    /// [`StoreError`] when that fails or takes longer than 5 s.
     pub async fn connect(store: &Store) -> Result<Self, StoreError> {
+        // The pool would try a refused connection again and then report its time-out; this reports the reason.
+        store.dial().await.map(drop)?;
         let connect = async {
             // A pool of one keeps it out of the statements' pool. Not eager: a lost connection must be seen by the
             // caller, who has to read the versions again.
