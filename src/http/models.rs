@@ -9,7 +9,7 @@ use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::facets::Facets;
 use crate::domain::id::ProviderId;
 use crate::domain::model::Model;
-use crate::domain::query::Cursor;
+use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
@@ -45,7 +45,12 @@ pub(super) fn respond_with_models(
         .map(|model| ModelView::new(snapshot, health, model).only(request.fields.as_ref()))
         .collect();
     let next_cursor = page.next.map(|position| Cursor::encode(&position, &request.query).as_str().to_owned());
-    let hints = matches.is_empty().then(|| request.query.hints(snapshot, health));
+    let hints = matches.is_empty().then(|| {
+        let mut hints = request.query.hints(snapshot, health);
+        // What the path says cannot be dropped.
+        hints.retain(|hint| provider.is_none() || hint.parameter != Parameter::Provider);
+        hints
+    });
     Ok(Envelope::page(read, matches.len(), data, next_cursor)
         .with_facets(request.facets.then(|| Facets::count(matches.models())))
         .with_hints(hints)
