@@ -109,12 +109,11 @@ pub(super) async fn read(state: &State) -> Result<CatalogueRead, ApiError> {
 /// What follows `prefix` in the path, decoded once. The router's own parameters would leave `%2F` as it is and replace
 /// what is not UTF-8.
 pub(super) fn id_in_path(request: &HttpRequest, prefix: &str) -> Result<String, ApiError> {
-    let raw = request.uri().path();
-    let rest = raw.strip_prefix(prefix).unwrap_or(raw);
-    let decoded = percent_decode_str(rest).decode_utf8();
-    decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
+    // All of it is decoded, as the router finds a route however its address is encoded.
+    let path = percent_decode_str(request.uri().path()).decode_utf8().map_err(|_| {
         ApiError::new(Code::InvalidPath, "percent-encode the UTF-8 bytes of the id, `/` may stay as it is")
-    })
+    })?;
+    Ok(path.strip_prefix(prefix).unwrap_or(&path).to_owned())
 }
 
 /// The model of that id, or a 404 that names the one that was probably meant.
