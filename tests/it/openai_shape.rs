@@ -63,6 +63,7 @@ async fn errors_under_v1_carry_openais_error_object_and_others_do_not() {
     let long = format!("/v1/models?{}", "x".repeat(9_000));
     for (method, path, status, code) in [
         ("GET", "/v1/models/openai/nothing", 404, "model_not_found"),
+        ("GET", "/v1/models/openai/gpt-6-astar", 404, "model_not_found"),
         ("GET", "/v1/chat/completions", 404, "route_not_found"),
         ("GET", "/v1", 404, "route_not_found"),
         ("GET", "/v1/", 404, "route_not_found"),
