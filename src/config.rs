@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::cache::KvSettings;
 use crate::embedded;
 use crate::http::HttpSettings;
 use crate::store::DatabaseSettings;
-use crate::telemetry::{LogFormat, TelemetrySettings};
+use crate::telemetry::{self, LogFormat, TelemetrySettings};
 
 /// Every setting by name, in the order of `.env.example`, which a test holds equal. Provider keys come on top: their
 /// names stand in the catalogue.
@@ -234,17 +234,35 @@ fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>,
     let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     origins
         .map(|origin| {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            let exact =
-                host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']));
-            exact.then(|| origin.to_owned()).ok_or_else(|| ConfigError {
+            is_origin(origin).then(|| origin.to_owned()).ok_or_else(|| ConfigError {
                 variable: "ALLOWED_ORIGINS",
                 problem:
-                    "expected exact origins such as https://app.example.com, comma-separated, without a path or a star"
+                    "expected exact origins such as https://app.example.com, comma-separated, in lower case, without a path \
+                     or a star"
                         .to_owned(),
             })
         })
         .collect()
+}
+
+/// Whether a browser could send it: scheme, host and port, in lower case and without anything else.
+fn is_origin(text: &str) -> bool {
+    let Some(authority) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_host && port.is_none_or(is_port)
 }
 
 fn database(
@@ -315,7 +333,11 @@ fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError
     let terminal = std::io::stderr().is_terminal();
     let default = if terminal { LogFormat::Pretty } else { LogFormat::Json };
     Ok(TelemetrySettings {
-        filter: environment.get("RUST_LOG").unwrap_or("info").to_owned(),
+        filter: environment
+            .parse("RUST_LOG", "levels such as `info` or `info,chatchonk=debug`", |filter: &String| {
+                telemetry::is_filter(filter)
+            })?
+            .unwrap_or_else(|| "info".to_owned()),
         format: environment.parse("LOG_FORMAT", "pretty or json", |_| true)?.unwrap_or(default),
         colour: terminal,
     })

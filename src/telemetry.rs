@@ -25,6 +25,12 @@ pub struct TelemetrySettings {
     pub colour: bool,
 }
 
+/// Whether the text can be read as a filter.
+#[must_use]
+pub fn is_filter(text: &str) -> bool {
+    EnvFilter::try_new(text).is_ok()
+}
+
 /// Installs the process-wide subscriber, writing to standard error.
 ///
 /// # Errors

@@ -45,16 +45,10 @@ pub(super) async fn outermost(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
-    let openai = request.path().starts_with("/v1/");
+    let openai = request.path() == "/v1" || request.path().starts_with("/v1/");
 
-    let too_long = request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES);
-    let response = if too_long {
-        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
-        request.error_response(ApiError::new(Code::UriTooLong, limit))
-    } else {
-        // Routes answer errors as responses; nothing in between fails on its own.
-        next.call(request).await?.map_into_boxed_body()
-    };
+    // Routes answer errors as responses; nothing in between fails on its own.
+    let response = next.call(request).await?.map_into_boxed_body();
     let mut response = if response.status().is_client_error() || response.status().is_server_error() {
         as_problem(response, id.as_str(), openai)
     } else {
@@ -62,6 +56,18 @@ pub(super) async fn outermost(
     };
     response.headers_mut().insert(REQUEST_ID, id.0);
     Ok(response)
+}
+
+/// Refuses addresses that are too long. Lies within CORS, so that a page may read that answer too.
+pub(super) async fn bounded(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
+        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
+        return Ok(request.error_response(ApiError::new(Code::UriTooLong, limit)));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> ServiceResponse {

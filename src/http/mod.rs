@@ -111,6 +111,7 @@ fn app(
         .service(get("/v1/models", openai::list))
         .service(get("/v1/models/{id:.+}", openai::item))
         .default_service(web::to(nothing_here))
+        .wrap(from_fn(middleware::bounded))
         .wrap(cors)
         .wrap(TracingLogger::<middleware::RootSpan>::new())
         .wrap(from_fn(middleware::outermost))

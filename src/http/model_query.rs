@@ -71,7 +71,8 @@ impl ListRequest {
             open_weights: params.flag("open_weights")?,
             enabled: params.flag("enabled")?,
             healthy_only: params.flag("healthy_only")?.unwrap_or(false),
-            q: match params.text("q")? {
+            // Somebody is typing: white space alone is as empty as nothing.
+            q: match params.text("q")?.filter(|text| !text.trim().is_empty()) {
                 Some(text) => Some(text.parse().map_err(|error| ApiError::parameter("q", error))?),
                 None => None,
             },

@@ -9,7 +9,7 @@ use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::facets::Facets;
 use crate::domain::id::ProviderId;
 use crate::domain::model::Model;
-use crate::domain::query::Cursor;
+use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
@@ -45,7 +45,12 @@ pub(super) fn respond_with_models(
         .map(|model| ModelView::new(snapshot, health, model).only(request.fields.as_ref()))
         .collect();
     let next_cursor = page.next.map(|position| Cursor::encode(&position, &request.query).as_str().to_owned());
-    let hints = matches.is_empty().then(|| request.query.hints(snapshot, health));
+    let hints = matches.is_empty().then(|| {
+        let mut hints = request.query.hints(snapshot, health);
+        // What the path says cannot be dropped.
+        hints.retain(|hint| provider.is_none() || hint.parameter != Parameter::Provider);
+        hints
+    });
     Ok(Envelope::page(read, matches.len(), data, next_cursor)
         .with_facets(request.facets.then(|| Facets::count(matches.models())))
         .with_hints(hints)
@@ -104,12 +109,11 @@ pub(super) async fn read(state: &State) -> Result<CatalogueRead, ApiError> {
 /// What follows `prefix` in the path, decoded once. The router's own parameters would leave `%2F` as it is and replace
 /// what is not UTF-8.
 pub(super) fn id_in_path(request: &HttpRequest, prefix: &str) -> Result<String, ApiError> {
-    let raw = request.uri().path();
-    let rest = raw.strip_prefix(prefix).unwrap_or(raw);
-    let decoded = percent_decode_str(rest).decode_utf8();
-    decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
+    // All of it is decoded, as the router finds a route however its address is encoded.
+    let path = percent_decode_str(request.uri().path()).decode_utf8().map_err(|_| {
         ApiError::new(Code::InvalidPath, "percent-encode the UTF-8 bytes of the id, `/` may stay as it is")
-    })
+    })?;
+    Ok(path.strip_prefix(prefix).unwrap_or(&path).to_owned())
 }
 
 /// The model of that id, or a 404 that names the one that was probably meant.

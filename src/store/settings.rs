@@ -43,8 +43,8 @@ pub enum InvalidDatabaseUrl {
     Malformed,
     /// Supabase's transaction pooler.
     #[error(
-        "port 6543 is Supabase's transaction pooler, where LISTEN and prepared statements do not work: \
-         use port 5432 (Supabase → Connect → Session pooler)"
+        "expected port 5432 (Supabase → Connect → Session pooler), as port 6543 is the transaction pooler, where \
+         LISTEN and prepared statements do not work"
     )]
     TransactionPooler,
 }

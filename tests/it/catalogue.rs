@@ -5,7 +5,7 @@ use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_the_whole_seed_out_of_postgres() {
-    let server = TestServer::on(&database().await).await;
+    let server = TestServer::seeded(&database().await).await;
     let models = server.get("/api/models?status=active,preview,deprecated,retired").await;
     assert_eq!((models.status, models.json()["total"].as_u64()), (200, Some(120)));
     assert_eq!(models.json()["source"], "postgres");

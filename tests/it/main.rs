@@ -6,7 +6,24 @@
     reason = "clippy spares test functions only, not their helpers"
 )]
 
+mod bad_input;
 mod catalogue;
+mod cors;
+mod cost;
 mod embedded;
 mod env_example;
+mod facets;
+mod filters;
+mod health_routes;
+mod hidden;
+mod items;
+mod models;
+mod openai_shape;
+mod paging;
+mod raw_requests;
+mod rooms;
+mod routes;
+mod seed;
+mod settings;
+mod sorting;
 mod support;

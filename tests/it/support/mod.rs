@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod postgres;
+pub(crate) mod problem;
 pub(crate) mod proxy;
+pub(crate) mod recount;
 pub(crate) mod server;

@@ -95,3 +95,28 @@ async fn connect(upstream: &PgConnectOptions) -> Option<Box<dyn Stream>> {
         None => Box::new(TcpStream::connect((upstream.get_host(), upstream.get_port())).await.ok()?),
     })
 }
+
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::{Connection as _, PgConnection};
+
+    use super::Proxy;
+    use crate::support::postgres::database;
+
+    #[tokio::test]
+    async fn a_wire_can_be_cut_hung_and_mended() {
+        let wire = Proxy::to(&database().await.options()).await;
+        let mut connection = PgConnection::connect(&wire.url()).await.unwrap();
+        wire.cut();
+        assert!(connection.ping().await.is_err());
+        assert!(PgConnection::connect(&wire.url()).await.is_err());
+        wire.hang();
+        let url = wire.url();
+        let mut hanging = tokio::spawn(async move { PgConnection::connect(&url).await.is_err() });
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut hanging).await.is_err());
+        wire.mend();
+        assert!(hanging.await.unwrap());
+        assert!(PgConnection::connect(&wire.url()).await.is_ok());
+    }
+}

@@ -7,7 +7,10 @@ use chatchonk::app::App;
 use chatchonk::clock::Clock;
 use chatchonk::config::{Config, Environment};
 use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -29,11 +32,23 @@ pub(crate) struct TestServer {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// Reads an answer as it came over the wire. Its body is what followed the headers, whatever they say.
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        Self { status, headers: lines.map(header).collect(), body: body.as_bytes().to_vec() }
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -62,7 +77,15 @@ impl TestServer {
         Self::with(&[("DATABASE_URL", &database.url())]).await
     }
 
+    /// The same, with the seed loaded out of the database.
+    pub(crate) async fn seeded(database: &TestDatabase) -> Self {
+        let server = Self::on(database).await;
+        server.until("/api/models?limit=1", |answer| answer.json()["source"] == "postgres").await;
+        server
+    }
+
     /// A server with these variables and no others. Never reads the environment of the tests or a `.env`.
+    #[expect(clippy::unused_async, reason = "so that it is called within the runtime that the server needs")]
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         let environment: Environment = [("WORKERS", "2")].iter().chain(variables).copied().collect();
         let config = Config::from_environment(&environment, None).unwrap();
@@ -102,6 +125,28 @@ impl TestServer {
         Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
+    /// Sends these bytes on a connection of its own and returns all that comes back until the server closes it.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.address()).await.unwrap();
+            // What the server does not want to read to its end it may cut off; its answer is what counts.
+            let _ = stream.write_all(bytes).await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+    }
+
+    /// A request whose path goes out as it is: clients would mend it.
+    pub(crate) async fn send_raw(&self, method: &str, target: impl AsRef<[u8]>, headers: &str) -> Answer {
+        let mut request = format!("{method} ").into_bytes();
+        request.extend_from_slice(target.as_ref());
+        let rest = format!(" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        request.extend_from_slice(rest.as_bytes());
+        Answer::parse(&self.raw(&request).await)
+    }
+
     /// Asks again and again until the answer is as wanted, and returns it. What is waited for is the state itself, so
     /// no test depends on how long it takes, only on that it comes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
@@ -114,13 +159,11 @@ impl TestServer {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(answer) => answer,
-            Err(_) => panic!(
-                "{path} did not become as wanted: {}",
-                String::from_utf8_lossy(&self.get(path).await.body)
-            ),
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await {
+            return answer;
         }
+        let body = self.get(path).await.body;
+        panic!("{path} did not become as wanted: {}", String::from_utf8_lossy(&body));
     }
 
     /// Stops it in order and waits for the end.
