@@ -192,7 +192,8 @@ fn kv_with_only_some_of_its_variables_is_not_configured_and_says_what_is_missing
             let told = if absent.len() == 3 { vec![] } else { absent.clone() };
             assert_eq!(*missing, told);
             let reason = config.kv.remark().map(|(reason, _)| reason);
-            let remark = format!("KV not configured: {} is missing", absent.join(", "));
+            let verb = if absent.len() == 1 { "is" } else { "are" };
+            let remark = format!("KV not configured: {} {verb} missing", absent.join(", "));
             assert_eq!(reason, (absent.len() < 3).then_some(remark));
         }
         assert_eq!(matches!(config.kv, KvSettings::NotConfigured { .. }), !absent.is_empty());
