@@ -125,7 +125,7 @@ impl<O: Origin> Inner<O> {
         if let Some(entry) = self.memory.get(key).filter(|entry| self.worth_validating(entry, &set_out)) {
             let begun = self.clock.now();
             let version = self.origin.version(key).await?;
-            let learned = self.scopes.learn_read(scope, version, begun);
+            let (learned, _) = self.scopes.learn_read(scope, version, begun);
             if version == entry.version && learned == Learned::Unchanged {
                 self.counters.validated();
                 return Ok(Landed { entry, outcome: Outcome::Memory });
@@ -134,20 +134,25 @@ impl<O: Origin> Inner<O> {
         let begun = self.clock.now();
         self.counters.loaded();
         let loaded = self.origin.load(key).await?;
-        let learned = self.scopes.learn_read(scope, loaded.version, begun);
+        let weight = self.origin.weight(&loaded.value);
+        // Learning the version and publishing the value are one step for those who come for a flight: they see either
+        // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
+        // whoever learned a newer version has published it, so versions in memory never go backwards.
+        let _one_step = self.slots();
+        let (learned, epoch) = self.scopes.learn_read(scope, loaded.version, begun);
         let entry = Arc::new(Entry {
-            weight: self.origin.weight(&loaded.value),
+            weight,
             value: loaded.value,
             version: loaded.version,
             source: Source::Postgres,
             loaded_at: self.clock.utc(),
             loaded: begun,
             validated: Some(begun),
-            epoch: scope.known().epoch,
+            epoch,
             scope: Arc::clone(scope),
         });
         if learned != Learned::Older {
-            self.publish(key, &entry);
+            self.memory.insert(key.clone(), Arc::clone(&entry));
         }
         Ok(Landed { entry, outcome: Outcome::Origin })
     }
@@ -156,20 +161,6 @@ impl<O: Origin> Inner<O> {
         entry.epoch == known.epoch
             && entry.version >= known.fence
             && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
-    }
-
-    /// Puts the value into memory unless something newer is known or held. The lock on the slots makes the check and
-    /// the insertion one step, so versions never go backwards.
-    fn publish(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
-        let _one_at_a_time = self.slots();
-        let known = entry.scope.known();
-        let newer_held = self
-            .memory
-            .get(key)
-            .is_some_and(|held| held.epoch == entry.epoch && held.version > entry.version);
-        if entry.epoch == known.epoch && entry.version >= known.fence && !newer_held {
-            self.memory.insert(key.clone(), Arc::clone(entry));
-        }
     }
 
     /// Frees the slot and remembers how it went.

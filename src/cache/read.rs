@@ -176,13 +176,19 @@ impl<O: Origin> Inner<O> {
     }
 
     fn hit(self: &Arc<Self>, key: &O::Key) -> Option<Read<O::Value>> {
+        let (read, refresh_due) = self.fresh(key)?;
+        if refresh_due {
+            self.refresh_in_background(key);
+        }
+        Some(read)
+    }
+
+    /// A fresh value from memory, and whether it should be refreshed.
+    fn fresh(&self, key: &O::Key) -> Option<(Read<O::Value>, bool)> {
         let entry = self.memory.get(key)?;
         match entry.standing(&self.family, &entry.scope.known(), self.clock.now()) {
             Standing::Fresh { left, refresh_due } => {
-                if refresh_due {
-                    self.refresh_in_background(key);
-                }
-                Some(Read { entry, outcome: Outcome::Memory, fresh_for: left })
+                Some((Read { entry, outcome: Outcome::Memory, fresh_for: left }, refresh_due))
             }
             Standing::Expired { .. } | Standing::Outdated => None,
         }
@@ -195,6 +201,10 @@ impl<O: Origin> Inner<O> {
 
         let (flight, failing, error) = {
             let mut slots = self.slots();
+            // A flight may have landed since the first look at memory.
+            if let Some((read, _)) = self.fresh(key) {
+                return Ok(read);
+            }
             if slots.len() >= MAX_SLOTS {
                 slots.retain(|_, slot| slot.is_flying());
             }

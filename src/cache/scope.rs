@@ -90,12 +90,13 @@ impl Scope {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes in the version that a read of the database showed, and when that read began.
-    fn learn_read(&self, version: u64, begun: Instant, now: Instant) -> Learned {
+    /// Takes in the version that a read of the database showed, and when that read began. Returns what it told, and the
+    /// epoch that the version belongs to, in one step: another read may see the database replaced right after.
+    fn learn_read(&self, version: u64, begun: Instant, now: Instant) -> (Learned, u64) {
         self.update(|known| {
             let learned = match version.cmp(&known.fence) {
-                _ if begun < known.epoch_began => return Learned::Older,
-                std::cmp::Ordering::Less if begun < known.learned => return Learned::Older,
+                _ if begun < known.epoch_began => return (Learned::Older, known.epoch),
+                std::cmp::Ordering::Less if begun <= known.learned => return (Learned::Older, known.epoch),
                 std::cmp::Ordering::Less => {
                     known.epoch += 1;
                     known.epoch_began = now;
@@ -111,7 +112,7 @@ impl Scope {
             if known.seen.is_none_or(|seen| seen.version != version || seen.begun < begun) {
                 known.seen = Some(Seen { version, begun });
             }
-            learned
+            (learned, known.epoch)
         })
     }
 
@@ -186,8 +187,8 @@ impl Scopes {
         }
     }
 
-    pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> Learned {
-        let learned = scope.learn_read(version, begun, self.clock.now());
+    pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> (Learned, u64) {
+        let (learned, epoch) = scope.learn_read(version, begun, self.clock.now());
         match learned {
             Learned::Lowered => tracing::warn!(
                 scope = scope.name.as_str(),
@@ -195,10 +196,10 @@ impl Scopes {
                 "the database shows an older version than before: it was restored or replaced, and is read anew"
             ),
             Learned::Raised => {}
-            Learned::Unchanged | Learned::Older => return learned,
+            Learned::Unchanged | Learned::Older => return (learned, epoch),
         }
         self.changes.send_modify(|count| *count += 1);
-        learned
+        (learned, epoch)
     }
 
     /// Changes whenever a fence moves.
@@ -224,7 +225,7 @@ mod tests {
         let (scope, t) = scope();
         let s = Duration::from_secs(1);
         assert_eq!(scope.learn_announced(5, t + 2 * s), Learned::Raised);
-        assert_eq!(scope.learn_read(4, t + s, t + 3 * s), Learned::Older);
+        assert_eq!(scope.learn_read(4, t + s, t + 3 * s), (Learned::Older, 0));
         assert_eq!((scope.known().fence, scope.known().seen), (5, None));
     }
 
@@ -232,10 +233,11 @@ mod tests {
     fn a_later_read_that_shows_less_means_another_database() {
         let (scope, t) = scope();
         let s = Duration::from_secs(1);
-        assert_eq!(scope.learn_read(5, t, t + s), Learned::Raised);
-        assert_eq!(scope.learn_read(3, t + 2 * s, t + 2 * s), Learned::Lowered);
+        assert_eq!(scope.learn_read(5, t, t + s), (Learned::Raised, 0));
+        assert_eq!(scope.learn_read(3, t + 2 * s, t + 2 * s), (Learned::Lowered, 1));
         assert_eq!((scope.known().fence, scope.known().epoch), (3, 1));
-        assert_eq!(scope.learn_read(9, t + s, t + 3 * s), Learned::Older, "begun in the database before");
+        let older = scope.learn_read(9, t + s, t + 3 * s);
+        assert_eq!(older, (Learned::Older, 1), "begun in the database before");
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! The cache's promises, on a clock that stands still and an origin that a test opens, breaks and replaces.
+
+mod failing;
+mod flying;
+mod histories;
+mod origin;
+mod reading;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatchonk::cache::{CATALOGUE, Cache, Family, OnOriginFailure, Outcome, Read, ReadError, Scopes};
+use chatchonk::clock::{Clock, ClockHand};
+use time::OffsetDateTime;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use self::origin::{Data, Key, SCOPE, SimulatedOrigin};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A cache, its origin, and the hand of its clock.
+struct Rig {
+    cache: Cache<SimulatedOrigin>,
+    origin: SimulatedOrigin,
+    scopes: Arc<Scopes>,
+    clock: Clock,
+    hand: ClockHand,
+}
+
+/// The catalogue's rules without its floor.
+fn rig() -> Rig {
+    Rig::of(CATALOGUE, false)
+}
+
+fn family(on_origin_failure: OnOriginFailure) -> Family {
+    Family { on_origin_failure, ..CATALOGUE }
+}
+
+impl Rig {
+    /// To be called on a runtime of one thread: what is spawned then only runs while the test waits.
+    fn of(family: Family, floor: bool) -> Self {
+        let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
+        let scopes = Arc::new(Scopes::new(clock.clone()));
+        let origin = SimulatedOrigin::default();
+        let floor = floor.then_some((&Key(0), Data { database: 0, version: 0 }));
+        let cache =
+            Cache::new(family, origin.clone(), floor, Arc::clone(&scopes), clock.clone(), Handle::current());
+        Self { cache, origin, scopes, clock, hand }
+    }
+
+    async fn read(&self) -> Result<Read<Data>, ReadError> {
+        in_no_time(self.cache.read(&Key(0))).await
+    }
+
+    /// How a read ends, and the version it shows.
+    async fn outcome(&self) -> (Outcome, u64) {
+        let read = self.read().await.unwrap();
+        assert_eq!(read.entry.value.version, read.entry.version, "value and version belong together");
+        (read.outcome, read.entry.version)
+    }
+
+    /// A read in a task of its own, begun and waiting by the time this returns.
+    async fn begin(&self) -> Begun {
+        let cache = self.cache.clone();
+        let read =
+            tokio::spawn(
+                async move { cache.read(&Key(0)).await.map(|read| (read.outcome, read.entry.version)) },
+            );
+        all_tasks_wait().await;
+        Begun(read)
+    }
+
+    /// Moves the time on and lets everybody act on it.
+    async fn advance(&self, duration: Duration) {
+        self.hand.advance(duration);
+        all_tasks_wait().await;
+    }
+
+    /// The database announces its newest version, as its trigger does.
+    fn announce(&self) {
+        self.scopes.learn_announced(SCOPE, self.origin.version_now());
+    }
+
+    /// The listener reads the versions, as it does every 10 s.
+    fn catch_up(&self) {
+        let versions = [(SCOPE.to_owned(), self.origin.version_now())].into();
+        self.scopes.learn_versions(&versions, self.clock.now());
+    }
+}
+
+/// A read under way.
+struct Begun(JoinHandle<Result<(Outcome, u64), ReadError>>);
+
+impl Begun {
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Its caller goes away.
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    async fn end(self) -> Result<(Outcome, u64), ReadError> {
+        in_no_time(self.0).await.unwrap()
+    }
+}
+
+/// What needs no move of the cache's clock any more. The limit is one of real time, to fail what would never end.
+async fn in_no_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(10 * SECOND, future).await.expect("it waits for the clock")
+}
+
+/// Lets every other task run until it waits for the clock or a gate. Exact on a runtime of one thread: each turn runs
+/// all that are ready, and no chain of wake-ups is as long.
+async fn all_tasks_wait() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

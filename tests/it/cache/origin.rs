@@ -1,0 +1,164 @@
+//! An origin in memory that can be held up, broken, changed and replaced.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
+use tokio::sync::oneshot;
+
+pub(super) const SCOPE: &str = "catalogue";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key(pub u32);
+
+/// A value tells which database and version it is of, so that a mix-up shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Data {
+    pub database: u32,
+    pub version: u64,
+}
+
+/// Clones are the same origin.
+#[derive(Clone)]
+pub(super) struct SimulatedOrigin(Arc<Mutex<State>>);
+
+struct State {
+    data: Data,
+    fails: bool,
+    panics: bool,
+    /// Whether calls wait for [`SimulatedOrigin::release`] after they have seen the data, as an answer under way does.
+    held: bool,
+    waiting: VecDeque<oneshot::Sender<()>>,
+    loads: u64,
+    version_reads: u64,
+}
+
+impl Default for SimulatedOrigin {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            data: Data { database: 0, version: 1 },
+            fails: false,
+            panics: false,
+            held: false,
+            waiting: VecDeque::new(),
+            loads: 0,
+            version_reads: 0,
+        })))
+    }
+}
+
+impl SimulatedOrigin {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn version_now(&self) -> u64 {
+        self.state().data.version
+    }
+
+    pub(super) fn data_now(&self) -> Data {
+        self.state().data
+    }
+
+    /// Somebody edits the data.
+    pub(super) fn change(&self) {
+        self.state().data.version += 1;
+    }
+
+    /// Another database takes this one's place.
+    pub(super) fn replace(&self, version: u64) {
+        let mut state = self.state();
+        state.data = Data { database: state.data.database + 1, version };
+    }
+
+    /// The data are these from now on.
+    pub(super) fn set(&self, data: Data) {
+        self.state().data = data;
+    }
+
+    pub(super) fn fail(&self, fails: bool) {
+        self.state().fails = fails;
+    }
+
+    pub(super) fn panic(&self, panics: bool) {
+        self.state().panics = panics;
+    }
+
+    /// From now on answers stay under way until they are released.
+    pub(super) fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Answers under way.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    /// Lets the oldest answer under way arrive.
+    pub(super) fn release_one(&self) {
+        let waiting = self.state().waiting.pop_front();
+        // Whoever waited may have been given up.
+        let _ = waiting.unwrap().send(());
+    }
+
+    /// Lets the newest answer under way arrive.
+    pub(super) fn release_newest(&self) {
+        let waiting = self.state().waiting.pop_back();
+        let _ = waiting.unwrap().send(());
+    }
+
+    /// Lets all answers arrive, and holds none any more.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        state.held = false;
+        for waiting in state.waiting.drain(..) {
+            let _ = waiting.send(());
+        }
+    }
+
+    /// How often the data, and the version alone, were asked for.
+    pub(super) fn asked(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.loads, state.version_reads)
+    }
+
+    async fn answer(&self, count: impl FnOnce(&mut State) -> &mut u64) -> Result<Data, LoadError> {
+        let (data, fails, panics, arrival) = {
+            let mut state = self.state();
+            *count(&mut state) += 1;
+            let arrival = state.held.then(|| {
+                let (arrive, arrival) = oneshot::channel();
+                state.waiting.push_back(arrive);
+                arrival
+            });
+            (state.data, state.fails, state.panics, arrival)
+        };
+        if let Some(arrival) = arrival {
+            arrival.await.unwrap();
+        }
+        assert!(!panics, "the origin was told to panic");
+        if fails { Err(LoadError::Failed("the origin was told to fail".into())) } else { Ok(data) }
+    }
+}
+
+impl Origin for SimulatedOrigin {
+    type Key = Key;
+    type Value = Data;
+
+    fn scope(&self, _: &Key) -> ScopeName {
+        ScopeName::new(SCOPE)
+    }
+
+    async fn load(&self, _: &Key) -> Result<Loaded<Data>, LoadError> {
+        let value = self.answer(|state| &mut state.loads).await?;
+        Ok(Loaded { value, version: value.version })
+    }
+
+    async fn version(&self, _: &Key) -> Result<u64, LoadError> {
+        Ok(self.answer(|state| &mut state.version_reads).await?.version)
+    }
+
+    fn weight(&self, _: &Data) -> u32 {
+        100
+    }
+}
