@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use super::{CONNECT_LIMIT, Store, StoreError, version};
 
@@ -23,6 +23,15 @@ pub struct Change {
 #[derive(Debug)]
 pub struct ChangeListener {
     listener: PgListener,
+    pool: PgPool,
+}
+
+impl Drop for ChangeListener {
+    /// A closed pool takes its connection back without a word, even when the database is gone already.
+    fn drop(&mut self) {
+        // It is closed from here on; what is not waited for is the goodbye.
+        drop(self.pool.close());
+    }
 }
 
 impl ChangeListener {
@@ -44,7 +53,7 @@ impl ChangeListener {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            Ok::<_, sqlx::Error>(Self { listener })
+            Ok::<_, sqlx::Error>(Self { listener, pool })
         };
         Ok(tokio::time::timeout(CONNECT_LIMIT, connect).await.map_err(|_| StoreError::TimedOut)??)
     }
