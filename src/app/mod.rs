@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::health::ProviderHealth;
 use crate::domain::seed::Seed;
-use crate::http::{self, State};
+use crate::http::{self, Renderings, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -83,6 +83,7 @@ impl App {
             keys: config.provider_keys.clone(),
             provider_health: ProviderHealth::default(),
             kv: config.kv.clone(),
+            renderings: Renderings::default(),
             settings: config.http.clone(),
         };
         let supervisor = Supervisor {

@@ -1,6 +1,7 @@
 //! Facets: how many of a query's matches have each value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::Serialize;
 
@@ -26,6 +27,9 @@ closed_enum!(
     }
 );
 
+/// In the units of [`Price::smallest_units`].
+const ONE_USD: u64 = 100_000_000;
+
 impl PriceBand {
     /// The band of a model.
     #[must_use]
@@ -36,10 +40,12 @@ impl PriceBand {
         match model.pricing.as_ref().and_then(|p| p.input) {
             None => Self::Unknown,
             Some(price) if price == Price::ZERO => Self::Free,
-            Some(price) if price.amount() < 1.into() => Self::Under1,
-            Some(price) if price.amount() < 5.into() => Self::From1To5,
-            Some(price) if price.amount() < 20.into() => Self::From5To20,
-            Some(_) => Self::Over20,
+            Some(price) => match price.smallest_units() / ONE_USD {
+                0 => Self::Under1,
+                1..5 => Self::From1To5,
+                5..20 => Self::From5To20,
+                _ => Self::Over20,
+            },
         }
     }
 }
@@ -98,8 +104,8 @@ impl<'s> Facets<'s> {
     /// Counts the models. One pass: in a sorted list each model is a visit to a far corner of memory.
     #[must_use]
     pub fn count(models: impl IntoIterator<Item = &'s Model>) -> Self {
-        let mut provider = BTreeMap::new();
-        let mut task = BTreeMap::new();
+        let mut provider = Names::default();
+        let mut task = Names::default();
         let mut capability = Counter::new(Capability::ALL);
         let mut input_modality = Counter::new(Modality::ALL);
         let mut output_modality = Counter::new(Modality::ALL);
@@ -108,9 +114,9 @@ impl<'s> Facets<'s> {
         let mut open_weights = Counter::new(Known::ALL);
         let mut price_band = Counter::new(PriceBand::ALL);
         for model in models {
-            *provider.entry(model.provider.as_str()).or_default() += 1;
+            provider.add(model.provider.as_str());
             for id in &model.tasks {
-                *task.entry(id.as_str()).or_default() += 1;
+                task.add(id.as_str());
             }
             capability.add(model.capabilities.iter().map(|c| *c as usize));
             input_modality.add(model.input_modalities.iter().map(|m| *m as usize));
@@ -121,16 +127,60 @@ impl<'s> Facets<'s> {
             price_band.add([PriceBand::of(model) as usize]);
         }
         Self {
-            provider,
+            provider: provider.into_map(),
             capability: capability.into_map(),
             input_modality: input_modality.into_map(),
             output_modality: output_modality.into_map(),
             kind: kind.into_map(),
             status: status.into_map(),
-            task,
+            task: task.into_map(),
             open_weights: open_weights.into_map(),
             price_band: price_band.into_map(),
         }
+    }
+}
+
+/// Counts names: first by the place of their texts in memory, which the models of a snapshot share, and at the end by
+/// what they say.
+#[derive(Default)]
+struct Names<'s>(HashMap<*const str, (&'s str, usize), BuildHasherDefault<PlaceHasher>>);
+
+impl<'s> Names<'s> {
+    fn add(&mut self, name: &'s str) {
+        self.0.entry(std::ptr::from_ref(name)).or_insert((name, 0)).1 += 1;
+    }
+
+    fn into_map(self) -> BTreeMap<&'s str, usize> {
+        let mut counts = BTreeMap::new();
+        for (name, count) in self.0.into_values() {
+            *counts.entry(name).or_default() += count;
+        }
+        counts
+    }
+}
+
+/// Places in memory are no secret and nobody chooses them: one multiplication spreads them well enough.
+#[derive(Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn finish(&self) -> u64 {
+        // The map looks at the lowest bits first, and they know least of the places, which are aligned.
+        self.0.rotate_left(26)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
     }
 }
 

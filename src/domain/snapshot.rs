@@ -21,6 +21,19 @@ pub struct Snapshot {
     skipped: usize,
 }
 
+/// Lets the model's ids of its provider and tasks be the very texts of their own rows: thousands of copies are
+/// thousands of far corners of memory to visit for every count.
+fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks: &[TaskType]) {
+    if let Some((id, _)) = provider_at.get_key_value(&model.provider) {
+        model.provider = id.clone();
+    }
+    for id in &mut model.tasks {
+        if let Ok(at) = tasks.binary_search_by(|task| task.id.cmp(id)) {
+            *id = tasks[at].id.clone();
+        }
+    }
+}
+
 /// A model that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
@@ -57,6 +70,9 @@ impl Snapshot {
                 Ok(()) => rejected.push(Rejected { id: model.id, reason: Inconsistent::UnknownProvider }),
                 Err(reason) => rejected.push(Rejected { id: model.id, reason }),
             }
+        }
+        for model in &mut kept {
+            share_ids(model, &provider_at, &tasks);
         }
         // The default order of lists, so that an unsorted query needs no sort.
         kept.sort_by(|a, b| (&a.provider, &a.name, &a.id).cmp(&(&b.provider, &b.name, &b.id)));
@@ -113,7 +129,13 @@ impl Snapshot {
     /// The model of that id.
     #[must_use]
     pub fn model(&self, id: &str) -> Option<&Model> {
-        self.model_at.get(id).and_then(|&at| self.models.get(at))
+        self.place(id).and_then(|at| self.models.get(at))
+    }
+
+    /// The place of the model of that id in [`Snapshot::models`].
+    #[must_use]
+    pub fn place(&self, id: &str) -> Option<usize> {
+        self.model_at.get(id).copied()
     }
 
     /// The index that `q` is answered from; it numbers models by their place in [`Snapshot::models`].

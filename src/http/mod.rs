@@ -11,6 +11,7 @@ mod models;
 mod openai;
 mod params;
 mod providers;
+mod rendered;
 mod tasks;
 
 use std::net::TcpListener;
@@ -26,6 +27,7 @@ use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, gua
 use tracing_actix_web::TracingLogger;
 
 pub use error::{ApiError, Code};
+pub use rendered::Renderings;
 
 use crate::automodel::ProviderKeys;
 use crate::cache::KvSettings;
@@ -61,6 +63,8 @@ pub struct State {
     pub provider_health: ProviderHealth,
     /// What is set of Cloudflare KV.
     pub kv: KvSettings,
+    /// The models as text; begins empty.
+    pub renderings: Renderings,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }

@@ -2,6 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::catalogue::CatalogueRead;
 use crate::domain::cost::{InvalidUsage, Usage, cost};
@@ -28,6 +30,16 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
     respond_with_models(&state, &read, request.query_string(), None)
 }
 
+/// A model in a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Item<'a> {
+    /// With all its fields, as it was written before.
+    Text(&'a RawValue),
+    /// With some of them.
+    View(ModelView<'a>),
+}
+
 /// The list of models, of all providers or of one.
 pub(super) fn respond_with_models(
     state: &State,
@@ -39,10 +51,14 @@ pub(super) fn respond_with_models(
     let request = ListRequest::parse(query_string, snapshot, provider)?;
     let matches = request.query.run(snapshot, health);
     let page = matches.page(request.after.as_ref(), request.limit);
+    let rendered = request.fields.is_none().then(|| state.renderings.of(read, health));
     let data: Vec<_> = page
         .models
         .iter()
-        .map(|model| ModelView::new(snapshot, health, model).only(request.fields.as_ref()))
+        .map(|model| match rendered.as_ref().and_then(|rendered| rendered.text(model)) {
+            Some(text) => Item::Text(text),
+            None => Item::View(ModelView::new(snapshot, health, model).only(request.fields.as_ref())),
+        })
         .collect();
     let next_cursor = page.next.map(|position| Cursor::encode(&position, &request.query).as_str().to_owned());
     let hints = matches.is_empty().then(|| {
