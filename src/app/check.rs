@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use crate::cache::KvSettings;
+use crate::cache::{KvSettings, Source};
+use crate::catalogue::CatalogueRead;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
+use crate::domain::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 
 /// How a point of the check stands.
@@ -62,8 +64,9 @@ impl Line {
     }
 }
 
-/// Looks at everything that is configured, changing nothing. `store` is the database, where there is one.
-pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
+/// Looks at everything that is configured, changing nothing. `store` is the database, where there is one; `held` is the
+/// catalogue that was just loaded from it, which is not loaded again then.
+pub async fn check(config: &Config, store: Option<&Store>, held: Option<&CatalogueRead>) -> Vec<Line> {
     let http = &config.http;
     let origins = match http.allowed_origins.len() {
         0 => "no origin may read answers (ALLOWED_ORIGINS)".to_owned(),
@@ -72,7 +75,7 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     let settings = format!("{} on {}, {} workers, {origins}", http.environment, config.address, http.workers);
     let mut lines = vec![Line::new(Mark::Good, "settings", settings)];
     match (&config.database, store) {
-        (_, Some(store)) => database(store, &mut lines).await,
+        (_, Some(store)) => database(store, held, &mut lines).await,
         (DatabaseChoice::Embedded { .. }, None) => {
             lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
         }
@@ -88,7 +91,7 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     lines
 }
 
-async fn database(store: &Store, lines: &mut Vec<Line>) {
+async fn database(store: &Store, held: Option<&CatalogueRead>, lines: &mut Vec<Line>) {
     let clock = Clock::system();
     let dialled = clock.now();
     if let Err(error) = store.dial().await {
@@ -124,17 +127,14 @@ async fn database(store: &Store, lines: &mut Vec<Line>) {
             return;
         }
     }
+    if let Some(read) = held.filter(|read| read.source() == Source::Postgres) {
+        // What was left out of it has been logged by whoever loaded it.
+        lines.push(catalogue(read.snapshot(), read.revision()));
+        return;
+    }
     match store.load_catalogue().await {
         Ok(loaded) => {
-            let snapshot = &loaded.snapshot;
-            let finding = format!(
-                "{} models ({} listed) of {} providers, revision {}",
-                snapshot.models().len(),
-                snapshot.listed(),
-                snapshot.providers().len(),
-                loaded.version
-            );
-            lines.push(Line::new(Mark::Good, "catalogue", finding));
+            lines.push(catalogue(&loaded.snapshot, loaded.version));
             for row in loaded.rejected {
                 let remedy = Some("correct or delete the row; it is left out until then".to_owned());
                 lines.push(Line { remedy, ..Line::new(Mark::Fault, "catalogue", row) });
@@ -142,4 +142,14 @@ async fn database(store: &Store, lines: &mut Vec<Line>) {
         }
         Err(error) => lines.push(Line::fault("catalogue", &error)),
     }
+}
+
+fn catalogue(snapshot: &Snapshot, version: u64) -> Line {
+    let finding = format!(
+        "{} models ({} listed) of {} providers, revision {version}",
+        snapshot.models().len(),
+        snapshot.listed(),
+        snapshot.providers().len(),
+    );
+    Line::new(Mark::Good, "catalogue", finding)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Follower, Scopes};
@@ -20,6 +21,9 @@ use super::check;
 const WHEN_UP: Duration = Duration::from_secs(5);
 /// Between two looks at one that does not.
 const WHEN_DOWN: Duration = Duration::from_secs(2);
+/// How long finding out why no connection came out of the pool may take: with the pool's 2 s and the pause between two
+/// looks, a database that hangs is told of within 10 s.
+const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens the configured database: describes the one of `DATABASE_URL`, or starts the private cluster, which the caller
 /// has to stop.
@@ -59,6 +63,8 @@ pub(super) struct Supervisor {
     pub scopes: Arc<Scopes>,
     pub clock: Clock,
     pub cancel: CancellationToken,
+    /// Told why the server must not go on at all.
+    pub refuse: oneshot::Sender<EmbeddedError>,
 }
 
 impl Supervisor {
@@ -66,6 +72,24 @@ impl Supervisor {
     pub async fn run(self) {
         let cancel = self.cancel.clone();
         let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
+        let opened = match opened {
+            Ok(opened) => Some(opened),
+            // Whoever started a second server on one folder would look at the wrong catalogue without knowing.
+            Err(error @ EmbeddedError::InUse { .. }) => {
+                // Without a receiver the server is stopping already.
+                let _ = self.refuse.send(error);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!("{error}; serving the builtin catalogue");
+                self.status.set_database(match error {
+                    EmbeddedError::NotInstalled { .. } => DatabaseState::NotConfigured,
+                    _ => DatabaseState::Down(DatabaseFault::NotStarted),
+                });
+                self.status.decide();
+                None
+            }
+        };
         if let Some((store, cluster)) = opened {
             cancel.run_until_cancelled(self.look_after(&store)).await;
             // A connection that hangs must not keep the process from ending.
@@ -74,14 +98,13 @@ impl Supervisor {
                 cluster.stop().await;
             }
         } else {
-            for line in check(&self.config, None).await {
+            for line in check(&self.config, None, None).await {
                 line.log();
             }
         }
     }
 
-    /// Opens the database; `None` when there is none, for then the builtin catalogue is all there is.
-    async fn open(&self) -> Option<(Store, Option<Cluster>)> {
+    async fn open(&self) -> Result<(Store, Option<Cluster>), EmbeddedError> {
         if let DatabaseChoice::Url(settings) = &self.config.database
             && settings.unverified_tls
         {
@@ -90,19 +113,10 @@ impl Supervisor {
                  (Supabase → Database settings → SSL configuration)"
             );
         }
-        match open(&self.config.database).await {
-            Ok(opened) => Some(opened),
-            Err(error) => {
-                tracing::warn!("{error}; serving the builtin catalogue");
-                self.status.set_database(DatabaseState::NotConfigured);
-                self.status.decide();
-                None
-            }
-        }
+        open(&self.config.database).await
     }
 
     async fn look_after(&self, store: &Store) {
-        self.catalogue.connect(store.clone());
         let (mut prepared, mut first) = (false, true);
         let mut follower = None;
         loop {
@@ -128,7 +142,8 @@ impl Supervisor {
                 )));
             }
             if first {
-                for line in check(&self.config, Some(store)).await {
+                let held = self.catalogue.report().map(|report| report.read);
+                for line in check(&self.config, Some(store), held.as_ref()).await {
                     line.log();
                 }
             }
@@ -142,6 +157,9 @@ impl Supervisor {
     /// that cannot be written now does not keep the catalogue from being served.
     async fn prepare(&self, store: &Store) -> Result<DatabaseState, StoreError> {
         store.dial().await.map(drop)?;
+        // Not before: nobody who asks for a list should wait for a database that has never answered.
+        self.catalogue.connect(store.clone());
+        let mut behind = None;
         if self.config.migrate_on_start
             && let Err(error) = self.bring_up_to_date(store).await
         {
@@ -151,9 +169,14 @@ impl Supervisor {
                 let _ = self.catalogue.refresh().await;
                 return Err(error);
             }
+            behind = Some(error);
         }
         let state = self.probe(store).await?;
         if self.catalogue.refresh().await.is_err() {
+            // That the tables could not be made says more than that they are not there.
+            if let Some(error) = behind {
+                return Err(error);
+            }
             // The cache has logged it in its own words; what it means for the database is asked again.
             store.load_catalogue().await.map(drop)?;
         }
@@ -179,9 +202,10 @@ impl Supervisor {
     /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
     async fn diagnose(&self, store: &Store, error: &StoreError) -> DatabaseFault {
         match error.fault() {
-            DatabaseFault::PoolFull => match store.dial().await {
-                Ok(_) => DatabaseFault::PoolFull,
-                Err(error) => error.fault(),
+            DatabaseFault::PoolFull => match self.clock.timeout(DIAGNOSIS_LIMIT, store.dial()).await {
+                Ok(Ok(_)) => DatabaseFault::PoolFull,
+                Ok(Err(error)) => error.fault(),
+                Err(_) => DatabaseFault::Timeout,
             },
             fault => fault,
         }

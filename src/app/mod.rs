@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::health::ProviderHealth;
 use crate::domain::seed::Seed;
+use crate::embedded::EmbeddedError;
 use crate::http::{self, Renderings, State};
 use crate::status::{DatabaseKind, Status};
 
@@ -28,6 +30,9 @@ use database::Supervisor;
 
 /// How long the background tasks may take to end.
 const TASKS_LIMIT: Duration = Duration::from_secs(2);
+/// How long readiness is refused before the port closes: clients with a kept connection, and whoever distributes the
+/// requests, can see it and turn away while everything is still answered.
+const NOTICE: Duration = Duration::from_millis(500);
 /// How long lists wait for a database that `DATABASE_URL` names.
 const DECIDE_REMOTE: Duration = Duration::from_secs(3);
 /// How long they wait for a private cluster, which may have to be made first.
@@ -40,6 +45,7 @@ pub struct App {
     status: Arc<Status>,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    refused: oneshot::Receiver<EmbeddedError>,
 }
 
 impl App {
@@ -86,6 +92,7 @@ impl App {
             renderings: Renderings::default(),
             settings: config.http.clone(),
         };
+        let (refuse, refused) = oneshot::channel();
         let supervisor = Supervisor {
             config,
             seed,
@@ -94,11 +101,12 @@ impl App {
             scopes,
             clock,
             cancel: cancel.clone(),
+            refuse,
         };
         tasks.spawn(supervisor.run());
         tasks.close();
         let server = http::serve(listener, state).context("cannot serve on the listener")?;
-        Ok(Self { address, server, status, cancel, tasks })
+        Ok(Self { address, server, status, cancel, tasks, refused })
     }
 
     /// Where it listens.
@@ -107,23 +115,27 @@ impl App {
         self.address
     }
 
-    /// Serves until `stop` completes, then stops in order: readiness first, then the port, requests under way, and at
-    /// last the background tasks with the database. Takes at most 10 s from then on.
+    /// Serves until `stop` completes, then stops in order: readiness first, half a second later the port, then requests
+    /// under way, and at last the background tasks with the database. Takes at most 10 s from then on.
     ///
     /// # Errors
-    /// When the server itself breaks.
+    /// When the server itself breaks, or another one uses the folder of the private database.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
-        let ended = tokio::select! {
-            ended = &mut server => Some(ended),
-            () = stop => None,
+        let (ended, refusal) = tokio::select! {
+            ended = &mut server => (Some(ended), None),
+            () = stop => (None, None),
+            Ok(refusal) = self.refused => (None, Some(refusal)),
         };
         self.status.drain();
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                handle.stop(true).await;
+                if refusal.is_none() {
+                    tokio::time::sleep(NOTICE).await;
+                }
+                handle.stop(refusal.is_none()).await;
                 server.await
             }
         };
@@ -131,7 +143,8 @@ impl App {
         if tokio::time::timeout(TASKS_LIMIT, self.tasks.wait()).await.is_err() {
             tracing::warn!("background tasks did not end in time");
         }
-        ended.context("the server broke off")?.context("the server failed")
+        ended.context("the server broke off")?.context("the server failed")?;
+        refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 }
 

@@ -151,7 +151,7 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
         DatabaseChoice::Url(settings) => Some(Store::new(settings.as_ref().clone())),
         DatabaseChoice::Embedded { .. } => None,
     };
-    let lines = app::check(config, store.as_ref()).await;
+    let lines = app::check(config, store.as_ref(), None).await;
     for line in &lines {
         say(&line.to_string())?;
     }

@@ -27,6 +27,8 @@ closed_enum!(
         Forbidden = "forbidden",
         /// Somebody else holds the lock: another instance migrates.
         Locked = "locked",
+        /// The private PostgreSQL does not start.
+        NotStarted = "not_started",
         /// Anything else.
         Other = "other",
     }
@@ -48,6 +50,7 @@ impl DatabaseFault {
             Self::NotMigrated => "the tables are missing or of another release",
             Self::Forbidden => "the database role lacks a right",
             Self::Locked => "another instance holds the migration lock",
+            Self::NotStarted => "the private PostgreSQL does not start",
             Self::Other => "the database reports an unexpected fault",
         }
     }
@@ -83,6 +86,7 @@ impl DatabaseFault {
                 "grant the role CREATE on the database, or run `chatchonk migrate` as its owner"
             }
             Self::Locked => "nothing to do: it is tried again",
+            Self::NotStarted => "see the log for what it said, or set DATABASE_URL",
             Self::Other => "see the log for what the database said",
         }
     }
