@@ -65,6 +65,11 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// One that may not be there at all.
+    pub(crate) fn at(options: PgConnectOptions) -> Self {
+        Self { options }
+    }
+
     /// How to connect, as the superuser.
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()
@@ -73,6 +78,17 @@ impl TestDatabase {
     /// The same for `DATABASE_URL`.
     pub(crate) fn url(&self) -> String {
         self.options.to_url_lossy().to_string()
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> String {
+        self.options.get_database().unwrap().to_owned()
+    }
+
+    /// A pool on another database of the same server, for what cannot be done from within.
+    pub(crate) async fn maintenance_pool(&self) -> PgPool {
+        let pool = PgPoolOptions::new().max_connections(1);
+        pool.connect_with(self.options().database("postgres")).await.unwrap()
     }
 
     /// A small pool for the test's own queries.

@@ -172,3 +172,13 @@ impl TestServer {
         self.running.await.unwrap();
     }
 }
+
+/// Waits until something outside of the server is as wanted.
+pub(crate) async fn eventually(mut is: impl AsyncFnMut() -> bool) {
+    let asked = async {
+        while !is().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "it did not come about");
+}
