@@ -1,0 +1,54 @@
+//! What health counts: rows left out, and reads.
+
+use crate::changes::{MODEL, listening, run};
+use crate::support::postgres::database;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_understood_costs_only_itself_and_is_counted() {
+    let database = database().await;
+    let server = listening(&database).await;
+    let pool = database.pool().await;
+    let before = server.get("/api/models").await.json()["total"].as_u64().unwrap();
+    run(
+        &pool,
+        r#"update chatchonk.models set release_date = '2025-02-30' where id = 'openai/gpt-4o';
+           update chatchonk.models set price_tiers = '[{"above_prompt_tokens": 1000, "input": "cheap"}]'
+           where id = 'openai/gpt-4o-mini'"#,
+    )
+    .await;
+    let health = server.until("/api/health", |health| health.json()["catalogue"]["skipped"] == 2).await;
+    assert_eq!((health.status, &health.json()["status"]), (200, &"healthy".into()));
+    assert_eq!(server.get("/api/models").await.json()["total"], before - 2);
+    assert_eq!(server.get(MODEL).await.status, 404);
+
+    run(&pool, "update chatchonk.models set release_date = '2025-02-28' where id = 'openai/gpt-4o'").await;
+    server.until("/api/health", |health| health.json()["catalogue"]["skipped"] == 1).await;
+    assert_eq!(server.get(MODEL).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_for_a_list_or_an_item_is_one_read_and_nothing_else_is() {
+    let server = listening(&database().await).await;
+    let statistics = async || {
+        let cache = server.get("/api/health").await.json()["cache"].clone();
+        let family = cache["detail"]["families"]["catalogue"].clone();
+        let number = |of: &serde_json::Value, name: &str| of[name].as_u64().unwrap();
+        let outcomes = ["memory", "kv", "stale", "origin", "error"].map(|name| number(&family, name));
+        assert_eq!(outcomes.iter().sum::<u64>(), number(&family, "reads"));
+        assert_eq!(number(&cache, "cache_hits"), outcomes[..3].iter().sum::<u64>());
+        assert_eq!(number(&cache, "cache_misses"), outcomes[3..].iter().sum::<u64>());
+        number(&family, "reads")
+    };
+    let before = statistics().await;
+    for path in ["/api/models", MODEL, "/api/providers", "/api/providers/openai", "/api/tasks", "/v1/models"]
+    {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(server.get("/api/models/openai/none").await.status, 404);
+    for path in ["/api/health", "/api/health/live", "/api/health/ready", "/api/automodel/health"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(statistics().await, before + 7);
+    server.stop().await;
+}
