@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod binary;
 mod cache;
 mod catalogue;
 mod changes;

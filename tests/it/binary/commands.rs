@@ -1,0 +1,132 @@
+//! The other commands: `check`, `migrate`, `catalog seed`, and what the program says of itself.
+
+use sqlx::PgPool;
+
+use super::process::{command, folder, postgres, run, text};
+use crate::support::postgres::empty_database;
+
+#[test]
+fn check_without_a_database_says_so_starts_nothing_and_succeeds() {
+    let folder = folder();
+    let output = run(command(folder.path()).arg("check"));
+    let (said, log) = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}{log}");
+    assert!(said.contains("– database: not configured, embedded default"), "{said}");
+    assert!(said.contains("KV not configured"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn check_names_an_unreachable_database_with_the_remedy_and_no_secret() {
+    let folder = folder();
+    // Nobody listens on port 1, and nobody may.
+    let url = "postgres://someone:hunter2@127.0.0.1:1/somewhere";
+    let output = run(command(folder.path()).arg("check").env("DATABASE_URL", url));
+    let (said, log) = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{log}");
+    assert!(said.contains("✗ database: the database cannot be reached"), "{said}");
+    assert!(said.contains("→ check host and port of DATABASE_URL"), "{said}");
+    assert!(!said.contains("hunter2") && !log.contains("hunter2"), "{said}{log}");
+}
+
+#[test]
+fn a_malformed_database_url_is_one_line_that_does_not_repeat_it() {
+    let folder = folder();
+    for command_name in ["check", "serve", "migrate"] {
+        let output = run(command(folder.path()).arg(command_name).env("DATABASE_URL", "hunter2@somewhere"));
+        let (said, log) = text(&output);
+        assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{log}");
+        assert!(log.starts_with("chatchonk: DATABASE_URL: expected postgres://"), "{log}");
+        assert!(!log.contains("hunter2") && log.trim_end().lines().count() == 1, "{log}");
+    }
+}
+
+#[tokio::test]
+async fn migrate_and_seed_fill_an_empty_database_and_check_is_content_then() {
+    let database = empty_database().await;
+    let folder = folder();
+    let on_database = |arguments: &[&str]| {
+        let output = run(command(folder.path()).args(arguments).env("DATABASE_URL", database.url()));
+        (output.status.code(), text(&output).0)
+    };
+    let (code, said) = on_database(&["check"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("✗ migrations: ") && said.contains("→ run `chatchonk migrate`"), "{said}");
+
+    let (code, said) = on_database(&["migrate"]);
+    assert!(code == Some(0) && said.contains("applied"), "{said}");
+    let (code, said) = on_database(&["migrate"]);
+    assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
+
+    let (code, said) = on_database(&["catalog", "seed"]);
+    assert!(code == Some(0) && said.contains("120 models"), "{said}");
+    let (code, said) = on_database(&["catalog", "seed"]);
+    assert!(code == Some(0) && said.contains("already") && said.contains("--overwrite"), "{said}");
+
+    let (code, said) = on_database(&["check"]);
+    assert!(code == Some(0) && said.contains("✓ catalogue: 120 models"), "{said}");
+}
+
+#[tokio::test]
+async fn a_seed_leaves_edits_alone_and_overwrite_resets_them_but_for_enabled() {
+    let database = empty_database().await;
+    let folder = folder();
+    let seed = |arguments: &[&str]| {
+        let seed = ["catalog", "seed"].iter().chain(arguments);
+        let output = run(command(folder.path()).args(seed).env("DATABASE_URL", database.url()));
+        assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
+    };
+    seed(&[]);
+    let pool = PgPool::connect_with(database.options()).await.unwrap();
+    sqlx::raw_sql(
+        "update chatchonk.models set name = 'Edited', enabled = false where id = 'openai/gpt-4o';
+         update chatchonk.seed_state set version = 0",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let row = async || -> (String, bool) {
+        let row = "select name, enabled from chatchonk.models where id = 'openai/gpt-4o'";
+        sqlx::query_as(row).fetch_one(&pool).await.unwrap()
+    };
+    seed(&[]);
+    assert_eq!(row().await, ("Edited".to_owned(), false));
+    seed(&["--overwrite"]);
+    let (name, enabled) = row().await;
+    assert_ne!(name, "Edited");
+    assert!(!enabled, "hiding a row is nobody's but the operator's");
+}
+
+#[test]
+fn commands_without_a_database_url_use_the_embedded_one_and_stop_it() {
+    let folder = folder();
+    let output = run(command(folder.path()).args(["catalog", "seed"]));
+    let (said, log) = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(said.contains("120 models"), "{said}");
+    assert_eq!(postgres(folder.path()), None);
+}
+
+#[test]
+fn data_dir_on_the_command_line_wins_over_the_variable() {
+    let (folder, other) = (folder(), folder());
+    let output = run(command(folder.path()).arg("--data-dir").arg(other.path()).arg("migrate"));
+    assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(std::fs::read_dir(other.path()).unwrap().count() > 0);
+}
+
+#[test]
+fn it_says_its_version_with_the_commit_and_how_to_use_it() {
+    let folder = folder();
+    let output = run(command(folder.path()).arg("--version"));
+    let (version, _) = text(&output);
+    assert_eq!(version.trim(), format!("chatchonk {} ({})", env!("CARGO_PKG_VERSION"), chatchonk::COMMIT));
+    let (help, _) = text(&run(command(folder.path()).arg("--help")));
+    for word in ["serve", "migrate", "check", "catalog", "--data-dir"] {
+        assert!(help.contains(word), "{word} is missing: {help}");
+    }
+    let unknown = run(command(folder.path()).arg("sevre"));
+    assert_ne!(unknown.status.code(), Some(0));
+    assert!(text(&unknown).1.contains("serve"), "a hint");
+}

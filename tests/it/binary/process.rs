@@ -1,0 +1,141 @@
+//! A running `chatchonk`.
+
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A folder that PostgreSQL's user can enter when the tests run as root.
+pub(super) fn folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+/// The program with nothing in its environment but where PostgreSQL's programs are, in a folder without a `.env`.
+pub(super) fn command(data_dir: &Path) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the tests have no config.rs to ask")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatchonk"));
+    command.env_clear().env("PATH", path).env("DATA_DIR", data_dir).env("PORT", "0").current_dir(data_dir);
+    command
+}
+
+/// Runs it to its end.
+pub(super) fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// Standard output and standard error of a finished run.
+pub(super) fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// `serve`, in a process group of its own. Killed when it is dropped, which leaves its PostgreSQL behind.
+pub(super) struct Serving {
+    child: Child,
+    lines: Receiver<String>,
+    read: Vec<String>,
+}
+
+impl Serving {
+    pub(super) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // Nobody listens any more when the test is over.
+                let _ = send.send(line);
+            }
+        });
+        Self { child, lines, read: Vec::new() }
+    }
+
+    /// The address out of the line that says where it listens.
+    pub(super) fn address(&mut self) -> String {
+        let line = self.line_with("listening on http://");
+        let (_, address) = line.split_once("http://").unwrap();
+        address.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap().to_owned()
+    }
+
+    /// The first line with this text, from now on.
+    pub(super) fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line =
+                line.unwrap_or_else(|error| panic!("no line with {text:?} ({error}): {:#?}", self.read));
+            self.read.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        kill(self.id(), signal).unwrap();
+    }
+
+    /// As Ctrl-C in a terminal does.
+    pub(super) fn signal_group(&self, signal: Signal) {
+        killpg(self.id(), signal).unwrap();
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// Waits for its end; returns how it ended and every line it wrote.
+    pub(super) fn end(mut self) -> (ExitStatus, Vec<String>) {
+        let mut read = std::mem::take(&mut self.read);
+        // The lines end when the process does.
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => read.push(line),
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(error) => panic!("it does not end ({error}): {read:#?}"),
+            }
+        }
+        (self.child.wait().unwrap(), read)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed or was to kill it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The process id of the PostgreSQL of this folder, while there is one.
+pub(super) fn postgres(data_dir: &Path) -> Option<Pid> {
+    std::fs::read_dir(data_dir).unwrap().flatten().find_map(|entry| {
+        let file = std::fs::read_to_string(entry.path().join("postmaster.pid")).ok()?;
+        let id = Pid::from_raw(file.lines().next()?.parse().ok()?);
+        kill(id, None).is_ok().then_some(id)
+    })
+}
+
+/// A JSON answer and its status.
+pub(super) async fn get(address: &str, path: &str) -> (u16, Value) {
+    let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}

@@ -1,0 +1,153 @@
+//! `chatchonk serve`.
+
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use super::process::{Serving, command, folder, get, postgres};
+use crate::support::postgres::database;
+
+const ALL: &str = "/api/models?status=active,preview,deprecated,retired";
+
+async fn serves_the_embedded_catalogue(server: &mut Serving) -> String {
+    let address = server.address();
+    let (status, list) = get(&address, ALL).await;
+    assert_eq!((status, &list["total"], &list["source"]), (200, &json!(120), &json!("postgres")));
+    let (status, health) = get(&address, "/api/health").await;
+    assert_eq!((status, &health["database"]["kind"]), (200, &json!("embedded")));
+    address
+}
+
+/// Both ways to end it: as a platform does, and with Ctrl-C in a terminal.
+async fn ends_in_order(end: impl FnOnce(&Serving)) {
+    let folder = folder();
+    let mut server = Serving::start(&mut command(folder.path()));
+    let address = serves_the_embedded_catalogue(&mut server).await;
+    assert!(postgres(folder.path()).is_some());
+    let clock = Clock::system();
+    let asked = clock.now();
+    end(&server);
+    let (status, lines) = server.end();
+    assert!(clock.now() - asked < Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+    assert_eq!(postgres(folder.path()), None, "no PostgreSQL is left behind");
+    assert!(reqwest::get(format!("http://{address}/api/health/live")).await.is_err());
+    let faults: Vec<_> =
+        lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[tokio::test]
+async fn with_nothing_configured_it_serves_the_seed_and_ends_in_order_on_sigterm() {
+    ends_in_order(|server| server.signal(Signal::SIGTERM)).await;
+}
+
+#[tokio::test]
+async fn ctrl_c_in_the_terminal_ends_it_in_order_with_its_postgres() {
+    ends_in_order(|server| server.signal_group(Signal::SIGINT)).await;
+}
+
+#[tokio::test]
+async fn after_a_kill_the_next_start_takes_the_orphaned_postgres_over() {
+    let folder = folder();
+    let mut killed = Serving::start(&mut command(folder.path()));
+    serves_the_embedded_catalogue(&mut killed).await;
+    drop(killed);
+    let orphan = postgres(folder.path()).expect("its PostgreSQL outlives it");
+
+    let mut heir = Serving::start(&mut command(folder.path()));
+    serves_the_embedded_catalogue(&mut heir).await;
+    assert_ne!(postgres(folder.path()).unwrap(), orphan);
+    heir.signal(Signal::SIGTERM);
+    assert_eq!(heir.end().0.code(), Some(0));
+    assert_eq!(postgres(folder.path()), None);
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_folder_is_refused_with_the_remedy() {
+    let folder = folder();
+    let mut first = Serving::start(&mut command(folder.path()));
+    let address = serves_the_embedded_catalogue(&mut first).await;
+
+    let (status, lines) = Serving::start(&mut command(folder.path())).end();
+    assert_eq!(status.code(), Some(1), "{lines:#?}");
+    let refusal = lines.last().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    for part in ["chatchonk: ", path.to_str().unwrap(), "stop it", "DATA_DIR"] {
+        assert!(refusal.contains(part), "{part} is missing: {refusal}");
+    }
+    assert_eq!(get(&address, "/api/health").await.0, 200, "the first one is unharmed");
+    first.signal(Signal::SIGTERM);
+    assert_eq!(first.end().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_told_in_log_and_health_while_it_serves_the_builtin_catalogue() {
+    let folder = folder();
+    let occupied = folder.path().join("a file");
+    std::fs::write(&occupied, "").unwrap();
+    let mut server = Serving::start(command(folder.path()).env("DATA_DIR", &occupied));
+    let address = server.address();
+    let (status, list) = get(&address, ALL).await;
+    assert_eq!((status, &list["source"]), (200, &json!("builtin")));
+    let (status, health) = get(&address, "/api/health").await;
+    assert_eq!((status, &health["status"]), (200, &json!("degraded")));
+    assert_eq!(health["database"]["reason"], "the private PostgreSQL does not start");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_in_the_middle_of_the_start_ends_it_and_the_next_start_works() {
+    let folder = folder();
+    let mut server = Serving::start(&mut command(folder.path()));
+    server.address();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
+
+    let mut server = Serving::start(&mut command(folder.path()));
+    serves_the_embedded_catalogue(&mut server).await;
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
+    assert_eq!(postgres(folder.path()), None);
+}
+
+#[test]
+fn a_port_in_use_is_one_line_with_the_remedy() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = folder();
+    let (status, lines) = Serving::start(command(folder.path()).env("PORT", &port)).end();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains(&format!("cannot listen on 127.0.0.1:{port}")), "{lines:#?}");
+    assert!(lines[0].contains("set PORT"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn log_lines_are_json_objects_and_hold_no_secret() {
+    let folder = folder();
+    let database = database().await;
+    let mut server = Serving::start(
+        command(folder.path())
+            .env("DATABASE_URL", database.url())
+            .env("CLOUDFLARE_API_TOKEN", "a-secret-token")
+            .env("OPENAI_API_KEY", "a-secret-key"),
+    );
+    let address = server.address();
+    assert_eq!(get(&address, ALL).await.0, 200);
+    server.signal(Signal::SIGTERM);
+    let (status, lines) = server.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(lines.len() > 3);
+    for line in &lines {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["timestamp", "level", "message", "target"] {
+            assert!(event[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing: {line}");
+        }
+        assert!(!line.contains("secret") && !line.contains('\u{1b}'), "{line}");
+    }
+    assert!(lines.iter().any(|line| line.contains("KV not configured: CLOUDFLARE_ACCOUNT_ID")), "{lines:#?}");
+}
