@@ -82,7 +82,7 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
         None => ("KV not configured, memory only".to_owned(), None),
         Some((reason, remedy)) => (reason, Some(remedy.to_owned())),
     };
-    let incomplete = config.kv != KvSettings::Configured && remedy.is_some();
+    let incomplete = matches!(config.kv, KvSettings::NotConfigured { .. }) && remedy.is_some();
     let mark = if incomplete { Mark::Fault } else { Mark::Absent };
     lines.push(Line { remedy, ..Line::new(mark, "cloudflare kv", finding) });
     lines

@@ -20,5 +20,5 @@ pub use follow::{Follower, ListenerState};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError};
 pub use scope::{Scope, ScopeName, Scopes};
-pub use settings::KvSettings;
+pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
 pub use stats::{Outcome, Statistics};
