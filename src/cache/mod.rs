@@ -7,6 +7,7 @@ mod entry;
 mod family;
 mod flight;
 mod follow;
+mod kv;
 mod origin;
 mod read;
 mod retry;
@@ -17,6 +18,10 @@ mod stats;
 pub use entry::{Entry, Source};
 pub use family::{CATALOGUE, Family, OnOriginFailure};
 pub use follow::{Follower, ListenerState};
+pub use kv::{
+    InvalidKvKey, KvAllowance, KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration,
+    KvNamespace, KvPair, TokenStatus,
+};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError};
 pub use scope::{Scope, ScopeName, Scopes};
