@@ -8,4 +8,5 @@
 
 mod catalogue;
 mod embedded;
+mod kv_client;
 mod support;

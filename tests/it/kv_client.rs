@@ -1,0 +1,7 @@
+//! The client of Cloudflare KV, over real HTTP.
+
+mod answers;
+mod broken;
+mod emulator;
+mod operations;
+mod secrecy;
