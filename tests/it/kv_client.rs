@@ -5,3 +5,4 @@ mod broken;
 mod emulator;
 mod operations;
 mod secrecy;
+mod settings;

@@ -129,3 +129,14 @@ async fn other_refusals_are_faults_of_the_request() {
         assert_eq!((error.class, error.code), (Configuration(Request), Some(10_034)));
     }
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_deleted_already_and_nothing_else_may_say_so() {
+    let kv = Kv::start();
+    let absent = Fault::Refused { status: 404, code: 10_009, message: "'key not found'", retry_after: None };
+    kv.fake.fail_always(None, absent);
+    assert_eq!(kv.client.get(&key("k")).await, Ok(None));
+    assert_eq!(kv.client.delete(&key("k")).await, Ok(()));
+    assert_eq!(kv.client.put(&key("k"), Vec::new(), LONG).await.unwrap_err().class, Configuration(Request));
+    assert_eq!(kv.client.probe().await.unwrap_err().class, Configuration(Request));
+}

@@ -113,3 +113,27 @@ async fn an_answer_that_comes_in_time_is_taken_however_late() {
     };
     assert_eq!(value, Ok(Some(b"v".to_vec())));
 }
+
+#[tokio::test]
+async fn a_handshake_that_hangs_costs_half_a_second() {
+    let kv = Kv::start();
+    // The system takes the connection; nobody answers on it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("https://{}", silent.local_addr().unwrap());
+    let client = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &base_url)]);
+    let clock = Clock::system();
+    let begun = clock.now();
+    let error = client.put(&key("k"), Vec::new(), LONG).await.unwrap_err();
+    let took = clock.now() - begun;
+    assert_eq!((error.class, error.status), (Failure(Timeout), None));
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_millis(2_500), "{took:?}");
+}
+
+#[tokio::test]
+async fn without_tls_at_the_other_end_nothing_is_said() {
+    let kv = Kv::start();
+    let base_url = kv.fake.base_url().replace("http://", "https://");
+    let error = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &base_url)]).probe().await.unwrap_err();
+    assert_eq!((error.class, error.status), (Failure(Connect), None));
+    assert!(kv.fake.requests().is_empty());
+}
