@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Origin, Outcome, ReadError, ScopeName, Scopes, Source,
-    Statistics,
+    CATALOGUE, Cache, Entry, LoadError, Loaded, Origin, Outcome, ReadError, ScopeName, Scopes, SharedTier,
+    Source, Statistics,
 };
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
@@ -71,6 +72,7 @@ impl Catalogue {
     #[must_use]
     pub fn new(
         builtin: Snapshot,
+        shared: Option<SharedTier>,
         status: Arc<Status>,
         scopes: Arc<Scopes>,
         clock: Clock,
@@ -78,7 +80,7 @@ impl Catalogue {
     ) -> Self {
         let store = Arc::new(OnceLock::new());
         let origin = Database { store: Arc::clone(&store) };
-        let cache = Cache::new(CATALOGUE, origin, Some((&Whole, builtin)), scopes, clock, runtime);
+        let cache = Cache::new(CATALOGUE, origin, Some((&Whole, builtin)), shared, scopes, clock, runtime);
         Self { cache, store, status }
     }
 
@@ -161,6 +163,18 @@ impl Origin for Database {
     async fn version(&self, _: &Whole) -> Result<u64, LoadError> {
         let versions = self.store()?.versions(&[SCOPE.to_owned()]).await.map_err(failed)?;
         Ok(versions.get(SCOPE).copied().unwrap_or(0))
+    }
+
+    fn id(&self, _: &Whole) -> String {
+        "all".to_owned()
+    }
+
+    fn encode(&self, snapshot: &Snapshot) -> Option<Box<RawValue>> {
+        serde_json::value::to_raw_value(snapshot).ok()
+    }
+
+    fn decode(&self, json: &str) -> Option<Snapshot> {
+        serde_json::from_str(json).ok()
     }
 
     fn weight(&self, snapshot: &Snapshot) -> u32 {

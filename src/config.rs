@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::automodel::ProviderKeys;
-use crate::cache::KvSettings;
+use crate::cache::{KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::HttpSettings;
 use crate::store::DatabaseSettings;
@@ -315,18 +315,18 @@ fn database(
 }
 
 fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
-    environment.parse(
-        "CLOUDFLARE_KV_BASE_URL",
-        "an address that begins with https:// or http://",
-        |url: &String| url.starts_with("https://") || url.starts_with("http://"),
-    )?;
+    let base_url = environment.parse("CLOUDFLARE_KV_BASE_URL", KvBaseUrl::EXPECTED, |_| true)?;
     let needed = ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
-    let missing: Vec<_> = needed.into_iter().filter(|name| environment.get(name).is_none()).collect();
-    Ok(match missing.len() {
-        0 => KvSettings::Configured,
-        3 => KvSettings::NotConfigured { missing: Vec::new() },
-        _ => KvSettings::NotConfigured { missing },
-    })
+    let token = environment.parse(needed[0], KvToken::EXPECTED, |_| true)?;
+    let account_id = environment.parse(needed[1], KvId::EXPECTED, |_| true)?;
+    let namespace_id = environment.parse(needed[2], KvId::EXPECTED, |_| true)?;
+    let (Some(token), Some(account_id), Some(namespace_id)) = (token, account_id, namespace_id) else {
+        let missing: Vec<_> = needed.into_iter().filter(|name| environment.get(name).is_none()).collect();
+        let none = missing.len() == needed.len();
+        return Ok(KvSettings::NotConfigured { missing: if none { Vec::new() } else { missing } });
+    };
+    let base_url = base_url.unwrap_or_else(|| KvBaseUrl::of_account(&account_id));
+    Ok(KvSettings::Configured(KvConnection { token, account_id, namespace_id, base_url }))
 }
 
 fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError> {

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use crate::cache::{KvSettings, Source};
-use crate::catalogue::CatalogueRead;
+use crate::cache::KvSettings;
+use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::snapshot::Snapshot;
-use crate::store::{Store, StoreError};
+use crate::store::{DatabaseFault, Store, StoreError};
+
+use super::check_kv::check_kv;
 
 /// How a point of the check stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl fmt::Display for Line {
 }
 
 impl Line {
-    fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
+    pub(super) fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
         Self { mark, subject, finding: finding.into(), remedy: None }
     }
 
@@ -64,50 +66,78 @@ impl Line {
     }
 }
 
-/// Looks at everything that is configured, changing nothing. `store` is the database, where there is one; `held` is the
-/// catalogue that was just loaded from it, which is not loaded again then.
-pub async fn check(config: &Config, store: Option<&Store>, held: Option<&CatalogueRead>) -> Vec<Line> {
+/// Looks at everything that is configured. `store` is the database, where there is one. Changes nothing but for one key
+/// of its own in KV, which it deletes again.
+pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
+    let mut lines = vec![settings(config)];
+    if let Some(store) = store {
+        if database(store, &mut lines).await {
+            loaded_catalogue(store, &mut lines).await;
+        }
+    } else if matches!(config.database, DatabaseChoice::Embedded { .. }) {
+        lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
+    }
+    match &config.kv {
+        KvSettings::Configured(connection) => {
+            lines.extend(check_kv(connection, &config.http.environment, &Clock::system()).await);
+        }
+        KvSettings::NotConfigured { .. } => lines.push(kv(&config.kv)),
+    }
+    lines
+}
+
+/// The same for the log of a start: of what the start has found out already, without loading anything again, and
+/// without a write to KV, as a process that starts over and over would spend the day's quota.
+pub(super) async fn check_start(config: &Config, store: Option<&Store>, catalogue: &Catalogue) -> Vec<Line> {
+    let mut lines = vec![settings(config)];
+    if let Some(store) = store {
+        database(store, &mut lines).await;
+    }
+    if let Some(report) = catalogue.report() {
+        let (source, snapshot) = (report.read.source(), report.read.snapshot());
+        let finding = format!("{}, from {source}", counts(snapshot, report.read.revision()));
+        lines.push(Line::new(Mark::Good, "catalogue", finding));
+    }
+    lines.push(kv(&config.kv));
+    lines
+}
+
+fn settings(config: &Config) -> Line {
     let http = &config.http;
     let origins = match http.allowed_origins.len() {
         0 => "no origin may read answers (ALLOWED_ORIGINS)".to_owned(),
         _ => format!("origins {}", http.allowed_origins.join(", ")),
     };
-    let settings = format!("{} on {}, {} workers, {origins}", http.environment, config.address, http.workers);
-    let mut lines = vec![Line::new(Mark::Good, "settings", settings)];
-    match (&config.database, store) {
-        (_, Some(store)) => database(store, held, &mut lines).await,
-        (DatabaseChoice::Embedded { .. }, None) => {
-            lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
-        }
-        (DatabaseChoice::Url(_), None) => {}
-    }
-    let (finding, remedy) = match config.kv.remark() {
-        None => ("KV not configured, memory only".to_owned(), None),
-        Some((reason, remedy)) => (reason, Some(remedy.to_owned())),
-    };
-    let incomplete = config.kv != KvSettings::Configured && remedy.is_some();
-    let mark = if incomplete { Mark::Fault } else { Mark::Absent };
-    lines.push(Line { remedy, ..Line::new(mark, "cloudflare kv", finding) });
-    lines
+    let finding = format!("{} on {}, {} workers, {origins}", http.environment, config.address, http.workers);
+    Line::new(Mark::Good, "settings", finding)
 }
 
-async fn database(store: &Store, held: Option<&CatalogueRead>, lines: &mut Vec<Line>) {
+fn kv(settings: &KvSettings) -> Line {
+    let line = |mark, finding: &str| Line::new(mark, "cloudflare kv", finding);
+    match (settings, settings.remark()) {
+        (_, Some((reason, remedy))) => Line { remedy: Some(remedy.to_owned()), ..line(Mark::Fault, &reason) },
+        (KvSettings::Configured(_), None) => line(Mark::Good, "configured; `chatchonk check` tries it"),
+        (KvSettings::NotConfigured { .. }, None) => line(Mark::Absent, "KV not configured, memory only"),
+    }
+}
+
+/// Returns whether the tables are as this release needs them.
+async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
     let clock = Clock::system();
     let dialled = clock.now();
     if let Err(error) = store.dial().await {
         lines.push(Line::fault("database", &error));
-        return;
+        return false;
     }
-    let connected = clock.now();
+    let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
     match store.probe().await {
         Ok(probe) => {
-            let milliseconds = (connected - dialled).as_secs_f64() * 1e3;
             let finding = format!("PostgreSQL {}, connected in {milliseconds:.1} ms", probe.server_version);
             lines.push(Line::new(Mark::Good, "database", finding));
             if probe.read_only {
-                let error = crate::store::DatabaseFault::ReadOnly;
-                let line = Line::new(Mark::Fault, "database", error.reason());
-                lines.push(Line { remedy: Some(error.remedy().to_owned()), ..line });
+                let fault = DatabaseFault::ReadOnly;
+                let line = Line::new(Mark::Fault, "database", fault.reason());
+                lines.push(Line { remedy: Some(fault.remedy().to_owned()), ..line });
             }
         }
         Err(error) => lines.push(Line::fault("database", &error)),
@@ -115,26 +145,25 @@ async fn database(store: &Store, held: Option<&CatalogueRead>, lines: &mut Vec<L
     match store.migrations().await {
         Ok(migrations) if migrations.pending == 0 => {
             lines.push(Line::new(Mark::Good, "migrations", format!("{} applied", migrations.applied)));
+            true
         }
         Ok(migrations) => {
             let line = Line::new(Mark::Fault, "migrations", format!("{} pending", migrations.pending));
             let remedy = "run `chatchonk migrate`, or start with MIGRATE_ON_START=true".to_owned();
             lines.push(Line { remedy: Some(remedy), ..line });
-            return;
+            false
         }
         Err(error) => {
             lines.push(Line::fault("migrations", &error));
-            return;
+            false
         }
     }
-    if let Some(read) = held.filter(|read| read.source() == Source::Postgres) {
-        // What was left out of it has been logged by whoever loaded it.
-        lines.push(catalogue(read.snapshot(), read.revision()));
-        return;
-    }
+}
+
+async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
     match store.load_catalogue().await {
         Ok(loaded) => {
-            lines.push(catalogue(&loaded.snapshot, loaded.version));
+            lines.push(Line::new(Mark::Good, "catalogue", counts(&loaded.snapshot, loaded.version)));
             for row in loaded.rejected {
                 let remedy = Some("correct or delete the row; it is left out until then".to_owned());
                 lines.push(Line { remedy, ..Line::new(Mark::Fault, "catalogue", row) });
@@ -144,12 +173,7 @@ async fn database(store: &Store, held: Option<&CatalogueRead>, lines: &mut Vec<L
     }
 }
 
-fn catalogue(snapshot: &Snapshot, version: u64) -> Line {
-    let finding = format!(
-        "{} models ({} listed) of {} providers, revision {version}",
-        snapshot.models().len(),
-        snapshot.listed(),
-        snapshot.providers().len(),
-    );
-    Line::new(Mark::Good, "catalogue", finding)
+fn counts(snapshot: &Snapshot, revision: u64) -> String {
+    let (models, providers) = (snapshot.models().len(), snapshot.providers().len());
+    format!("{models} models ({} listed) of {providers} providers, revision {revision}", snapshot.listed())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Follower, Scopes};
+use crate::cache::{Follower, Scopes, Source};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
@@ -15,7 +15,7 @@ use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
 use crate::status::{DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseSettings, SeedMode, SeedReport, Store, StoreError};
 
-use super::check;
+use super::check::check_start;
 
 /// Between two looks at a database that answers.
 const WHEN_UP: Duration = Duration::from_secs(5);
@@ -86,19 +86,21 @@ impl Supervisor {
                     EmbeddedError::NotInstalled { .. } => DatabaseState::NotConfigured,
                     _ => DatabaseState::Down(DatabaseFault::NotStarted),
                 });
+                // KV may still have something better than the builtin catalogue.
+                let _ = self.catalogue.refresh().await;
                 self.status.decide();
                 None
             }
         };
-        if let Some((store, cluster)) = opened {
-            cancel.run_until_cancelled(self.look_after(&store)).await;
+        if let Some((store, mut cluster)) = opened {
+            cancel.run_until_cancelled(self.look_after(&store, &mut cluster)).await;
             // A connection that hangs must not keep the process from ending.
             let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
             if let Some(cluster) = cluster {
                 cluster.stop().await;
             }
         } else {
-            for line in check(&self.config, None, None).await {
+            for line in check_start(&self.config, None, &self.catalogue).await {
                 line.log();
             }
         }
@@ -116,20 +118,26 @@ impl Supervisor {
         open(&self.config.database).await
     }
 
-    async fn look_after(&self, store: &Store) {
+    async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
         let (mut prepared, mut first) = (false, true);
         let mut follower = None;
         loop {
             let look = if prepared { self.probe(store).await } else { self.prepare(store).await };
             let state = match look {
-                Ok(state) => {
-                    prepared = true;
-                    state
-                }
+                Ok(state) => state,
                 Err(error) => DatabaseState::Down(self.diagnose(store, &error).await),
             };
-            self.report(state, first).await;
+            // What comes back after an outage may be another database, or an older one.
+            prepared = matches!(state, DatabaseState::Up { .. });
+            if first && !prepared {
+                // The second best source: KV, where it is configured.
+                let _ = self.catalogue.refresh().await;
+            }
+            self.report(state, first);
             self.status.decide();
+            if state == DatabaseState::Down(DatabaseFault::Unreachable) {
+                self.revive(cluster).await;
+            }
             if prepared && follower.is_none() {
                 follower = Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(
                     Follower::new(
@@ -142,8 +150,7 @@ impl Supervisor {
                 )));
             }
             if first {
-                let held = self.catalogue.report().map(|report| report.read);
-                for line in check(&self.config, Some(store), held.as_ref()).await {
+                for line in check_start(&self.config, Some(store), &self.catalogue).await {
                     line.log();
                 }
             }
@@ -211,22 +218,36 @@ impl Supervisor {
         }
     }
 
+    /// Starts the private PostgreSQL again, when it is the one that went away.
+    async fn revive(&self, cluster: &mut Option<Cluster>) {
+        if matches!(self.config.database, DatabaseChoice::Url(_)) {
+            return;
+        }
+        if let Some(dead) = cluster.take() {
+            dead.stop().await;
+        }
+        match open(&self.config.database).await {
+            Ok((_, revived)) => *cluster = revived,
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
     /// Publishes a look, and tells the log of every change once.
-    async fn report(&self, state: DatabaseState, first: bool) {
+    fn report(&self, state: DatabaseState, first: bool) {
         let before = self.status.set_database(state);
         match (before, state) {
             (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
             (_, DatabaseState::Down(fault)) => {
                 tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
                 if first {
-                    self.status.set_misconfigured(fault.is_configuration());
+                    let has_nothing =
+                        self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
+                    self.status.set_misconfigured(fault.is_configuration() && has_nothing);
                 }
             }
             (DatabaseState::Down(_), DatabaseState::Up { .. }) => {
                 tracing::info!("the database answers again");
                 self.status.set_misconfigured(false);
-                // Whatever was missed is caught up with now, not when the back-off of the cache ends.
-                let _ = self.catalogue.refresh().await;
             }
             _ => {}
         }

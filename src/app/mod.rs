@@ -1,6 +1,7 @@
 //! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
 
 mod check;
+mod check_kv;
 mod database;
 
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::Scopes;
+use crate::cache::{KvClient, KvSettings, Scopes, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
@@ -30,6 +31,8 @@ use database::Supervisor;
 
 /// How long the background tasks may take to end.
 const TASKS_LIMIT: Duration = Duration::from_secs(2);
+/// How long the last write to the shared tier may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// How long readiness is refused before the port closes: clients with a kept connection, and whoever distributes the
 /// requests, can see it and turn away while everything is still answered.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -43,6 +46,7 @@ pub struct App {
     address: SocketAddr,
     server: actix_web::dev::Server,
     status: Arc<Status>,
+    shared: Option<SharedTier>,
     cancel: CancellationToken,
     tasks: TaskTracker,
     refused: oneshot::Receiver<EmbeddedError>,
@@ -65,8 +69,10 @@ impl App {
         };
         let status = Arc::new(Status::new(clock.clone(), kind));
         let scopes = Arc::new(Scopes::new(clock.clone()));
+        let shared = shared_tier(&config, &clock);
         let catalogue = Catalogue::new(
             seed.clone().into_snapshot(),
+            shared.clone(),
             Arc::clone(&status),
             Arc::clone(&scopes),
             clock.clone(),
@@ -83,12 +89,16 @@ impl App {
             }
         }));
         tasks.spawn(cancel.clone().run_until_cancelled_owned(load_changes(catalogue.clone(), &scopes)));
+        if let Some(shared) = shared.clone() {
+            tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
+        }
         let state = State {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
             keys: config.provider_keys.clone(),
             provider_health: ProviderHealth::default(),
             kv: config.kv.clone(),
+            shared: shared.clone(),
             renderings: Renderings::default(),
             settings: config.http.clone(),
         };
@@ -106,7 +116,7 @@ impl App {
         tasks.spawn(supervisor.run());
         tasks.close();
         let server = http::serve(listener, state).context("cannot serve on the listener")?;
-        Ok(Self { address, server, status, cancel, tasks, refused })
+        Ok(Self { address, server, status, shared, cancel, tasks, refused })
     }
 
     /// Where it listens.
@@ -139,6 +149,10 @@ impl App {
                 server.await
             }
         };
+        if let Some(shared) = &self.shared {
+            // What is new in memory is worth a moment; what does not get through is written by another instance.
+            let _ = tokio::time::timeout(FLUSH_LIMIT, shared.flush()).await;
+        }
         self.cancel.cancel();
         if tokio::time::timeout(TASKS_LIMIT, self.tasks.wait()).await.is_err() {
             tracing::warn!("background tasks did not end in time");
@@ -155,6 +169,18 @@ fn load_changes(catalogue: Catalogue, scopes: &Scopes) -> impl Future<Output = (
         while changes.changed().await.is_ok() {
             // A failure is counted and logged by the cache, and what is held serves on.
             let _ = catalogue.refresh().await;
+        }
+    }
+}
+
+/// The shared tier, where its variables are set and TLS can be had. Nothing in KV may keep the server from starting.
+fn shared_tier(config: &Config, clock: &Clock) -> Option<SharedTier> {
+    let KvSettings::Configured(connection) = &config.kv else { return None };
+    match KvClient::new(connection, clock.clone()) {
+        Ok(client) => Some(SharedTier::new(client, config.http.environment.clone(), clock.clone())),
+        Err(error) => {
+            tracing::warn!(remedy = error.remedy(), "Cloudflare KV unavailable: {error}; memory carries on");
+            None
         }
     }
 }

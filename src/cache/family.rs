@@ -19,6 +19,10 @@ pub struct Family {
     pub flight_limit: Duration,
     /// After this long a value is loaded again even though its version says that nothing changed.
     pub reload_after: Duration,
+    /// Rises with every change of what is written to the shared tier.
+    pub schema: u32,
+    /// How long the shared tier keeps a value, to serve in an outage; `None`: it never gets one.
+    pub keep_shared: Option<Duration>,
     /// Bound of the values in memory, in bytes as the origin weighs them.
     pub max_bytes: u64,
 }
@@ -43,5 +47,7 @@ pub const CATALOGUE: Family = Family {
     hard_limit: Duration::from_secs(3),
     flight_limit: Duration::from_secs(10),
     reload_after: Duration::from_hours(24),
+    schema: 1,
+    keep_shared: Some(Duration::from_hours(30 * 24)),
     max_bytes: 64 * 1024 * 1024,
 };

@@ -16,7 +16,7 @@ use super::stats::Outcome;
 #[derive(Debug)]
 pub(super) struct Landed<V> {
     pub entry: Arc<Entry<V>>,
-    /// `Memory` when the value held was found unchanged, `Origin` when it was loaded.
+    /// `Memory` when the value held was found unchanged, `Kv` when the shared tier had it, `Origin` when it was loaded.
     pub outcome: Outcome,
 }
 
@@ -26,7 +26,7 @@ impl<V> Clone for Landed<V> {
     }
 }
 
-type Landing<V> = Result<Landed<V>, LoadError>;
+pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
 
 /// A flight as those see it who may join.
 #[derive(Debug)]
@@ -80,12 +80,13 @@ impl<V> Default for Slot<V> {
 }
 
 impl<O: Origin> Inner<O> {
-    /// The flight to wait for: the one that is under way, if it set out with all that is known now, else a new one.
+    /// The flight to wait for, if anybody does (`awaited`): the one that is under way, if it set out with all that is known now, else a new one.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
         scope: &Arc<Scope>,
         slot: &mut Slot<O::Value>,
+        awaited: bool,
     ) -> Flight<O::Value> {
         let known = scope.known();
         if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.serves(&known)) {
@@ -107,7 +108,11 @@ impl<O: Origin> Inner<O> {
             let (inner, key) = (Arc::clone(&inner), key.clone());
             async move {
                 let limit = inner.family.flight_limit;
-                inner.clock.timeout(limit, inner.fly(&key, &scope)).await.unwrap_or(Err(LoadError::TimedOut))
+                inner
+                    .clock
+                    .timeout(limit, inner.fly(&key, &scope, awaited))
+                    .await
+                    .unwrap_or(Err(LoadError::TimedOut))
             }
         });
         // A second task, so that a panic in the first still frees the slot and is told to all who wait.
@@ -120,7 +125,7 @@ impl<O: Origin> Inner<O> {
     }
 
     /// The work of a flight: finds the held value unchanged, or loads a new one.
-    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>) -> Landing<O::Value> {
+    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, awaited: bool) -> Landing<O::Value> {
         let set_out = scope.known();
         if let Some(entry) = self.memory.get(key).filter(|entry| self.worth_validating(entry, &set_out)) {
             let begun = self.clock.now();
@@ -131,6 +136,15 @@ impl<O: Origin> Inner<O> {
                 return Ok(Landed { entry, outcome: Outcome::Memory });
             }
         }
+        match &self.shared {
+            // What is held and outdated is newer than anything in the shared tier.
+            Some(shared) if !self.memory.contains_key(key) => self.race(key, scope, shared, awaited).await,
+            _ => self.load(key, scope).await,
+        }
+    }
+
+    /// Reads the value from the origin, publishes it, and hands it to the shared tier.
+    pub(super) async fn load(&self, key: &O::Key, scope: &Arc<Scope>) -> Landing<O::Value> {
         let begun = self.clock.now();
         self.counters.loaded();
         let loaded = self.origin.load(key).await?;
@@ -138,7 +152,7 @@ impl<O: Origin> Inner<O> {
         // Learning the version and publishing the value are one step for those who come for a flight: they see either
         // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
         // whoever learned a newer version has published it, so versions in memory never go backwards.
-        let _one_step = self.slots();
+        let one_step = self.slots();
         let (learned, epoch) = self.scopes.learn_read(scope, loaded.version, begun);
         let entry = Arc::new(Entry {
             weight,
@@ -151,8 +165,18 @@ impl<O: Origin> Inner<O> {
             epoch,
             scope: Arc::clone(scope),
         });
-        if learned != Learned::Older {
+        // An unconfirmed value of the shared tier may be newer than what a read saw that began before it came.
+        let outrun = |held: &Arc<Entry<O::Value>>| {
+            held.epoch == epoch && held.version > entry.version && begun < held.loaded
+        };
+        if learned != Learned::Older && !self.memory.get(key).as_ref().is_some_and(outrun) {
             self.memory.insert(key.clone(), Arc::clone(&entry));
+        }
+        drop(one_step);
+        if let Some(shared) = self.shared.as_ref().filter(|_| learned != Learned::Older)
+            && let Some(json) = self.origin.encode(&entry.value)
+        {
+            shared.put(&self.family, &self.origin.id(key), entry.version, entry.loaded_at, &json);
         }
         Ok(Landed { entry, outcome: Outcome::Origin })
     }
@@ -161,6 +185,19 @@ impl<O: Origin> Inner<O> {
         entry.epoch == known.epoch
             && entry.version >= known.fence
             && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
+    }
+
+    /// Puts the value into memory unless something newer is known or held. To be called with the lock on the slots, which
+    /// makes the check and the insertion one step, so versions never go backwards.
+    pub(super) fn publish(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
+        let known = entry.scope.known();
+        let newer_held = self
+            .memory
+            .get(key)
+            .is_some_and(|held| held.epoch == entry.epoch && held.version > entry.version);
+        if entry.epoch == known.epoch && entry.version >= known.fence && !newer_held {
+            self.memory.insert(key.clone(), Arc::clone(entry));
+        }
     }
 
     /// Frees the slot and remembers how it went.

@@ -3,6 +3,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::scope::ScopeName;
 
 /// The source of truth of one family. Two kinds exist: the database, and the simulated one that proves the cache.
@@ -20,6 +22,15 @@ pub trait Origin: Send + Sync + 'static {
 
     /// Reads the version of the key's scope alone; 0 when it has never changed.
     fn version(&self, key: &Self::Key) -> impl Future<Output = Result<u64, LoadError>> + Send;
+
+    /// The key's name in the shared tier, out of `A-Z a-z 0-9 . _ : -`.
+    fn id(&self, key: &Self::Key) -> String;
+
+    /// The value as JSON for the shared tier; `None` where it cannot be written, or must not be.
+    fn encode(&self, value: &Self::Value) -> Option<Box<RawValue>>;
+
+    /// The value back from JSON; `None` where it is not one.
+    fn decode(&self, json: &str) -> Option<Self::Value>;
 
     /// Roughly the bytes that the value takes in memory.
     fn weight(&self, value: &Self::Value) -> u32;

@@ -15,6 +15,7 @@ use super::family::{Family, OnOriginFailure};
 use super::flight::{Flight, Landed, Slot};
 use super::origin::{LoadError, Origin};
 use super::scope::{Known, Scopes};
+use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
 
 /// The most keys about which failures are remembered. Beyond that, all of these memories are dropped at once.
@@ -37,6 +38,7 @@ pub(super) struct Inner<O: Origin> {
     pub runtime: Handle,
     pub memory: moka::sync::Cache<O::Key, Arc<Entry<O::Value>>>,
     pub counters: Counters,
+    pub shared: Option<SharedTier>,
     floor: Option<Arc<Entry<O::Value>>>,
     slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     flights: AtomicU64,
@@ -78,12 +80,13 @@ struct Fallback<V> {
 
 impl<O: Origin> Cache<O> {
     /// An empty cache. Flights run on `runtime`, whatever becomes of their callers. `floor` is served when there is
-    /// nothing else, as [`Source::Builtin`] with version 0.
+    /// nothing else, as [`Source::Builtin`] with version 0. `shared` is asked when memory has nothing.
     #[must_use]
     pub fn new(
         family: Family,
         origin: O,
         floor: Option<(&O::Key, O::Value)>,
+        shared: Option<SharedTier>,
         scopes: Arc<Scopes>,
         clock: Clock,
         runtime: Handle,
@@ -114,6 +117,7 @@ impl<O: Origin> Cache<O> {
             runtime,
             memory,
             counters: Counters::default(),
+            shared,
             floor,
             slots: Mutex::default(),
             flights: AtomicU64::new(0),
@@ -211,8 +215,11 @@ impl<O: Origin> Inner<O> {
             let slot = slots.entry(key.clone()).or_default();
             let failing = slot.failures;
             let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
-            let flight =
-                if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
+            let flight = if due || slot.is_flying() {
+                Some(self.join_or_start(key, &scope, slot, true))
+            } else {
+                None
+            };
             (flight, failing.is_some(), slot.error.clone())
         };
         let patience = match (&fallback, &flight) {
@@ -259,7 +266,7 @@ impl<O: Origin> Inner<O> {
     fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
         let scope = self.scopes.of(&self.origin.scope(key));
         let mut slots = self.slots();
-        self.join_or_start(key, &scope, slots.entry(key.clone()).or_default())
+        self.join_or_start(key, &scope, slots.entry(key.clone()).or_default(), false)
     }
 
     fn refresh_in_background(self: &Arc<Self>, key: &O::Key) {
@@ -269,7 +276,7 @@ impl<O: Origin> Inner<O> {
         let slot = slots.entry(key.clone()).or_default();
         if slot.failures.is_none_or(|failures| failures.may_retry(now, true)) {
             // Nobody waits for it.
-            drop(self.join_or_start(key, &scope, slot));
+            drop(self.join_or_start(key, &scope, slot, false));
         }
     }
 }

@@ -1,19 +1,24 @@
 //! What is set of the shared tier.
 
-/// The three variables of Cloudflare KV.
+use std::fmt;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+/// The variables of Cloudflare KV.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KvSettings {
-    /// None of them, or only some.
+    /// None of the three that are needed, or only some.
     NotConfigured {
         /// The missing ones, when others are set.
         missing: Vec<&'static str>,
     },
-    /// All of them. This release still caches in memory only.
-    Configured,
+    /// All of them.
+    Configured(KvConnection),
 }
 
 impl KvSettings {
-    /// What there is to say about them, and the way out; nothing when none of the variables is set.
+    /// What is wrong with them, and the way out; nothing when none or all of them are set.
     #[must_use]
     pub fn remark(&self) -> Option<(String, &'static str)> {
         match self {
@@ -23,10 +28,197 @@ impl KvSettings {
                 let reason = format!("KV not configured: {} {verb} missing", missing.join(", "));
                 Some((reason, "set all three variables, or none"))
             }
-            Self::Configured => {
-                let reason = "the variables are set, but this release caches in memory only";
-                Some((reason.to_owned(), "nothing to do"))
-            }
+            Self::Configured(_) => None,
+        }
+    }
+}
+
+/// Where the namespace is and what opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvConnection {
+    /// The API token.
+    pub token: KvToken,
+    /// The account.
+    pub account_id: KvId,
+    /// The namespace, by its id; its title is another thing.
+    pub namespace_id: KvId,
+    /// Everything before `/storage/kv/namespaces`.
+    pub base_url: KvBaseUrl,
+}
+
+/// A value that cannot be used. Never says what was given: that may be a secret in the wrong variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct InvalidKvSetting(&'static str);
+
+/// An API token. Neither printed nor logged: `Debug` hides it, and there is no `Display`.
+///
+/// Not checked by its shape, of which there are several: tokens of old stay valid
+/// (<https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>).
+#[derive(Clone, PartialEq, Eq)]
+pub struct KvToken(String);
+
+impl KvToken {
+    /// What is expected of one.
+    pub const EXPECTED: &str = "a token of visible ASCII characters, without `Bearer` before it";
+
+    /// The token itself, for the `Authorization` header alone.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KvToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KvToken(hidden)")
+    }
+}
+
+impl FromStr for KvToken {
+    type Err = InvalidKvSetting;
+
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let token = trimmed(given);
+        let sendable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        sendable.then(|| Self(token.to_owned())).ok_or(InvalidKvSetting(Self::EXPECTED))
+    }
+}
+
+/// The id of an account or a namespace: one segment of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvId(String);
+
+impl KvId {
+    /// What is expected of one. Whether it is hexadecimal is for Cloudflare to say, which names the fault.
+    pub const EXPECTED: &str =
+        "an id of 32 hexadecimal characters, as Cloudflare's dashboard shows it (not a name or title)";
+
+    /// The bare id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KvId {
+    type Err = InvalidKvSetting;
+
+    /// A byte order mark or line break around it, as copying leaves them, is taken off: Cloudflare answers 7003 to it.
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let id = trimmed(given);
+        let segment = (1..=32).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        segment.then(|| Self(id.to_owned())).ok_or(InvalidKvSetting(Self::EXPECTED))
+    }
+}
+
+/// Everything before `/storage/kv/namespaces`: https, or http on this machine; without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvBaseUrl {
+    url: String,
+    is_encrypted: bool,
+}
+
+impl KvBaseUrl {
+    /// What is expected of one.
+    pub const EXPECTED: &str = "an address that begins with https:// (http:// on this machine only), without user, \
+                                query or fragment, such as https://api.cloudflare.com/client/v4/accounts/0123abcd";
+
+    /// Cloudflare's own (<https://developers.cloudflare.com/api/resources/kv/>).
+    #[must_use]
+    pub fn of_account(account_id: &KvId) -> Self {
+        let url = format!("https://api.cloudflare.com/client/v4/accounts/{}", account_id.as_str());
+        Self { url, is_encrypted: true }
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether it begins with https.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+}
+
+impl FromStr for KvBaseUrl {
+    type Err = InvalidKvSetting;
+
+    /// The token travels to this address, so it must not do so in the clear.
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let refusal = InvalidKvSetting(Self::EXPECTED);
+        let url = Url::parse(trimmed(given)).map_err(|_| refusal)?;
+        let is_encrypted = url.scheme() == "https";
+        let is_loopback = url.host_str().is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        });
+        let is_bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !is_bare || !(is_encrypted || url.scheme() == "http" && is_loopback) {
+            return Err(refusal);
+        }
+        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_encrypted })
+    }
+}
+
+/// A byte order mark is no white space to `str::trim`.
+fn trimmed(given: &str) -> &str {
+    given.trim_matches(|c: char| c == '\u{feff}' || c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_loses_what_copying_left_around_it_and_is_one_segment() {
+        let id: KvId = "\u{feff}0f2ac74b498b48028cb68387c421e279\r\n".parse().unwrap();
+        assert_eq!(id.as_str(), "0f2ac74b498b48028cb68387c421e279");
+        for id in ["", "\u{feff}", "..", "a/b", "my namespace", &"a".repeat(33)] {
+            assert!(id.parse::<KvId>().is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_token_must_fit_into_a_header_and_is_never_printed() {
+        let token: KvToken = "\u{feff}hunter2\n".parse().unwrap();
+        assert_eq!(token.reveal(), "hunter2");
+        assert!(!format!("{token:?}").contains("hunter2"));
+        for token in ["", "Bearer hunter2", "hunter2\nx: y", "hünter2"] {
+            let refusal = token.parse::<KvToken>().unwrap_err();
+            assert!(!format!("{refusal} {refusal:?}").contains("nter2"));
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_encrypted_unless_it_stays_on_this_machine() {
+        for (given, url) in [
+            (
+                "https://api.cloudflare.com/client/v4/accounts/a/",
+                "https://api.cloudflare.com/client/v4/accounts/a",
+            ),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787"),
+            ("http://[::1]:8787/x", "http://[::1]:8787/x"),
+            ("http://localhost/x", "http://localhost/x"),
+        ] {
+            assert_eq!(given.parse::<KvBaseUrl>().unwrap().as_str(), url);
+        }
+        for given in [
+            "http://kv.example",
+            "http://localhost.example",
+            "ftp://localhost",
+            "https://user:password@kv.example",
+            "https://kv.example/?a",
+            "https://kv.example/#a",
+            "kv.example",
+        ] {
+            assert!(given.parse::<KvBaseUrl>().is_err(), "{given}");
         }
     }
 }

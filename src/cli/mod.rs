@@ -37,7 +37,7 @@ enum Command {
     Serve,
     /// Bring the database's tables up to this release.
     Migrate,
-    /// Look at everything that is configured, changing nothing; exit code 0 when nothing of it is at fault.
+    /// Look at everything that is configured and try it; exit code 0 when nothing of it is at fault.
     Check,
     /// Work on the catalogue.
     #[command(subcommand)]
@@ -151,7 +151,7 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
         DatabaseChoice::Url(settings) => Some(Store::new(settings.as_ref().clone())),
         DatabaseChoice::Embedded { .. } => None,
     };
-    let lines = app::check(config, store.as_ref(), None).await;
+    let lines = app::check(config, store.as_ref()).await;
     for line in &lines {
         say(&line.to_string())?;
     }

@@ -1,6 +1,9 @@
 //! The whole catalogue at one revision, with the indexes that make it quick to ask.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
@@ -41,6 +44,30 @@ pub struct Rejected {
     pub id: ModelId,
     /// What is wrong with it.
     pub reason: Inconsistent,
+}
+
+/// The stored form: rows without indexes.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    providers: Cow<'a, [Provider]>,
+    tasks: Cow<'a, [TaskType]>,
+    models: Cow<'a, [Model]>,
+    skipped: usize,
+}
+
+impl Serialize for Snapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { providers, tasks, models, skipped, .. } = self;
+        let (providers, tasks, models) = (providers.into(), tasks.into(), models.into());
+        Stored { providers, tasks, models, skipped: *skipped }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Snapshot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Stored { providers, tasks, models, skipped } = Stored::deserialize(deserializer)?;
+        Ok(Self::build(providers.into_owned(), tasks.into_owned(), models.into_owned(), skipped).0)
+    }
 }
 
 impl Snapshot {

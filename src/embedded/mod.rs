@@ -29,6 +29,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 pub use self::{
@@ -142,6 +143,8 @@ impl Cluster {
             .username(USER)
             .database(DATABASE)
             .ssl_mode(PgSslMode::Disable)
+            // A slow statement of a cluster that is being made concerns nobody.
+            .disable_statement_logging()
     }
 
     /// Stops PostgreSQL and lets go of the data folder.

@@ -8,7 +8,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::automodel::AutoModelHealth;
-use crate::cache::{KvSettings, ListenerState, Source, Statistics};
+use crate::cache::{KvReport, KvSettings, ListenerState, SharedTier, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
@@ -86,9 +86,13 @@ impl Health {
         let database = status.database();
         let report = state.catalogue.report();
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
+        let kv = state.shared.as_ref().map(SharedTier::report);
         let overall = if unready || report.is_none() {
             Overall::Unhealthy
-        } else if database_degrades(database.state) || report.as_ref().is_some_and(|report| report.stale) {
+        } else if database_degrades(database.state)
+            || report.as_ref().is_some_and(|report| report.stale)
+            || kv.as_ref().is_some_and(|kv| !kv.available)
+        {
             Overall::Degraded
         } else {
             Overall::Healthy
@@ -103,7 +107,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(database),
-            cache: CacheHealth::of(&state.kv, state.catalogue.statistics(), listener),
+            cache: CacheHealth::of(&state.kv, kv.as_ref(), state.catalogue.statistics(), listener),
             catalogue: report.as_ref().map(CatalogueHealth::from),
         }
     }
@@ -145,16 +149,31 @@ impl From<DatabaseReport> for Database {
 }
 
 impl CacheHealth {
-    fn of(kv: &KvSettings, statistics: Statistics, listener: ListenerState) -> Self {
-        let (reason, remedy) = kv.remark().unzip();
+    fn of(
+        settings: &KvSettings,
+        kv: Option<&KvReport>,
+        statistics: Statistics,
+        listener: ListenerState,
+    ) -> Self {
+        let detail = match kv {
+            Some(report) => json!(report),
+            None => {
+                let (reason, remedy) = settings.remark().unzip();
+                json!({ "state": "not_configured", "reason": reason, "remedy": remedy })
+            }
+        };
         Self {
-            cloudflare_kv: "not_configured",
+            cloudflare_kv: match kv {
+                Some(report) if report.available => "enabled",
+                Some(_) => "unavailable",
+                None => "not_configured",
+            },
             fallback_cache: "available",
             cache_hits: statistics.hits(),
             cache_misses: statistics.misses(),
             hit_ratio: statistics.hit_ratio(),
             detail: json!({
-                "kv": { "state": "not_configured", "reason": reason, "remedy": remedy },
+                "kv": detail,
                 "memory": { "entries": statistics.entries, "bytes": statistics.bytes },
                 "families": { crate::cache::CATALOGUE.name: statistics },
                 "listener": listener,

@@ -30,13 +30,13 @@ pub use error::{ApiError, Code};
 pub use rendered::Renderings;
 
 use crate::automodel::ProviderKeys;
-use crate::cache::KvSettings;
+use crate::cache::{KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::domain::health::ProviderHealth;
 use crate::status::Status;
 
 /// How long requests under way may take once the server stops; what remains of the 10 s is for the database.
-const DRAIN_SECONDS: u64 = 7;
+const DRAIN_SECONDS: u64 = 6;
 
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct State {
     pub keys: ProviderKeys,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
     pub provider_health: ProviderHealth,
+    /// Cloudflare KV, where it is configured.
+    pub shared: Option<SharedTier>,
     /// What is set of Cloudflare KV.
     pub kv: KvSettings,
     /// The models as text; begins empty.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
-use super::{CONNECT_LIMIT, Store, StoreError, version};
+use super::{CONNECT_LIMIT, DatabaseFault, Store, StoreError, version};
 
 /// The channel of the triggers.
 const CHANNEL: &str = "chatchonk_cache";
@@ -80,9 +80,12 @@ impl ChangeListener {
         scopes: &[String],
         limit: Duration,
     ) -> Result<HashMap<String, u64>, StoreError> {
-        tokio::time::timeout(limit, version::versions(&mut self.listener, scopes))
-            .await
-            .map_err(|_| StoreError::TimedOut)?
+        let read = tokio::time::timeout(limit, version::versions(&mut self.listener, scopes));
+        match read.await.map_err(|_| StoreError::TimedOut)? {
+            // Its pool of one is never full: a connection that was lost did not come back.
+            Err(StoreError::Database { fault: DatabaseFault::PoolFull, .. }) => Err(StoreError::TimedOut),
+            versions => versions,
+        }
     }
 }
 

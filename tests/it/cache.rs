@@ -45,8 +45,15 @@ impl Rig {
         let scopes = Arc::new(Scopes::new(clock.clone()));
         let origin = SimulatedOrigin::default();
         let floor = floor.then_some((&Key(0), Data { database: 0, version: 0 }));
-        let cache =
-            Cache::new(family, origin.clone(), floor, Arc::clone(&scopes), clock.clone(), Handle::current());
+        let cache = Cache::new(
+            family,
+            origin.clone(),
+            floor,
+            None,
+            Arc::clone(&scopes),
+            clock.clone(),
+            Handle::current(),
+        );
         Self { cache, origin, scopes, clock, hand }
     }
 

@@ -21,6 +21,8 @@ mod filters;
 mod health_routes;
 mod hidden;
 mod items;
+mod kv_client;
+mod kv_tier;
 mod models;
 mod openai_shape;
 mod outages;

@@ -1,8 +1,10 @@
 //! The other commands: `check`, `migrate`, `catalog seed`, and what the program says of itself.
 
+use chatchonk::clock::Clock;
 use sqlx::PgPool;
 
 use super::process::{command, folder, postgres, run, text};
+use crate::support::kv::fake::{Call, FakeKv, NAMESPACE, TITLE};
 use crate::support::postgres::empty_database;
 
 #[test]
@@ -129,4 +131,41 @@ fn it_says_its_version_with_the_commit_and_how_to_use_it() {
     let unknown = run(command(folder.path()).arg("sevre"));
     assert_ne!(unknown.status.code(), Some(0));
     assert!(text(&unknown).1.contains("serve"), "a hint");
+}
+
+#[test]
+fn check_tries_kv_with_just_its_three_variables_and_names_a_fault_with_its_remedy() {
+    let kv = FakeKv::start(Clock::system()).unwrap();
+    let folder = folder();
+    let check = |others: &[(&str, &str)]| {
+        let own = kv.variables();
+        let mut command = command(folder.path());
+        command
+            .arg("check")
+            .envs(own.iter().map(|(name, value)| (*name, value)))
+            .envs(others.iter().copied());
+        let output = run(&mut command);
+        (output.status.code(), text(&output).0)
+    };
+    let (code, said) = check(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    for line in [
+        "– database: not configured, embedded default",
+        "✓ cloudflare kv: namespace `chatchonk`",
+        "written in",
+        "deleted in",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert_eq!((kv.calls(Call::Put), kv.calls(Call::Get), kv.calls(Call::Delete)), (1, 1, 1));
+
+    let (code, said) = check(&[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")]);
+    assert_eq!(code, Some(1));
+    let (right, title) = (NAMESPACE, TITLE);
+    assert!(
+        said.contains("✗ cloudflare kv: Namespace not found")
+            && said.contains("→ check CLOUDFLARE_KV_NAMESPACE_ID")
+    );
+    assert!(said.contains(&format!("{right} ({title})")), "{said}");
+    kv.assert_conforming();
 }

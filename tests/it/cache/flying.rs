@@ -14,7 +14,7 @@ use super::{Data, Key, MINUTE, Rig, SECOND, SimulatedOrigin, all_tasks_wait, rig
 async fn cold_callers_share_one_load(callers: u64) {
     let scopes = Arc::new(Scopes::new(Clock::system()));
     let origin = SimulatedOrigin::default();
-    let cache = Cache::new(CATALOGUE, origin.clone(), None, scopes, Clock::system(), Handle::current());
+    let cache = Cache::new(CATALOGUE, origin.clone(), None, None, scopes, Clock::system(), Handle::current());
     let reads: Vec<_> = (0..callers)
         .map(|_| {
             let cache = cache.clone();

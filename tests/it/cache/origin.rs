@@ -1,5 +1,6 @@
 //! An origin in memory that can be held up, broken, changed and replaced.
 
+use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -156,6 +157,18 @@ impl Origin for SimulatedOrigin {
 
     async fn version(&self, _: &Key) -> Result<u64, LoadError> {
         Ok(self.answer(|state| &mut state.version_reads).await?.version)
+    }
+
+    fn id(&self, _: &Key) -> String {
+        "only".to_owned()
+    }
+
+    fn encode(&self, _: &Data) -> Option<Box<RawValue>> {
+        None
+    }
+
+    fn decode(&self, _: &str) -> Option<Data> {
+        None
     }
 
     fn weight(&self, _: &Data) -> u32 {

@@ -1,0 +1,162 @@
+//! What can be wrong with KV, in words that people search for.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use super::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
+
+/// What an error means for the calls to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvErrorClass {
+    /// Nothing will work until somebody changes a setting.
+    Configuration(KvMisconfiguration),
+    /// The token does not open KV. No waiting mends it.
+    Permission,
+    /// This kind of operation is used up until 00:00 UTC; others may go on.
+    Quota,
+    /// No call of any kind is welcome for a while.
+    Throttled {
+        /// How long, where Cloudflare says so; at most a day. It blocks for up to 5 minutes.
+        retry_after: Option<Duration>,
+    },
+    /// It did not work this time.
+    Failure(KvFailure),
+}
+
+/// Which setting is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvMisconfiguration {
+    /// The namespace: 10011, 10013.
+    Namespace,
+    /// The account, or the route to it: 7000, 7003, 10404.
+    Account,
+    /// The request: any other 4xx.
+    Request,
+}
+
+/// What did not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvFailure {
+    /// The time limit passed.
+    Timeout,
+    /// No connection, or one that broke before an answer.
+    Connect,
+    /// Cloudflare reports a fault of its own.
+    Server,
+    /// The answer is not one of KV's, such as a web page, or broke off.
+    Malformed,
+    /// The answer, or what should be sent, is larger than KV's limits allow.
+    TooLarge,
+}
+
+/// A call that failed. Prints what it was without the token, the key, or any text of Cloudflare's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvError {
+    /// What it means.
+    pub class: KvErrorClass,
+    /// The status of the answer, if one came.
+    pub status: Option<u16>,
+    /// The code in its `errors`, if one was there: the one that decided, or the first.
+    pub code: Option<u64>,
+    /// Cloudflare's name for the request (`cf-ray`), which its support asks for.
+    pub ray: Option<String>,
+    /// What the system or TLS says of a connection that failed.
+    pub(super) detail: Option<String>,
+}
+
+impl KvError {
+    pub(super) fn new(class: KvErrorClass) -> Self {
+        Self { class, status: None, code: None, ray: None, detail: None }
+    }
+
+    /// Keeps the innermost cause: the outer ones repeat the URL.
+    pub(super) fn failed(failure: KvFailure, error: &reqwest::Error) -> Self {
+        let mut cause: Option<&dyn Error> = error.source();
+        while let Some(inner) = cause.and_then(Error::source) {
+            cause = Some(inner);
+        }
+        let detail = cause.map(|cause| cause.to_string().chars().take(200).collect());
+        Self { detail, ..Self::new(KvErrorClass::Failure(failure)) }
+    }
+
+    /// What is wrong, for health and log.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        use KvMisconfiguration::{Account, Namespace, Request};
+        match self.class {
+            KvErrorClass::Configuration(Namespace) => "Namespace not found",
+            KvErrorClass::Configuration(Account) => "Account not found",
+            KvErrorClass::Configuration(Request) => "Cloudflare refuses the request",
+            KvErrorClass::Permission => match self.status {
+                Some(403) => "403 Forbidden: the API token does not open Workers KV",
+                Some(401) => "401 Unauthorized: the API token does not open Workers KV",
+                _ => "the API token does not open Workers KV",
+            },
+            KvErrorClass::Quota => "the daily limit of Workers KV is used up",
+            KvErrorClass::Throttled { .. } => "429 Too Many Requests: Cloudflare's API asks to wait",
+            KvErrorClass::Failure(Timeout) => "Workers KV answers too slowly",
+            KvErrorClass::Failure(Connect) => "Workers KV cannot be reached",
+            KvErrorClass::Failure(Server) => "Cloudflare reports a fault of its own",
+            KvErrorClass::Failure(Malformed) => "the answer is not one of Workers KV, or broke off",
+            KvErrorClass::Failure(TooLarge) => "a value or answer exceeds the limits of Workers KV",
+        }
+    }
+
+    /// The way out.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        use KvMisconfiguration::{Account, Namespace, Request};
+        match self.class {
+            KvErrorClass::Configuration(Namespace) => {
+                "check CLOUDFLARE_KV_NAMESPACE_ID: the id, not the title, of a namespace of this account (Cloudflare → \
+                 Storage & databases → Workers KV)"
+            }
+            KvErrorClass::Configuration(Account) => {
+                "check CLOUDFLARE_ACCOUNT_ID (Cloudflare → Account home → Copy account ID), and CLOUDFLARE_KV_BASE_URL \
+                 if it is set"
+            }
+            KvErrorClass::Configuration(Request) => {
+                "unset CLOUDFLARE_KV_BASE_URL or correct it; if it is right, report the status and code: the fault is ours"
+            }
+            KvErrorClass::Permission => {
+                "give the token of CLOUDFLARE_API_TOKEN the permission Workers KV Storage: Edit for this account \
+                 (Cloudflare → API tokens), and check that it has not expired"
+            }
+            KvErrorClass::Quota => {
+                "nothing to do: it opens again at 00:00 UTC; the paid Workers plan has no daily limit"
+            }
+            KvErrorClass::Throttled { .. } => {
+                "nothing to do: calls go on later; a token owned by the account does not share its limit with people"
+            }
+            KvErrorClass::Failure(Connect) => {
+                "nothing to do: it is tried again; if it lasts, check the network, the system's root certificates and \
+                 CLOUDFLARE_KV_BASE_URL"
+            }
+            KvErrorClass::Failure(Malformed) => {
+                "nothing to do: it is tried again; if it lasts, check CLOUDFLARE_KV_BASE_URL"
+            }
+            KvErrorClass::Failure(Timeout | Server) => {
+                "nothing to do: it is tried again; see https://www.cloudflarestatus.com"
+            }
+            KvErrorClass::Failure(TooLarge) => "keep values below 25 MiB",
+        }
+    }
+}
+
+impl Error for KvError {}
+
+impl fmt::Display for KvError {
+    /// Such as `Namespace not found (status 404, code 10013, ray 8f1c…)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())?;
+        let facts = [
+            self.status.map(|status| format!("status {status}")),
+            self.code.map(|code| format!("code {code}")),
+            self.ray.as_ref().map(|ray| format!("ray {ray}")),
+            self.detail.clone(),
+        ];
+        let facts: Vec<_> = facts.into_iter().flatten().collect();
+        if facts.is_empty() { Ok(()) } else { write!(f, " ({})", facts.join(", ")) }
+    }
+}

@@ -1,0 +1,66 @@
+//! The token is told to Cloudflare and to nobody else.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use chatchonk::cache::KvSettings;
+use tracing::level_filters::LevelFilter;
+
+use crate::support::kv::fake::{Fault, TOKEN};
+use crate::support::kv::{Kv, LONG, connection, key, pair};
+
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On one thread, which is the one whose log is read.
+#[tokio::test(flavor = "current_thread")]
+async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let kv = Kv::start();
+    let mut printed = vec![format!("{:?}", KvSettings::Configured(connection(&kv.fake, &[])))];
+    printed.push(format!("{:?} {:?}", kv.client, kv.client.verify_token().await));
+    for fault in [
+        Fault::forbidden(),
+        Fault::throttled(None),
+        // Whatever an answer repeats of the request stays out.
+        Fault::Refused { status: 400, code: 6_003, message: TOKEN, retry_after: None },
+        Fault::Redirect(format!("https://kv.example/{TOKEN}")),
+        Fault::Page(502),
+        Fault::Reset,
+        Fault::HalfBody,
+    ] {
+        kv.fake.fail_always(None, fault);
+        let get = kv.client.get(&key("k")).await.unwrap_err();
+        let put = kv.client.put(&key("k"), Vec::new(), LONG).await.unwrap_err();
+        let put_many = kv.client.put_many(&[pair("k", b"")]).await.unwrap_err();
+        for error in [get, put, put_many] {
+            tracing::warn!(%error, remedy = error.remedy(), "{error:?}");
+            printed.push(format!("{error} {error:?} {error:#?} {}", error.reason()));
+        }
+        kv.fake.heal();
+    }
+    drop(guard);
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("403 Forbidden"), "something was logged");
+    for text in [printed.concat(), logged] {
+        assert!(!text.contains(TOKEN), "{text}");
+        assert!(!text.contains("Bearer"), "{text}");
+    }
+}

@@ -1,0 +1,62 @@
+//! A fake of Cloudflare KV, and the server's own client on it.
+
+// The emulator that people run is the one the tests steer.
+#[path = "../../../examples/kv_emulator/fake/mod.rs"]
+pub(crate) mod fake;
+
+use chatchonk::cache::{KvClient, KvConnection, KvKey, KvPair, KvSettings};
+use chatchonk::clock::{Clock, ClockHand};
+use chatchonk::config::{Config, Environment};
+use std::time::Duration;
+use time::macros::datetime;
+
+use fake::FakeKv;
+
+/// A life that outlasts every test.
+pub(crate) const LONG: Duration = Duration::from_hours(24 * 30);
+
+/// A fake account whose clock stands still, and a client of its namespace.
+#[derive(Debug)]
+pub(crate) struct Kv {
+    pub(crate) fake: FakeKv,
+    pub(crate) client: KvClient,
+    pub(crate) hand: ClockHand,
+    pub(crate) clock: Clock,
+}
+
+impl Kv {
+    /// At noon of a day.
+    pub(crate) fn start() -> Self {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let fake = FakeKv::start(clock.clone()).unwrap();
+        let client = KvClient::new(&connection(&fake, &[]), clock.clone()).unwrap();
+        Self { fake, client, hand, clock }
+    }
+
+    /// A client of the same fake, but with other variables.
+    pub(crate) fn client_with(&self, variables: &[(&str, &str)]) -> KvClient {
+        KvClient::new(&connection(&self.fake, variables), self.clock.clone()).unwrap()
+    }
+}
+
+/// What the server's settings make of the fake's variables, and of others in their place.
+pub(crate) fn connection(fake: &FakeKv, others: &[(&str, &str)]) -> KvConnection {
+    let own = fake.variables();
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let environment: Environment =
+        own.chain(others.iter().copied()).chain([("DATA_DIR", "/nonexistent")]).collect();
+    match Config::from_environment(&environment, None).unwrap().kv {
+        KvSettings::Configured(connection) => connection,
+        KvSettings::NotConfigured { missing } => panic!("not configured: {missing:?}"),
+    }
+}
+
+/// A key.
+pub(crate) fn key(text: &str) -> KvKey {
+    text.parse().unwrap()
+}
+
+/// A pair that lives long.
+pub(crate) fn pair(key: &str, value: &[u8]) -> KvPair {
+    KvPair { key: self::key(key), value: value.to_vec(), time_to_live: LONG }
+}
