@@ -22,11 +22,14 @@ create table chatchonk.providers (
     auth_scheme text
         constraint providers_auth_scheme_format check (auth_scheme ~ '^[A-Za-z0-9-]{1,50}$'),
     extra_headers jsonb not null default '{}'
-        constraint providers_extra_headers_object check (jsonb_typeof(extra_headers) = 'object'),
+        constraint providers_extra_headers_texts check (
+            jsonb_typeof(extra_headers) = 'object'
+            and not extra_headers @? '$.keyvalue() ? (@.value.type() != "string")'),
     -- Only names that look like a provider's key: a row must not be able to ask for DATABASE_URL.
     env text[] not null default '{}'
         constraint providers_env_names check (
-            array_to_string(env, ',', '') ~ '^([A-Z][A-Z0-9_]*_(API_KEY|KEY|TOKEN)(,[A-Z][A-Z0-9_]*_(API_KEY|KEY|TOKEN))*)?$'
+            array_position(env, null) is null
+            and array_to_string(env, ',', '') ~ '^([A-Z][A-Z0-9_]*_(API_KEY|KEY|TOKEN)(,[A-Z][A-Z0-9_]*_(API_KEY|KEY|TOKEN))*)?$'
             and not env && array['CLOUDFLARE_API_TOKEN', 'METRICS_TOKEN']),
     enabled boolean not null default true,
     edited boolean not null default true,
@@ -49,7 +52,7 @@ create table chatchonk.models (
     id text constraint models_pkey primary key
         constraint models_id_format check (id ~ '^[A-Za-z0-9._:@/-]{1,200}$'),
     provider text not null
-        constraint models_provider_fkey references chatchonk.providers (id) on update cascade
+        constraint models_provider_fkey references chatchonk.providers (id)
         constraint models_id_begins_with_provider check (id like replace(provider, '_', '\_') || '/_%'),
     provider_model_id text not null
         constraint models_provider_model_id_length check (length(provider_model_id) between 1 and 200),
@@ -72,7 +75,8 @@ create table chatchonk.models (
         constraint models_deprecation_date_format
         check (deprecation_date ~ '^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$'),
     successor text
-        constraint models_successor_format check (successor ~ '^[A-Za-z0-9._:@-]+/[A-Za-z0-9._:@/-]{1,200}$'),
+        constraint models_successor_format
+        check (successor ~ '^[A-Za-z0-9._:@-]+/[A-Za-z0-9._:@/-]+$' and length(successor) <= 200),
     context_length integer
         constraint models_context_length_positive check (context_length > 0),
     max_input_tokens integer
@@ -105,6 +109,7 @@ create table chatchonk.models (
     price_tiers jsonb not null default '[]'
         constraint models_price_tiers_shape check (
             jsonb_typeof(price_tiers) = 'array'
+            and not price_tiers @? '$[*] ? (!exists(@.above_prompt_tokens))'
             and not price_tiers @? '$[*] ? (@.above_prompt_tokens.type() != "number")'
             and not price_tiers @? '$[*].keyvalue() ? (@.key != "above_prompt_tokens" && @.value.type() == "number")'),
     price_off_peak jsonb
@@ -182,7 +187,9 @@ language plpgsql set search_path = '' as $$
 begin
     if current_setting('chatchonk.seeding', true) is distinct from 'on' then
         update chatchonk.models set edited = true, updated_at = now()
-        where id = case tg_op when 'DELETE' then old.model_id else new.model_id end;
+        where (tg_op = 'TRUNCATE')
+            or (tg_op in ('UPDATE', 'DELETE') and id = old.model_id)
+            or (tg_op in ('INSERT', 'UPDATE') and id = new.model_id);
     end if;
     return null;
 end
@@ -190,3 +197,5 @@ $$;
 
 create trigger stamp_model_of_task after insert or update or delete on chatchonk.model_tasks
     for each row execute function chatchonk.stamp_model_of_task();
+create trigger stamp_all_models_of_tasks after truncate on chatchonk.model_tasks
+    for each statement execute function chatchonk.stamp_model_of_task();

@@ -79,6 +79,8 @@ impl Environment {
         // A variable that is not UTF-8 cannot be one of ours.
         let process =
             std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+        // An empty one is an absent one, and must not hide what `.env` says.
+        let process = process.filter(|(_, value)| !value.trim().is_empty());
         variables.extend(process);
         Ok(variables.into_iter().collect())
     }

@@ -21,6 +21,10 @@ use super::check::check_start;
 const WHEN_UP: Duration = Duration::from_secs(5);
 /// Between two looks at one that does not.
 const WHEN_DOWN: Duration = Duration::from_secs(2);
+/// Between two attempts to start a private cluster that did not.
+const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
+/// Looks between two attempts to write what a start could not: about a minute.
+const LOOKS_WHEN_BEHIND: u32 = 12;
 /// How long finding out why no connection came out of the pool may take: with the pool's 2 s and the pause between two
 /// looks, a database that hangs is told of within 10 s.
 const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(1);
@@ -71,25 +75,31 @@ impl Supervisor {
     /// Runs until cancelled, then closes the connections and stops the private cluster.
     pub async fn run(self) {
         let cancel = self.cancel.clone();
-        let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
-        let opened = match opened {
-            Ok(opened) => Some(opened),
-            // Whoever started a second server on one folder would look at the wrong catalogue without knowing.
-            Err(error @ EmbeddedError::InUse { .. }) => {
-                // Without a receiver the server is stopping already.
-                let _ = self.refuse.send(error);
-                return;
-            }
-            Err(error) => {
+        let mut told = false;
+        let opened = loop {
+            let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
+            let (error, state) = match opened {
+                Ok(opened) => break Some(opened),
+                // Whoever started a second server on one folder would look at the wrong catalogue without knowing.
+                Err(error @ EmbeddedError::InUse { .. }) => {
+                    // Without a receiver the server is stopping already.
+                    let _ = self.refuse.send(error);
+                    return;
+                }
+                Err(error @ EmbeddedError::NotInstalled { .. }) => (error, DatabaseState::NotConfigured),
+                Err(error) => (error, DatabaseState::Down(DatabaseFault::NotStarted)),
+            };
+            if !std::mem::replace(&mut told, true) {
                 tracing::warn!("{error}; serving the builtin catalogue");
-                self.status.set_database(match error {
-                    EmbeddedError::NotInstalled { .. } => DatabaseState::NotConfigured,
-                    _ => DatabaseState::Down(DatabaseFault::NotStarted),
-                });
                 // KV may still have something better than the builtin catalogue.
                 let _ = self.catalogue.refresh().await;
-                self.status.decide();
-                None
+            }
+            self.status.set_database(state);
+            self.status.decide();
+            if state == DatabaseState::NotConfigured
+                || cancel.run_until_cancelled(self.clock.sleep(WHEN_NOT_STARTED)).await.is_none()
+            {
+                break None;
             }
         };
         if let Some((store, mut cluster)) = opened {
@@ -120,9 +130,21 @@ impl Supervisor {
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
         let (mut prepared, mut first) = (false, true);
+        let (mut behind, mut looks) = (false, 0_u32);
         let mut follower = None;
         loop {
-            let look = if prepared { self.probe(store).await } else { self.prepare(store).await };
+            let look = if prepared {
+                looks = looks.wrapping_add(1);
+                if behind && looks.is_multiple_of(LOOKS_WHEN_BEHIND) {
+                    behind = self.bring_up_to_date(store).await.is_err();
+                }
+                self.probe(store).await
+            } else {
+                self.prepare(store).await.map(|(state, up_to_date)| {
+                    behind = !up_to_date;
+                    state
+                })
+            };
             let state = match look {
                 Ok(state) => state,
                 Err(error) => DatabaseState::Down(self.diagnose(store, &error).await),
@@ -161,8 +183,8 @@ impl Supervisor {
     }
 
     /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
-    /// that cannot be written now does not keep the catalogue from being served.
-    async fn prepare(&self, store: &Store) -> Result<DatabaseState, StoreError> {
+    /// that cannot be written now does not keep the catalogue from being served. Returns whether all was written.
+    async fn prepare(&self, store: &Store) -> Result<(DatabaseState, bool), StoreError> {
         store.dial().await.map(drop)?;
         // Not before: nobody who asks for a list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
@@ -178,6 +200,7 @@ impl Supervisor {
             }
             behind = Some(error);
         }
+        let up_to_date = behind.is_none();
         let state = self.probe(store).await?;
         if self.catalogue.refresh().await.is_err() {
             // That the tables could not be made says more than that they are not there.
@@ -187,7 +210,7 @@ impl Supervisor {
             // The cache has logged it in its own words; what it means for the database is asked again.
             store.load_catalogue().await.map(drop)?;
         }
-        Ok(state)
+        Ok((state, up_to_date))
     }
 
     async fn bring_up_to_date(&self, store: &Store) -> Result<(), StoreError> {

@@ -21,7 +21,7 @@ use crate::config::{Config, DatabaseChoice};
 use crate::domain::health::ProviderHealth;
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, Renderings, State};
+use crate::http::{self, KvState, Renderings, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -69,7 +69,8 @@ impl App {
         };
         let status = Arc::new(Status::new(clock.clone(), kind));
         let scopes = Arc::new(Scopes::new(clock.clone()));
-        let shared = shared_tier(&config, &clock);
+        let kv = shared_tier(&config, &clock);
+        let shared = kv.tier().cloned();
         let catalogue = Catalogue::new(
             seed.clone().into_snapshot(),
             shared.clone(),
@@ -97,8 +98,7 @@ impl App {
             status: Arc::clone(&status),
             keys: config.provider_keys.clone(),
             provider_health: ProviderHealth::default(),
-            kv: config.kv.clone(),
-            shared: shared.clone(),
+            kv,
             renderings: Renderings::default(),
             settings: config.http.clone(),
         };
@@ -173,14 +173,17 @@ fn load_changes(catalogue: Catalogue, scopes: &Scopes) -> impl Future<Output = (
     }
 }
 
-/// The shared tier, where its variables are set and TLS can be had. Nothing in KV may keep the server from starting.
-fn shared_tier(config: &Config, clock: &Clock) -> Option<SharedTier> {
-    let KvSettings::Configured(connection) = &config.kv else { return None };
+/// The shared tier, where its variables are set. Nothing in KV may keep the server from starting.
+fn shared_tier(config: &Config, clock: &Clock) -> KvState {
+    let connection = match &config.kv {
+        KvSettings::Configured(connection) => connection,
+        settings @ KvSettings::NotConfigured { .. } => return KvState::NotConfigured(settings.clone()),
+    };
     match KvClient::new(connection, clock.clone()) {
-        Ok(client) => Some(SharedTier::new(client, config.http.environment.clone(), clock.clone())),
+        Ok(client) => KvState::Tier(SharedTier::new(client, config.http.environment.clone(), clock.clone())),
         Err(error) => {
             tracing::warn!(remedy = error.remedy(), "Cloudflare KV unavailable: {error}; memory carries on");
-            None
+            KvState::Broken(error)
         }
     }
 }

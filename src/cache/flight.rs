@@ -80,7 +80,8 @@ impl<V> Default for Slot<V> {
 }
 
 impl<O: Origin> Inner<O> {
-    /// The flight to wait for, if anybody does (`awaited`): the one that is under way, if it set out with all that is known now, else a new one.
+    /// The flight to wait for, if anybody does (`awaited`): the one that is under way, if it set out with all that is
+    /// known now, else a new one.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
@@ -131,7 +132,7 @@ impl<O: Origin> Inner<O> {
             let begun = self.clock.now();
             let version = self.origin.version(key).await?;
             let (learned, _) = self.scopes.learn_read(scope, version, begun);
-            if version == entry.version && learned == Learned::Unchanged {
+            if version == entry.version && matches!(learned, Learned::Unchanged | Learned::Raised) {
                 self.counters.validated();
                 return Ok(Landed { entry, outcome: Outcome::Memory });
             }
@@ -204,8 +205,10 @@ impl<O: Origin> Inner<O> {
     fn settle(&self, key: &O::Key, id: u64, error: Option<&LoadError>) {
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(key) else { return };
-        if slot.flight.as_ref().is_some_and(|flight| flight.id == id) {
-            slot.flight = None;
+        match &slot.flight {
+            // Another one set out since, with more knowledge: that one's fortune counts.
+            Some(flight) if flight.id != id => return,
+            _ => slot.flight = None,
         }
         let before = slot.failures;
         if let Some(error) = error {

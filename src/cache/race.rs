@@ -1,11 +1,12 @@
 //! The start with an empty memory: the shared tier and the origin race, and whoever is right first wins.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::entry::{Entry, Source};
+use super::family::OnOriginFailure;
 use super::flight::{Landed, Landing};
 use super::origin::Origin;
 use super::read::Inner;
@@ -17,6 +18,16 @@ use super::stats::Outcome;
 const HEDGE: Duration = Duration::from_millis(80);
 /// How long the origin may take to tell the version before a value is used unverified, marked stale.
 const VERSION_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the origin makes of a value found in the shared tier.
+enum Confirmed<V> {
+    /// It is current, or the origin did not tell.
+    Usable(Arc<Entry<V>>),
+    /// The origin has another version.
+    Outdated(Arc<Entry<V>>),
+    /// It cannot be decoded.
+    Nothing,
+}
 
 impl<O: Origin> Inner<O> {
     /// Asks the shared tier and, as soon as that has nothing, the origin: also after 80 ms when somebody waits
@@ -49,12 +60,12 @@ impl<O: Origin> Inner<O> {
             let version = self.clock.timeout(VERSION_LIMIT, self.origin.version(key));
             let (found, version) = tokio::join!(found, version);
             let version = version.ok().and_then(Result::ok);
-            let entry =
-                found.and_then(|found| self.confirm(key, scope, shared, &found, version.map(|v| (v, begun))));
-            if entry.is_none() {
+            let version = version.map(|version| (version, begun));
+            let confirmed = found.map(|found| self.confirm(key, scope, shared, &found, version));
+            if !matches!(confirmed, Some(Confirmed::Usable(_))) {
                 without_shared.notify_one();
             }
-            entry
+            confirmed
         };
         let origin = async {
             tokio::select! {
@@ -64,45 +75,61 @@ impl<O: Origin> Inner<O> {
             self.load(key, scope).await
         };
         tokio::pin!(confirmed, origin);
+        let (mut outdated, mut failed) = (None, None);
         let mut asked_shared = false;
-        loop {
+        let error = loop {
             tokio::select! {
-                entry = &mut confirmed, if !asked_shared => match entry {
-                    Some(entry) => return Ok(Landed { entry, outcome: Outcome::Kv }),
-                    None => asked_shared = true,
-                },
-                landing = &mut origin => match landing {
-                    Err(error) if !asked_shared => {
-                        let entry = confirmed.await.ok_or(error)?;
-                        return Ok(Landed { entry, outcome: Outcome::Kv });
+                confirmed = &mut confirmed, if !asked_shared => {
+                    asked_shared = true;
+                    match confirmed {
+                        Some(Confirmed::Usable(entry)) => return Ok(Landed { entry, outcome: Outcome::Kv }),
+                        Some(Confirmed::Outdated(entry)) => outdated = Some(entry),
+                        Some(Confirmed::Nothing) | None => {}
                     }
-                    landing => return landing,
+                }
+                landing = &mut origin, if failed.is_none() => match landing {
+                    Ok(landed) => return Ok(landed),
+                    Err(error) => failed = Some(error),
                 },
             }
+            match failed.take() {
+                Some(error) if asked_shared => break error,
+                not_yet => failed = not_yet,
+            }
+        };
+        // Better than nothing, where the family says so: the origin told that it is outdated, and then failed.
+        match outdated.filter(|_| self.family.on_origin_failure == OnOriginFailure::ServeAnyAge) {
+            Some(entry) => {
+                let _one_step = self.slots();
+                if !self.memory.contains_key(key) {
+                    self.memory.insert(key.clone(), Arc::clone(&entry));
+                }
+                Ok(Landed { entry, outcome: Outcome::Stale })
+            }
+            None => Err(error),
         }
     }
 
-    /// The value found, published, if it is whole and of the version that the origin told, or if the origin told none.
+    /// Makes an entry of the value found, and publishes it if it is of the version that the origin told, or if the
+    /// origin told none.
     fn confirm(
         &self,
         key: &O::Key,
         scope: &Arc<Scope>,
         shared: &SharedTier,
         found: &Found,
-        version: Option<(u64, std::time::Instant)>,
-    ) -> Option<Arc<Entry<O::Value>>> {
+        version: Option<(u64, Instant)>,
+    ) -> Confirmed<O::Value> {
         let value = self.origin.decode(&found.json);
         shared.decoded(&self.family, &self.origin.id(key), found, value.is_some());
-        let value = value?;
+        let Some(value) = value else { return Confirmed::Nothing };
         let _one_step = self.slots();
-        let (validated, epoch) = match version {
-            None => (None, scope.known().epoch),
+        let (is_current, validated, epoch) = match version {
+            None => (true, None, scope.known().epoch),
             Some((version, begun)) => {
                 let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
-                if version != found.version || learned == Learned::Older {
-                    return None;
-                }
-                (Some(begun), epoch)
+                let is_current = version == found.version && learned != Learned::Older;
+                (is_current, is_current.then_some(begun), epoch)
             }
         };
         let entry = Arc::new(Entry {
@@ -116,7 +143,10 @@ impl<O: Origin> Inner<O> {
             epoch,
             scope: Arc::clone(scope),
         });
+        if !is_current {
+            return Confirmed::Outdated(entry);
+        }
         self.publish(key, &entry);
-        Some(entry)
+        Confirmed::Usable(entry)
     }
 }

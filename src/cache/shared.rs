@@ -72,7 +72,7 @@ impl SharedTier {
         let begun = inner.clock.now();
         let got = inner.client.get(&key).await;
         inner.counters.call(inner.clock.now().saturating_duration_since(begun));
-        let bytes = inner.took(Operation::Read, got).flatten();
+        let bytes = inner.took(Operation::Read, got).ok().flatten();
         let Some(bytes) = bytes else {
             inner.counters.missed();
             return None;
@@ -160,9 +160,12 @@ impl SharedTier {
         inner.counters.call(inner.clock.now().saturating_duration_since(now));
         match inner.took(Operation::Write, put) {
             // What Cloudflare refuses as such would be refused again.
-            None if inner.refused_for_good() => {}
-            None => inner.queue().put_back(due, now),
-            Some(refused) => {
+            Err(
+                KvErrorClass::Configuration(KvMisconfiguration::Request)
+                | KvErrorClass::Failure(KvFailure::TooLarge),
+            ) => {}
+            Err(_) => inner.queue().put_back(due, now),
+            Ok(refused) => {
                 let (back, written): (Vec<_>, Vec<_>) =
                     due.into_iter().partition(|pending| refused.contains(&pending.key));
                 inner.counters.wrote(written.len());
@@ -191,7 +194,8 @@ impl SharedTier {
         let begun = inner.clock.now();
         let probed = inner.client.probe().await;
         inner.counters.call(inner.clock.now().saturating_duration_since(begun));
-        inner.took(Operation::Read, probed);
+        // The gate and the log have it already.
+        let _ = inner.took(Operation::Read, probed);
     }
 }
 
@@ -213,20 +217,8 @@ impl Inner {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the last fault lies in what was sent.
-    fn refused_for_good(&self) -> bool {
-        let class = self.fault().as_ref().map(|error| error.class);
-        matches!(
-            class,
-            Some(
-                KvErrorClass::Configuration(KvMisconfiguration::Request)
-                    | KvErrorClass::Failure(KvFailure::TooLarge)
-            )
-        )
-    }
-
     /// Takes in how a call went: moves the gate, and tells the log of every change once. KV is never an error.
-    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Option<T> {
+    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
         let ended = match &result {
             Ok(_) => Ended::Well,
             Err(error) => {
@@ -248,7 +240,7 @@ impl Inner {
                 if change == Some(Change::Reopened) {
                     tracing::info!("Cloudflare KV answers again");
                 }
-                Some(value)
+                Ok(value)
             }
             Err(error) => {
                 if change == Some(Change::Shut) {
@@ -257,8 +249,9 @@ impl Inner {
                         "Cloudflare KV unavailable: {error}; memory carries on"
                     );
                 }
+                let class = error.class;
                 *self.fault() = Some(error);
-                None
+                Err(class)
             }
         }
     }

@@ -8,13 +8,13 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::automodel::AutoModelHealth;
-use crate::cache::{KvReport, KvSettings, ListenerState, SharedTier, Source, Statistics};
+use crate::cache::{ListenerState, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
 
-use super::State;
 use super::health_draft;
+use super::{KvState, State};
 
 closed_enum!(
     /// The overall state.
@@ -86,12 +86,12 @@ impl Health {
         let database = status.database();
         let report = state.catalogue.report();
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
-        let kv = state.shared.as_ref().map(SharedTier::report);
+        let kv = KvHealth::from(&state.kv);
         let overall = if unready || report.is_none() {
             Overall::Unhealthy
         } else if database_degrades(database.state)
             || report.as_ref().is_some_and(|report| report.stale)
-            || kv.as_ref().is_some_and(|kv| !kv.available)
+            || kv.status == "unavailable"
         {
             Overall::Degraded
         } else {
@@ -107,7 +107,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(database),
-            cache: CacheHealth::of(&state.kv, kv.as_ref(), state.catalogue.statistics(), listener),
+            cache: CacheHealth::of(kv, state.catalogue.statistics(), listener),
             catalogue: report.as_ref().map(CatalogueHealth::from),
         }
     }
@@ -129,7 +129,7 @@ impl From<DatabaseReport> for Database {
             DatabaseState::Up { latency, read_only } => {
                 ("up", Some(latency), read_only.then_some(DatabaseFault::ReadOnly))
             }
-            DatabaseState::Unknown => ("unknown", None, None),
+            DatabaseState::Unknown => ("down", None, None),
             DatabaseState::Down(fault) => ("down", None, Some(fault)),
             DatabaseState::NotConfigured => ("not_configured", None, None),
         };
@@ -148,26 +148,40 @@ impl From<DatabaseReport> for Database {
     }
 }
 
-impl CacheHealth {
-    fn of(
-        settings: &KvSettings,
-        kv: Option<&KvReport>,
-        statistics: Statistics,
-        listener: ListenerState,
-    ) -> Self {
-        let detail = match kv {
-            Some(report) => json!(report),
-            None => {
-                let (reason, remedy) = settings.remark().unzip();
-                json!({ "state": "not_configured", "reason": reason, "remedy": remedy })
+/// Cloudflare KV as health tells of it.
+struct KvHealth {
+    status: &'static str,
+    detail: serde_json::Value,
+}
+
+impl From<&KvState> for KvHealth {
+    fn from(state: &KvState) -> Self {
+        match state {
+            KvState::Tier(tier) => {
+                let report = tier.report();
+                let status = if report.available { "enabled" } else { "unavailable" };
+                Self { status, detail: json!(report) }
             }
-        };
-        Self {
-            cloudflare_kv: match kv {
-                Some(report) if report.available => "enabled",
-                Some(_) => "unavailable",
-                None => "not_configured",
+            KvState::Broken(error) => Self {
+                status: "unavailable",
+                detail: json!({ "state": "open", "reason": error.reason(), "remedy": error.remedy() }),
             },
+            KvState::NotConfigured(settings) => {
+                let (reason, remedy) = settings.remark().unzip();
+                Self {
+                    status: "not_configured",
+                    detail: json!({ "state": "not_configured", "reason": reason, "remedy": remedy }),
+                }
+            }
+        }
+    }
+}
+
+impl CacheHealth {
+    fn of(kv: KvHealth, statistics: Statistics, listener: ListenerState) -> Self {
+        let KvHealth { status, detail } = kv;
+        Self {
+            cloudflare_kv: status,
             fallback_cache: "available",
             cache_hits: statistics.hits(),
             cache_misses: statistics.misses(),

@@ -30,7 +30,7 @@ pub use error::{ApiError, Code};
 pub use rendered::Renderings;
 
 use crate::automodel::ProviderKeys;
-use crate::cache::{KvSettings, SharedTier};
+use crate::cache::{KvError, KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::domain::health::ProviderHealth;
 use crate::status::Status;
@@ -51,6 +51,24 @@ pub struct HttpSettings {
     pub environment: String,
 }
 
+/// How this instance uses Cloudflare KV.
+pub enum KvState {
+    /// Not at all; the settings say what is missing.
+    NotConfigured(KvSettings),
+    /// As the shared tier.
+    Tier(SharedTier),
+    /// It is configured, but no client could be made.
+    Broken(KvError),
+}
+
+impl KvState {
+    /// The shared tier, if there is one.
+    #[must_use]
+    pub fn tier(&self) -> Option<&SharedTier> {
+        if let Self::Tier(tier) = self { Some(tier) } else { None }
+    }
+}
+
 /// What handlers share.
 pub struct State {
     /// The catalogue.
@@ -61,10 +79,8 @@ pub struct State {
     pub keys: ProviderKeys,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
     pub provider_health: ProviderHealth,
-    /// Cloudflare KV, where it is configured.
-    pub shared: Option<SharedTier>,
-    /// What is set of Cloudflare KV.
-    pub kv: KvSettings,
+    /// Cloudflare KV.
+    pub kv: KvState,
     /// The models as text; begins empty.
     pub renderings: Renderings,
     /// Settings of the HTTP side.

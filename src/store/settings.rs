@@ -64,7 +64,9 @@ impl DatabaseSettings {
             return Err(InvalidDatabaseUrl::Malformed);
         }
         let mut options: PgConnectOptions = url.parse().map_err(|_| InvalidDatabaseUrl::Malformed)?;
-        if options.get_port() == TRANSACTION_POOLER_PORT {
+        let is_supabase =
+            [".supabase.com", ".supabase.co"].iter().any(|end| options.get_host().ends_with(end));
+        if is_supabase && options.get_port() == TRANSACTION_POOLER_PORT {
             return Err(InvalidDatabaseUrl::TransactionPooler);
         }
         let remote = is_remote(&options);
