@@ -153,6 +153,12 @@ impl Origin for Database {
 
     async fn load(&self, _: &Whole) -> Result<Loaded<Snapshot>, LoadError> {
         let loaded = self.store()?.load_catalogue().await.map_err(failed)?;
+        // One bad row costs itself; when no row at all can be understood, the tables are not those of this release, and
+        // what is held is worth more than an empty list.
+        if loaded.snapshot.models().is_empty() && !loaded.rejected.is_empty() {
+            let example = loaded.rejected.first().map_or("", String::as_str);
+            return Err(LoadError::Failed(format!("no model can be understood, such as {example}").into()));
+        }
         if !loaded.rejected.is_empty() {
             let rows = loaded.rejected.join("; ");
             tracing::warn!(skipped = loaded.rejected.len(), rows, "left out rows that cannot be understood");

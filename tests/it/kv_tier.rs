@@ -161,3 +161,24 @@ async fn only_some_of_the_variables_leave_kv_out_and_name_the_missing_ones() {
     let reason = kv_of(&health)["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID are missing"), "{reason}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outdated_catalogue_in_kv_is_better_than_the_builtin_one_when_the_database_cannot_load() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let first = start_and_fill(&database, &kv).await;
+    let revision = first.get("/api/models").await.json()["revision"].clone();
+    first.stop().await;
+    let pool = database.pool().await;
+    for broken in [
+        "update chatchonk.cache_version set version = version + 1",
+        "alter table chatchonk.models rename column name to label",
+    ] {
+        sqlx::query(broken).execute(&pool).await.unwrap();
+    }
+
+    let second = start(&database.url(), &kv).await;
+    let list = second.get("/api/models").await.json();
+    assert_eq!((&list["source"], &list["revision"]), (&"kv".into(), &revision));
+    let health = second.get("/api/health").await;
+    assert_eq!((health.status, health.json()["catalogue"]["stale"].as_bool()), (200, Some(true)));
+}

@@ -194,3 +194,25 @@ async fn of_two_instances_that_start_together_one_seeds_and_the_other_finds_it_d
     let version = seed.version;
     assert_eq!(reports, [SeedReport::Applied { from: None, to: version }, SeedReport::UpToDate { version }]);
 }
+
+#[tokio::test]
+async fn tasks_that_were_moved_or_truncated_by_hand_are_edits_of_their_models() {
+    let seeded = Seeded::on(&database().await).await;
+    let edited = |pool: PgPool| async move {
+        let edited = sqlx::query_scalar("select id from chatchonk.models where edited order by id");
+        edited.fetch_all(&pool).await.unwrap()
+    };
+    seeded
+        .run(
+            "delete from chatchonk.model_tasks where model_id = 'openai/gpt-6-sol' and task_id = 'planning';
+             update chatchonk.models set edited = false;
+             update chatchonk.model_tasks set model_id = 'openai/gpt-6-sol'
+             where model_id = 'openai/gpt-6-luna' and task_id = 'planning'",
+        )
+        .await;
+    let moved: Vec<String> = edited(seeded.pool.clone()).await;
+    assert_eq!(moved, ["openai/gpt-6-luna", "openai/gpt-6-sol"]);
+    seeded.run("truncate chatchonk.model_tasks").await;
+    let all: Vec<String> = edited(seeded.pool.clone()).await;
+    assert_eq!(all.len(), seeded.seed.models.len());
+}
