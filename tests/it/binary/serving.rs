@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use super::process::{Serving, command, folder, get, postgres};
@@ -150,4 +150,26 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
         assert!(!line.contains("secret") && !line.contains('\u{1b}'), "{line}");
     }
     assert!(lines.iter().any(|line| line.contains("KV not configured: CLOUDFLARE_ACCOUNT_ID")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_private_postgres_that_dies_is_started_again_while_lists_go_on() {
+    let folder = folder();
+    let mut server = Serving::start(&mut command(folder.path()));
+    let address = serves_the_embedded_catalogue(&mut server).await;
+    let dead = postgres(folder.path()).unwrap();
+    kill(dead, Signal::SIGKILL).unwrap();
+
+    // Its log tells both; a list is asked for after each.
+    for line in ["the database cannot be reached", "the database answers again"] {
+        server.line_with(line);
+        let (status, list) = get(&address, "/api/models").await;
+        assert_eq!(
+            (status, list["total"].as_u64(), list["source"].as_str()),
+            (200, Some(118), Some("postgres"))
+        );
+    }
+    assert_ne!(postgres(folder.path()).unwrap(), dead);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
 }
