@@ -37,7 +37,7 @@ impl Price {
         self.0
     }
 
-    /// The amount as a whole number of 0.00000001 USD, at most 10^15: compares much faster than a decimal.
+    /// The amount as a whole number of 0.00000001 USD, at most 10^15, for comparing.
     #[must_use]
     pub fn smallest_units(self) -> u64 {
         let factor = 10_u64.saturating_pow(MAX_SCALE.saturating_sub(self.0.scale()));
@@ -101,12 +101,6 @@ pub struct Pricing {
 }
 
 impl Pricing {
-    /// True when nothing at all is known.
-    #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// True when a token price is known.
     #[must_use]
     pub fn has_token_price(&self) -> bool {
