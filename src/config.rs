@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use crate::automodel::ProviderKeys;
-use crate::cache::{KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
+use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::HttpSettings;
 use crate::store::DatabaseSettings;
@@ -31,6 +31,9 @@ pub const SETTINGS: &[&str] = &[
     "CLOUDFLARE_ACCOUNT_ID",
     "CLOUDFLARE_KV_NAMESPACE_ID",
     "CLOUDFLARE_KV_BASE_URL",
+    "CLOUDFLARE_KV_DAILY_READS",
+    "CLOUDFLARE_KV_DAILY_WRITES",
+    "CLOUDFLARE_KV_DAILY_DELETES",
     "ALLOWED_ORIGINS",
     "RATE_LIMIT",
     "RUST_LOG",
@@ -139,6 +142,8 @@ pub struct Config {
     pub migrate_on_start: bool,
     /// The shared cache tier.
     pub kv: KvSettings,
+    /// What the plan of its account allows per day.
+    pub kv_limits: KvLimits,
     /// Which provider keys are set.
     pub provider_keys: ProviderKeys,
     /// Logging.
@@ -180,6 +185,7 @@ impl Config {
                 .parse("MIGRATE_ON_START", "true or false", |_| true)?
                 .unwrap_or(true),
             kv: kv(environment)?,
+            kv_limits: kv_limits(environment)?,
             provider_keys: environment.0.keys().cloned().collect(),
             telemetry: telemetry(environment)?,
         })
@@ -329,6 +335,18 @@ fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
     };
     let base_url = base_url.unwrap_or_else(|| KvBaseUrl::of_account(&account_id));
     Ok(KvSettings::Configured(KvConnection { token, account_id, namespace_id, base_url }))
+}
+
+fn kv_limits(environment: &Environment) -> Result<KvLimits, ConfigError> {
+    let limit = |variable| {
+        environment.parse(variable, "a number of operations per day, at least 10", |n| *n >= 10_u64)
+    };
+    let free = KvLimits::FREE_PLAN;
+    Ok(KvLimits {
+        reads: limit("CLOUDFLARE_KV_DAILY_READS")?.unwrap_or(free.reads),
+        writes: limit("CLOUDFLARE_KV_DAILY_WRITES")?.unwrap_or(free.writes),
+        deletes: limit("CLOUDFLARE_KV_DAILY_DELETES")?.unwrap_or(free.deletes),
+    })
 }
 
 fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError> {

@@ -31,7 +31,7 @@ pub use kv::{
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError};
 pub use scope::{Scope, ScopeName, Scopes};
-pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
+pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 pub use shared::SharedTier;
 pub use shared_stats::{KvReport, LatencyReport};
 pub use stats::{Outcome, Statistics};

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod error;
+mod kv_ledger;
 mod listener;
 mod migrate;
 mod seed;
@@ -15,6 +16,7 @@ use sqlx::{Connection, Executor};
 
 pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
+pub use kv_ledger::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed};
 pub use listener::{Change, ChangeListener};
 pub use migrate::Migrations;
 pub use seed::{SeedMode, SeedReport};

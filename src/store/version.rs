@@ -14,6 +14,28 @@ impl Store {
     pub async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         versions(&self.pool, scopes).await
     }
+
+    /// Raises the version of a scope and announces it, as a change of its data would, so that every instance reads them
+    /// anew. Returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the statement fails, also for a name that no scope can have; nothing has changed then.
+    pub async fn raise_version(&self, scope: &str) -> Result<u64, StoreError> {
+        let version = sqlx::query_scalar!(
+            r#"with raised as (
+                insert into chatchonk.cache_version as held (scope, version)
+                values ($1::text, (extract(epoch from clock_timestamp()) * 1000)::bigint)
+                on conflict (scope) do update
+                    set version = greatest(held.version + 1, excluded.version), updated_at = clock_timestamp()
+                returning scope, version
+            )
+            select version as "version!" from raised, pg_notify('chatchonk_cache', scope || ' ' || version)"#,
+            scope
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(version.unsigned_abs())
+    }
 }
 
 /// The same over any connection. The statement holds no time: a long transaction commits rows that were stamped

@@ -60,5 +60,6 @@ fn the_defaults_in_it_are_the_defaults() {
     assert_eq!(format!("{:?}", given.http), format!("{:?}", absent.http));
     assert_eq!(format!("{:?}", given.database), format!("{:?}", absent.database));
     assert_eq!((given.migrate_on_start, given.kv), (absent.migrate_on_start, absent.kv));
+    assert_eq!(given.kv_limits, absent.kv_limits);
     assert_eq!(given.telemetry.filter, absent.telemetry.filter);
 }
