@@ -4,7 +4,7 @@
 -- and other deployments on this database, write keys of their own.
 create table chatchonk.kv_keys (
     key text constraint kv_keys_pkey primary key
-        constraint kv_keys_key_format check (key ~ '^[A-Za-z0-9:._-]{1,512}$'),
+        constraint kv_keys_key_format check (key ~ '^[A-Za-z0-9:._-]+$' and length(key) <= 512),
     -- The newest version that an instance has taken on.
     version bigint not null
         constraint kv_keys_version_positive check (version > 0),

@@ -147,8 +147,8 @@ impl Origin for Database {
     type Key = Whole;
     type Value = Snapshot;
 
-    fn scope(&self, _: &Whole) -> ScopeName {
-        ScopeName::new(SCOPE)
+    fn scope(&self, _: &Whole) -> Option<ScopeName> {
+        Some(ScopeName::new(SCOPE))
     }
 
     async fn load(&self, _: &Whole) -> Result<Loaded<Snapshot>, LoadError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Follower, Scopes, Source};
+use crate::cache::{Follower, Scopes, SharedTier, Source};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
@@ -65,6 +65,7 @@ pub(super) struct Supervisor {
     pub catalogue: Catalogue,
     pub status: Arc<Status>,
     pub scopes: Arc<Scopes>,
+    pub shared: Option<SharedTier>,
     pub clock: Clock,
     pub cancel: CancellationToken,
     /// Told why the server must not go on at all.
@@ -188,6 +189,9 @@ impl Supervisor {
         store.dial().await.map(drop)?;
         // Not before: nobody who asks for a list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
+        if let Some(shared) = &self.shared {
+            shared.connect(store.clone());
+        }
         let mut behind = None;
         if self.config.migrate_on_start
             && let Err(error) = self.bring_up_to_date(store).await

@@ -109,6 +109,7 @@ impl App {
             catalogue,
             status: Arc::clone(&status),
             scopes,
+            shared: shared.clone(),
             clock,
             cancel: cancel.clone(),
             refuse,
@@ -180,7 +181,10 @@ fn shared_tier(config: &Config, clock: &Clock) -> KvState {
         settings @ KvSettings::NotConfigured { .. } => return KvState::NotConfigured(settings.clone()),
     };
     match KvClient::new(connection, clock.clone()) {
-        Ok(client) => KvState::Tier(SharedTier::new(client, config.http.environment.clone(), clock.clone())),
+        Ok(client) => {
+            let environment = config.http.environment.clone();
+            KvState::Tier(SharedTier::new(client, environment, config.kv_limits, clock.clone()))
+        }
         Err(error) => {
             tracing::warn!(remedy = error.remedy(), "Cloudflare KV unavailable: {error}; memory carries on");
             KvState::Broken(error)

@@ -13,7 +13,7 @@ use super::scope::{Known, Scope};
 closed_enum!(
     /// Where an instance has a value from, best first.
     Source {
-        /// Loaded from the database.
+        /// Loaded from its origin, which is the database.
         Postgres = "postgres",
         /// Found in the shared tier.
         Kv = "kv",
@@ -33,7 +33,10 @@ pub struct Entry<V> {
     pub source: Source,
     /// When it was read from the origin.
     pub loaded_at: OffsetDateTime,
+    /// When it came here.
     pub(super) loaded: Instant,
+    /// When it was read from the origin, by this clock.
+    pub(super) born: Instant,
     /// The start of the read that brought it; `None` when no origin has vouched for it yet.
     pub(super) validated: Option<Instant>,
     /// The life of the database that the version belongs to.
@@ -67,7 +70,7 @@ impl<V> Entry<V> {
             return Standing::Outdated;
         }
         let Some(validated) = self.validated(known) else {
-            return Standing::Expired { age: now.saturating_duration_since(self.loaded) };
+            return Standing::Expired { age: now.saturating_duration_since(self.born) };
         };
         let age = now.saturating_duration_since(validated);
         match family.fresh.checked_sub(age) {

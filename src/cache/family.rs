@@ -51,3 +51,48 @@ pub const CATALOGUE: Family = Family {
     keep_shared: Some(Duration::from_hours(30 * 24)),
     max_bytes: 64 * 1024 * 1024,
 };
+
+/// What upstream APIs answered. Nothing announces a change of theirs: age counts from the load.
+pub const RESPONSES: Family = Family {
+    name: "responses",
+    fresh: Duration::from_mins(15),
+    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
+    soft_limit: Duration::from_millis(100),
+    hard_limit: Duration::from_secs(3),
+    flight_limit: Duration::from_secs(10),
+    reload_after: Duration::from_hours(24),
+    schema: 1,
+    keep_shared: Some(Duration::from_hours(24)),
+    max_bytes: 8 * 1024 * 1024,
+};
+
+/// A user's preferences. Personal, hence in memory only.
+pub const PREFERENCES: Family = Family {
+    name: "preferences",
+    fresh: Duration::from_mins(30),
+    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
+    soft_limit: Duration::from_millis(100),
+    hard_limit: Duration::from_secs(3),
+    flight_limit: Duration::from_secs(10),
+    reload_after: Duration::from_hours(24),
+    schema: 1,
+    keep_shared: None,
+    max_bytes: 8 * 1024 * 1024,
+};
+
+/// A user's settings of providers. Secrets, hence in memory only, and never served when the database cannot confirm them.
+pub const PROVIDER_CONFIGS: Family = Family {
+    name: "provider_configs",
+    fresh: Duration::from_hours(1),
+    on_origin_failure: OnOriginFailure::Refuse,
+    soft_limit: Duration::from_millis(100),
+    hard_limit: Duration::from_secs(3),
+    flight_limit: Duration::from_secs(10),
+    reload_after: Duration::from_hours(24),
+    schema: 1,
+    keep_shared: None,
+    max_bytes: 8 * 1024 * 1024,
+};
+
+/// All of them.
+pub const FAMILIES: [Family; 4] = [CATALOGUE, RESPONSES, PREFERENCES, PROVIDER_CONFIGS];

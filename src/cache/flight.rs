@@ -1,6 +1,6 @@
 //! Flights: one load at a time per key, in a task of its own, shared by all who wait for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -11,6 +11,9 @@ use super::read::Inner;
 use super::retry::Failures;
 use super::scope::{Known, Learned, Scope};
 use super::stats::Outcome;
+
+/// The most flights of one key at a time: one that hangs does not keep another, which knows more, from setting out.
+const MAX_FLIGHTS: usize = 2;
 
 /// What a flight brought.
 #[derive(Debug)]
@@ -33,21 +36,21 @@ pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
 pub(super) struct Flight<V> {
     id: u64,
     pub started: Instant,
-    fence: u64,
-    epoch: u64,
+    /// Fence and epoch as they were known when it set out; nothing as long as it waits to.
+    set_out: Arc<OnceLock<(u64, u64)>>,
     landing: watch::Receiver<Option<Landing<V>>>,
 }
 
 impl<V> Clone for Flight<V> {
     fn clone(&self) -> Self {
-        Self { landing: self.landing.clone(), ..*self }
+        Self { set_out: Arc::clone(&self.set_out), landing: self.landing.clone(), ..*self }
     }
 }
 
 impl<V> Flight<V> {
     /// Whether a caller who knows this much may share it: nothing was invalidated since it set out.
     fn serves(&self, known: &Known) -> bool {
-        self.fence >= known.fence && self.epoch == known.epoch
+        self.set_out.get().is_none_or(|(fence, epoch)| *fence >= known.fence && *epoch == known.epoch)
     }
 
     /// Waits for the end. Cancelling the wait changes nothing for the flight or the others.
@@ -59,29 +62,41 @@ impl<V> Flight<V> {
     }
 }
 
+/// A flight that sets out as soon as one before it has landed.
+#[derive(Debug)]
+struct Waiting<V> {
+    flight: Flight<V>,
+    land: watch::Sender<Option<Landing<V>>>,
+    awaited: bool,
+}
+
 /// What is going on about one key.
 #[derive(Debug)]
 pub(super) struct Slot<V> {
+    /// The last that set out.
     flight: Option<Flight<V>>,
+    /// All that set out and have not landed.
+    under_way: usize,
+    next: Option<Waiting<V>>,
     pub failures: Option<Failures>,
     pub error: Option<LoadError>,
 }
 
 impl<V> Slot<V> {
     pub fn is_flying(&self) -> bool {
-        self.flight.is_some()
+        self.under_way > 0
     }
 }
 
 impl<V> Default for Slot<V> {
     fn default() -> Self {
-        Self { flight: None, failures: None, error: None }
+        Self { flight: None, under_way: 0, next: None, failures: None, error: None }
     }
 }
 
 impl<O: Origin> Inner<O> {
     /// The flight to wait for, if anybody does (`awaited`): the one that is under way, if it set out with all that is
-    /// known now, else a new one.
+    /// known now, else a new one. In a storm of changes at most [`MAX_FLIGHTS`] are under way and one waits.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
@@ -90,56 +105,73 @@ impl<O: Origin> Inner<O> {
         awaited: bool,
     ) -> Flight<O::Value> {
         let known = scope.known();
-        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.serves(&known)) {
+        let waiting = slot.next.as_ref().map(|waiting| &waiting.flight);
+        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.serves(&known)).or(waiting) {
             return flight.clone();
         }
         let (land, landing) = watch::channel(None);
-        let flight = Flight {
-            id: self.next_flight(),
-            started: self.clock.now(),
-            fence: known.fence,
-            epoch: known.epoch,
-            landing,
-        };
-        slot.flight = Some(flight.clone());
+        let flight =
+            Flight { id: self.next_flight(), started: self.clock.now(), set_out: Arc::default(), landing };
+        let waiting = Waiting { flight: flight.clone(), land, awaited };
+        if slot.under_way < MAX_FLIGHTS {
+            self.launch(key, scope, slot, waiting);
+        } else {
+            slot.next = Some(waiting);
+        }
+        flight
+    }
 
-        let id = flight.id;
+    fn launch(
+        self: &Arc<Self>,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        slot: &mut Slot<O::Value>,
+        waiting: Waiting<O::Value>,
+    ) {
+        let Waiting { flight, land, awaited } = waiting;
+        let (id, known) = (flight.id, scope.known());
+        flight.set_out.get_or_init(|| (known.fence, known.epoch));
+        slot.flight = Some(flight);
+        slot.under_way += 1;
         let (inner, key, scope) = (Arc::clone(self), key.clone(), Arc::clone(scope));
         let work = self.runtime.spawn({
-            let (inner, key) = (Arc::clone(&inner), key.clone());
+            let (inner, key, scope) = (Arc::clone(&inner), key.clone(), Arc::clone(&scope));
             async move {
                 let limit = inner.family.flight_limit;
-                inner
-                    .clock
-                    .timeout(limit, inner.fly(&key, &scope, awaited))
-                    .await
-                    .unwrap_or(Err(LoadError::TimedOut))
+                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, awaited));
+                flight.await.unwrap_or(Err(LoadError::TimedOut))
             }
         });
         // A second task, so that a panic in the first still frees the slot and is told to all who wait.
         self.runtime.spawn(async move {
             let landing = work.await.unwrap_or(Err(LoadError::Panicked));
-            inner.settle(&key, id, landing.as_ref().err());
+            inner.settle(&key, &scope, id, landing.as_ref().err());
             land.send_replace(Some(landing));
         });
-        flight
     }
 
     /// The work of a flight: finds the held value unchanged, or loads a new one.
     async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, awaited: bool) -> Landing<O::Value> {
         let set_out = scope.known();
-        if let Some(entry) = self.memory.get(key).filter(|entry| self.worth_validating(entry, &set_out)) {
+        let held = self.memory.get(key);
+        if self.has_versions(scope)
+            && let Some(entry) = held.as_ref().filter(|entry| self.worth_validating(entry, &set_out))
+        {
             let begun = self.clock.now();
             let version = self.origin.version(key).await?;
             let (learned, _) = self.scopes.learn_read(scope, version, begun);
             if version == entry.version && matches!(learned, Learned::Unchanged | Learned::Raised) {
                 self.counters.validated();
-                return Ok(Landed { entry, outcome: Outcome::Memory });
+                return Ok(Landed { entry: Arc::clone(entry), outcome: Outcome::Memory });
             }
         }
-        match &self.shared {
-            // What is held and outdated is newer than anything in the shared tier.
-            Some(shared) if !self.memory.contains_key(key) => self.race(key, scope, shared, awaited).await,
+        match (&self.shared, held) {
+            (Some(shared), None) => self.race(key, scope, shared, awaited).await,
+            // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
+            (Some(shared), Some(held)) if held.version < set_out.fence => match self.load(key, scope).await {
+                Err(error) => self.rescue(key, scope, shared, error).await,
+                landed => landed,
+            },
             _ => self.load(key, scope).await,
         }
     }
@@ -154,14 +186,21 @@ impl<O: Origin> Inner<O> {
         // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
         // whoever learned a newer version has published it, so versions in memory never go backwards.
         let one_step = self.slots();
-        let (learned, epoch) = self.scopes.learn_read(scope, loaded.version, begun);
+        let loaded_at = self.clock.utc();
+        let (version, (learned, epoch)) = if self.has_versions(scope) {
+            (loaded.version, self.scopes.learn_read(scope, loaded.version, begun))
+        } else {
+            let milliseconds = loaded_at.unix_timestamp_nanos() / 1_000_000;
+            (u64::try_from(milliseconds).unwrap_or(0), (Learned::Unchanged, 0))
+        };
         let entry = Arc::new(Entry {
             weight,
             value: loaded.value,
-            version: loaded.version,
+            version,
             source: Source::Postgres,
-            loaded_at: self.clock.utc(),
+            loaded_at,
             loaded: begun,
+            born: begun,
             validated: Some(begun),
             epoch,
             scope: Arc::clone(scope),
@@ -201,35 +240,37 @@ impl<O: Origin> Inner<O> {
         }
     }
 
-    /// Frees the slot and remembers how it went.
-    fn settle(&self, key: &O::Key, id: u64, error: Option<&LoadError>) {
+    /// Frees the slot for the flight that waits, and remembers how this one went.
+    fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(key) else { return };
-        match &slot.flight {
-            // Another one set out since, with more knowledge: that one's fortune counts.
-            Some(flight) if flight.id != id => return,
-            _ => slot.flight = None,
-        }
+        slot.under_way = slot.under_way.saturating_sub(1);
+        // When another one set out since, with more knowledge, that one's fortune counts.
+        let is_last = slot.flight.as_ref().is_some_and(|flight| flight.id == id);
         let before = slot.failures;
+        if is_last {
+            slot.flight = None;
+            slot.failures = error.map(|_| Failures::after(before, self.clock.now(), id));
+            slot.error = error.cloned();
+        }
+        let failures = slot.failures;
+        if let Some(waiting) = slot.next.take() {
+            self.launch(key, scope, slot, waiting);
+        } else if !slot.is_flying() && failures.is_none() {
+            slots.remove(key);
+        }
+        drop(slots);
+        if !is_last {
+            return;
+        }
         if let Some(error) = error {
-            let failures = Failures::after(before, self.clock.now(), id);
-            slot.failures = Some(failures);
-            slot.error = Some(error.clone());
-            drop(slots);
             self.counters.load_failed();
-            if failures.is_first() && !matches!(error, LoadError::NoOrigin) {
+            let is_first = failures.is_some_and(Failures::is_first);
+            if is_first && !matches!(error, LoadError::NoOrigin) {
                 tracing::warn!(family = self.family.name, %error, "cannot load; the newest value held serves on");
             }
-        } else {
-            slot.failures = None;
-            slot.error = None;
-            if slot.flight.is_none() {
-                slots.remove(key);
-            }
-            drop(slots);
-            if before.is_some() {
-                tracing::info!(family = self.family.name, "loads again");
-            }
+        } else if before.is_some() {
+            tracing::info!(family = self.family.name, "loads again");
         }
     }
 }

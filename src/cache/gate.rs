@@ -43,22 +43,46 @@ pub(super) enum Ended {
     OutOfQuota(Operation, Duration),
 }
 
+closed_enum!(
+    /// Why a call is not made.
+    Skip {
+        /// The last calls failed.
+        BreakerOpen = "breaker_open",
+        /// Token, account or namespace are wrong.
+        Misconfigured = "misconfigured",
+        /// Cloudflare asked to wait, or little is left of what it grants.
+        Throttled = "throttled",
+        /// The day's quota of this operation is used up.
+        Quota = "quota",
+        /// This instance has made its share of reads for now.
+        ReadBudget = "read_budget",
+        /// The key was found absent less than 30 s ago.
+        KnownAbsent = "known_absent",
+        /// The database keeps the budget, and does not answer.
+        NoDatabase = "no_database",
+    }
+);
+
 /// Whether calls are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Yes.
     Closed { failures: u32 },
     /// Not before `until`; then one call probes.
-    Open { until: Instant, pause: Duration },
+    Open { until: Instant, pause: Duration, why: Skip },
     /// One call is probing.
-    HalfOpen { pause: Duration, since: Instant },
+    HalfOpen { pause: Duration, since: Instant, why: Skip },
 }
 
 /// A change worth telling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Calls were made and now are not, or not those of one kind.
+    /// Calls were made and now are not.
     Shut,
+    /// The probe failed; still no calls are made.
+    StillShut,
+    /// Calls of one kind are not made until its quota returns.
+    Spent(Operation),
     /// Calls are made again.
     Reopened,
 }
@@ -76,28 +100,35 @@ impl Gate {
         Self { state: State::Closed { failures: 0 }, spent: [None; Operation::ALL.len()] }
     }
 
-    /// Whether a call of that kind may be made now. After a pause the first to ask is let through and probes.
-    pub fn admits(&mut self, operation: Operation, now: Instant) -> bool {
+    /// Whether a call of that kind may be made now, or why not. After a pause the first read to ask is let through and
+    /// probes. Writes and deletes never probe: they cost quota, and nobody waits for them.
+    pub fn admits(&mut self, operation: Operation, now: Instant) -> Result<(), Skip> {
         if self.spent[operation as usize].is_some_and(|until| now < until) {
-            return false;
+            return Err(Skip::Quota);
         }
-        self.admits_any(now)
+        let (State::Open { why, .. } | State::HalfOpen { why, .. }) = self.state else { return Ok(()) };
+        if operation == Operation::Read && self.turns_half_open(now) { Ok(()) } else { Err(why) }
     }
 
-    fn admits_any(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::Closed { .. } => true,
-            State::Open { until, pause } if now >= until => {
-                self.state = State::HalfOpen { pause, since: now };
-                true
-            }
+    fn turns_half_open(&mut self, now: Instant) -> bool {
+        let (State::Open { pause, why, .. } | State::HalfOpen { pause, why, .. }) = self.state else {
+            return false;
+        };
+        let due = match self.state {
+            State::Open { until, .. } => now >= until,
             // A probe whose caller vanished must not keep the gate shut.
-            State::HalfOpen { pause, since } if now.saturating_duration_since(since) >= LONGEST_PAUSE => {
-                self.state = State::HalfOpen { pause, since: now };
-                true
-            }
-            State::Open { .. } | State::HalfOpen { .. } => false,
+            State::HalfOpen { since, .. } => now.saturating_duration_since(since) >= LONGEST_PAUSE,
+            State::Closed { .. } => false,
+        };
+        if due {
+            self.state = State::HalfOpen { pause, since: now, why };
         }
+        due
+    }
+
+    /// Whether a call may be waited for: the last ones did not all fail.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
     }
 
     /// Whether the last call went well and nothing is held back.
@@ -110,7 +141,7 @@ impl Gate {
     pub fn admits_probe(&mut self, now: Instant) -> bool {
         match self.state {
             State::Closed { failures } => failures > 0,
-            State::Open { .. } | State::HalfOpen { .. } => self.admits_any(now),
+            State::Open { .. } | State::HalfOpen { .. } => self.turns_half_open(now),
         }
     }
 
@@ -123,40 +154,59 @@ impl Gate {
         }
     }
 
+    /// Kinds of operations whose quota has returned since the last time.
+    pub fn renewed(&mut self, now: Instant) -> Vec<Operation> {
+        let is_due = |until: &mut Option<Instant>| until.take_if(|until| now >= *until).is_some();
+        let due =
+            Operation::ALL.iter().zip(&mut self.spent).filter_map(|(op, until)| is_due(until).then_some(*op));
+        due.collect()
+    }
+
+    /// Whether that kind of operation is out of quota.
+    pub fn is_spent(&self, operation: Operation, now: Instant) -> bool {
+        self.spent[operation as usize].is_some_and(|until| now < until)
+    }
+
     /// Takes in how a call ended. `jitter` (0 to 255) shortens pauses by up to a quarter.
     pub fn ended(&mut self, ended: Ended, now: Instant, jitter: u8) -> Option<Change> {
-        let was_closed = matches!(self.state, State::Closed { .. });
-        let mut newly_spent = false;
-        let open = |pause: Duration, next: Duration| State::Open { until: now + pause, pause: next };
+        let before = self.state;
+        let open =
+            |pause: Duration, next: Duration, why| State::Open { until: now + pause, pause: next, why };
         let shortened = |pause: Duration| pause.saturating_sub(pause / 4 * u32::from(jitter) / 255);
-        self.state = match (ended, self.state) {
+        let mut spent = None;
+        self.state = match (ended, before) {
             // A call that set out before the gate shut proves nothing about what came after it.
             (Ended::Well | Ended::Failed, state @ State::Open { .. }) => state,
             (Ended::Well, _) => State::Closed { failures: 0 },
             (Ended::OutOfQuota(operation, rest), state) => {
-                newly_spent = self.spent[operation as usize].is_none_or(|until| now >= until);
+                if !self.is_spent(operation, now) {
+                    spent = Some(Change::Spent(operation));
+                }
                 self.spent[operation as usize] = Some(now + rest);
                 match state {
                     State::HalfOpen { .. } => State::Closed { failures: 0 },
                     state => state,
                 }
             }
-            (Ended::Misconfigured, _) => open(CONFIGURATION_PAUSE, FIRST_PAUSE),
-            (Ended::Throttled(after), _) => open(after.unwrap_or(THROTTLED_PAUSE), FIRST_PAUSE),
+            (Ended::Misconfigured, _) => open(CONFIGURATION_PAUSE, FIRST_PAUSE, Skip::Misconfigured),
+            (Ended::Throttled(after), _) => {
+                open(after.unwrap_or(THROTTLED_PAUSE), FIRST_PAUSE, Skip::Throttled)
+            }
             (Ended::Failed, State::Closed { failures }) if failures + 1 < FAILURES_TO_OPEN => {
                 State::Closed { failures: failures + 1 }
             }
-            (Ended::Failed, State::Closed { .. }) => open(shortened(FIRST_PAUSE), FIRST_PAUSE * 2),
+            (Ended::Failed, State::Closed { .. }) => {
+                open(shortened(FIRST_PAUSE), FIRST_PAUSE * 2, Skip::BreakerOpen)
+            }
             (Ended::Failed, State::HalfOpen { pause, .. }) => {
-                open(shortened(pause), (pause * 2).min(LONGEST_PAUSE))
+                open(shortened(pause), (pause * 2).min(LONGEST_PAUSE), Skip::BreakerOpen)
             }
         };
-        let is_closed = matches!(self.state, State::Closed { .. });
-        match (was_closed, is_closed) {
-            (true, false) => Some(Change::Shut),
-            (false, true) => Some(Change::Reopened),
-            _ if newly_spent => Some(Change::Shut),
-            _ => None,
+        match (before, self.state) {
+            (State::Closed { .. }, State::Open { .. }) => Some(Change::Shut),
+            (State::HalfOpen { .. } | State::Open { .. }, State::Closed { .. }) => Some(Change::Reopened),
+            (State::HalfOpen { .. }, State::Open { .. }) => Some(Change::StillShut),
+            _ => spent,
         }
     }
 }
@@ -174,10 +224,10 @@ mod tests {
     fn one_or_two_failures_leave_the_next_request_free_to_try() {
         let (mut gate, now) = (Gate::new(), Clock::system().now());
         for _ in 0..2 {
-            assert!(gate.admits(Operation::Read, now));
+            assert_eq!(gate.admits(Operation::Read, now), Ok(()));
             assert_eq!(gate.ended(Ended::Failed, now, 0), None);
         }
-        assert!(gate.admits(Operation::Read, now));
+        assert_eq!(gate.admits(Operation::Read, now), Ok(()));
         assert!(!gate.is_open_for_all(now), "the last call failed");
     }
 
@@ -189,14 +239,16 @@ mod tests {
         }
         assert_eq!(gate.ended(Ended::Failed, now, 0), Some(Change::Shut));
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            assert!(!gate.admits(Operation::Read, now + seconds(pause) * 99 / 100));
+            let early = gate.admits(Operation::Read, now + seconds(pause) * 99 / 100);
+            assert_eq!(early, Err(Skip::BreakerOpen));
             now += seconds(pause);
-            assert!(gate.admits(Operation::Read, now), "probes after {pause} s");
-            assert!(!gate.admits(Operation::Read, now), "one probe at a time");
-            assert_eq!(gate.ended(Ended::Failed, now, 0), None);
+            assert_eq!(gate.admits(Operation::Write, now), Err(Skip::BreakerOpen), "writes never probe");
+            assert_eq!(gate.admits(Operation::Read, now), Ok(()), "probes after {pause} s");
+            assert_eq!(gate.admits(Operation::Read, now), Err(Skip::BreakerOpen), "one probe at a time");
+            assert_eq!(gate.ended(Ended::Failed, now, 0), Some(Change::StillShut));
         }
         now += seconds(30);
-        assert!(gate.admits(Operation::Write, now));
+        assert!(gate.admits_probe(now));
         assert_eq!(gate.ended(Ended::Well, now, 0), Some(Change::Reopened));
         assert!(gate.is_open_for_all(now));
     }
@@ -205,36 +257,41 @@ mod tests {
     fn a_fault_of_configuration_is_looked_at_once_a_minute() {
         let (mut gate, now) = (Gate::new(), Clock::system().now());
         assert_eq!(gate.ended(Ended::Misconfigured, now, 0), Some(Change::Shut));
-        assert!(!gate.admits(Operation::Read, now + seconds(59)));
-        assert!(gate.admits(Operation::Read, now + seconds(60)));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(59)), Err(Skip::Misconfigured));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(60)), Ok(()));
     }
 
     #[test]
     fn throttling_keeps_all_calls_away_for_as_long_as_was_said() {
         let (mut gate, now) = (Gate::new(), Clock::system().now());
         gate.ended(Ended::Throttled(Some(seconds(17))), now, 0);
-        assert!(!gate.admits(Operation::Read, now + seconds(16)));
-        assert!(gate.admits(Operation::Read, now + seconds(17)));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(16)), Err(Skip::Throttled));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(17)), Ok(()));
         gate.ended(Ended::Throttled(None), now, 0);
-        assert!(!gate.admits(Operation::Read, now + seconds(299)));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(299)), Err(Skip::Throttled));
     }
 
     #[test]
     fn a_spent_quota_stops_its_own_kind_of_operation_only() {
         let (mut gate, now) = (Gate::new(), Clock::system().now());
-        gate.ended(Ended::OutOfQuota(Operation::Write, seconds(3_600)), now, 0);
-        assert!(!gate.admits(Operation::Write, now + seconds(3_599)));
-        assert!(gate.admits(Operation::Read, now));
+        let spent = Ended::OutOfQuota(Operation::Write, seconds(3_600));
+        assert_eq!(gate.ended(spent, now, 0), Some(Change::Spent(Operation::Write)));
+        assert_eq!(gate.ended(spent, now, 0), None, "told once");
+        assert_eq!(gate.admits(Operation::Write, now + seconds(3_599)), Err(Skip::Quota));
+        assert_eq!(gate.renewed(now + seconds(3_599)), []);
+        assert_eq!(gate.admits(Operation::Read, now), Ok(()));
         assert!(!gate.is_open_for_all(now));
-        assert!(gate.admits(Operation::Write, now + seconds(3_600)));
+        assert_eq!(gate.admits(Operation::Write, now + seconds(3_600)), Ok(()));
+        assert_eq!(gate.renewed(now + seconds(3_600)), [Operation::Write]);
+        assert_eq!(gate.renewed(now + seconds(3_600)), [], "told once");
     }
 
     #[test]
     fn a_probe_whose_caller_vanished_does_not_keep_the_gate_shut() {
         let (mut gate, now) = (Gate::new(), Clock::system().now());
         gate.ended(Ended::Misconfigured, now, 0);
-        assert!(gate.admits(Operation::Read, now + seconds(60)));
-        assert!(!gate.admits(Operation::Read, now + seconds(61)));
-        assert!(gate.admits(Operation::Read, now + seconds(90)));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(60)), Ok(()));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(61)), Err(Skip::Misconfigured));
+        assert_eq!(gate.admits(Operation::Read, now + seconds(90)), Ok(()));
     }
 }

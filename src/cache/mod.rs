@@ -3,10 +3,13 @@
 //! It knows no model, no SQL and no route. A value is validated by the version of its *scope*, which the origin raises in
 //! the transaction of every change: equal version means equal data. See `docs/cache.md`.
 
+mod bucket;
 mod entry;
 mod envelope;
 mod family;
+mod fault;
 mod flight;
+mod flush;
 mod follow;
 mod gate;
 mod kv;
@@ -14,6 +17,7 @@ mod origin;
 mod queue;
 mod race;
 mod read;
+mod remote;
 mod retry;
 mod scope;
 mod settings;
@@ -22,16 +26,18 @@ mod shared_stats;
 mod stats;
 
 pub use entry::{Entry, Source};
-pub use family::{CATALOGUE, Family, OnOriginFailure};
+pub use family::{CATALOGUE, FAMILIES, Family, OnOriginFailure, PREFERENCES, PROVIDER_CONFIGS, RESPONSES};
 pub use follow::{Follower, ListenerState};
+pub use gate::{Operation, Skip};
 pub use kv::{
     InvalidKvKey, KvAllowance, KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration,
     KvNamespace, KvPair, TokenStatus,
 };
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError};
+pub use remote::{Ledger, Namespace, Pending};
 pub use scope::{Scope, ScopeName, Scopes};
 pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 pub use shared::SharedTier;
-pub use shared_stats::{KvReport, LatencyReport};
+pub use shared_stats::{KvBudget, KvBudgetLine, KvReport, LatencyReport};
 pub use stats::{Outcome, Statistics};

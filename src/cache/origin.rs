@@ -14,13 +14,14 @@ pub trait Origin: Send + Sync + 'static {
     /// The value.
     type Value: Send + Sync + 'static;
 
-    /// What is invalidated together with the value of this key.
-    fn scope(&self, key: &Self::Key) -> ScopeName;
+    /// What is invalidated together with the value of this key. `None`: nothing announces its changes; its age counts
+    /// from the load, and its version is the time of the load.
+    fn scope(&self, key: &Self::Key) -> Option<ScopeName>;
 
     /// Reads the value and the version of its scope from one state of the data.
     fn load(&self, key: &Self::Key) -> impl Future<Output = Result<Loaded<Self::Value>, LoadError>> + Send;
 
-    /// Reads the version of the key's scope alone; 0 when it has never changed.
+    /// Reads the version of the key's scope alone; 0 when it has never changed. Not asked where there is no scope.
     fn version(&self, key: &Self::Key) -> impl Future<Output = Result<u64, LoadError>> + Send;
 
     /// The key's name in the shared tier, out of `A-Z a-z 0-9 . _ : -`.
@@ -41,7 +42,7 @@ pub trait Origin: Send + Sync + 'static {
 pub struct Loaded<V> {
     /// The value.
     pub value: V,
-    /// The version it belongs to.
+    /// The version it belongs to. Ignored where there is no scope.
     pub version: u64,
 }
 

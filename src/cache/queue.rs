@@ -1,14 +1,22 @@
-//! What waits to be written to the shared tier: the newest value of each key, each key at most once a minute. Pure.
+//! What waits to be written to the shared tier or deleted from it, and what is known of its keys. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::kv::KvKey;
 
 /// The shortest time between two writes of one key; Cloudflare itself allows one a second.
 const BETWEEN_WRITES: Duration = Duration::from_mins(1);
-/// The most keys that wait, and the most whose last write is remembered.
+/// The shortest time between two deletes of one key.
+const BETWEEN_DELETES: Duration = Duration::from_hours(1);
+/// How long a key that was found absent is taken to be so: KV itself remembers it for that long at least.
+const ABSENT: Duration = Duration::from_secs(30);
+/// The first pause after a flush that failed, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
+/// The most keys that wait, and the most of which something is known.
 const MAX_KEYS: usize = 1_000;
+/// The most keys of one flush: a batch that is larger than what is left of a day would never go.
+const MAX_BATCH: usize = 50;
 
 /// A pair to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,66 +26,190 @@ pub(super) struct Pending {
     pub bytes: Vec<u8>,
     /// How long it may serve in an outage.
     pub keep: Duration,
+    /// Whether the ledger has given it to this instance already.
+    pub claimed: bool,
+    /// Not to be written earlier.
+    pub not_before: Option<Instant>,
+}
+
+/// What is known of a key.
+#[derive(Debug, Default)]
+struct Known {
+    written: Option<Instant>,
+    deleted: Option<Instant>,
+    absent: Option<Instant>,
+    /// The shared tier has that version, and need not get it again before then.
+    held: Option<(u64, Instant)>,
 }
 
 /// The queue. Bounded: beyond [`MAX_KEYS`] keys a new one is not taken.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: HashMap<KvKey, Pending>,
-    written: HashMap<KvKey, Instant>,
-    held: HashMap<KvKey, (u64, Instant)>,
+    waiting: BTreeMap<KvKey, Pending>,
+    deletes: BTreeSet<KvKey>,
+    known: BTreeMap<KvKey, Known>,
+    pause: Option<(Duration, Instant)>,
 }
 
 impl Queue {
     /// Takes a pair, in place of an older one of the same key, unless the shared tier is known to hold that version.
     pub fn put(&mut self, pending: Pending, now: Instant) {
-        let newer_waits = self.waiting.get(&pending.key).is_some_and(|held| held.version > pending.version);
-        let held = self.held.get(&pending.key);
-        let is_held = held.is_some_and(|(version, until)| *version == pending.version && now < *until);
-        let full = self.waiting.len() >= MAX_KEYS && !self.waiting.contains_key(&pending.key);
-        if !newer_waits && !is_held && !full {
+        let waits = self.waiting.get(&pending.key).map(|waiting| waiting.version);
+        let is_newest = waits.is_none_or(|version| version < pending.version);
+        let full = self.waiting.len() >= MAX_KEYS && waits.is_none();
+        if is_newest && !full && !self.is_held(&pending.key, pending.version, now) {
             self.waiting.insert(pending.key.clone(), pending);
         }
     }
 
-    /// Takes out what may be written now.
+    /// Takes out what may be written now, at most a batch.
     pub fn due(&mut self, now: Instant) -> Vec<Pending> {
-        self.written.retain(|_, at| now.saturating_duration_since(*at) < BETWEEN_WRITES);
-        let held = &self.held;
-        self.waiting.retain(|key, pending| {
-            held.get(key).is_none_or(|(version, until)| *version != pending.version || now >= *until)
-        });
-        let due: Vec<_> =
-            self.waiting.keys().filter(|key| !self.written.contains_key(*key)).cloned().collect();
-        due.into_iter().filter_map(|key| self.waiting.remove(&key)).collect()
+        if self.is_paused(now) {
+            return Vec::new();
+        }
+        let known = &self.known;
+        let held = |pending: &Pending| {
+            let held = known.get(&pending.key).and_then(|known| known.held);
+            held.is_some_and(|(version, until)| version == pending.version && now < until)
+        };
+        self.waiting.retain(|_, pending| !held(pending));
+        let rests = |key: &KvKey| {
+            let written = known.get(key).and_then(|known| known.written);
+            written.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_WRITES)
+        };
+        let may_go =
+            |pending: &&Pending| pending.not_before.is_none_or(|at| now >= at) && !rests(&pending.key);
+        let due: Vec<_> = self.waiting.values().filter(may_go).take(MAX_BATCH).cloned().collect();
+        for pending in &due {
+            self.waiting.remove(&pending.key);
+        }
+        due
+    }
+
+    /// Takes a key to delete, unless that was done within the hour.
+    pub fn delete(&mut self, key: KvKey, now: Instant) {
+        let deleted = self.known.get(&key).and_then(|known| known.deleted);
+        let recently = deleted.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_DELETES);
+        if !recently && self.deletes.len() < MAX_KEYS {
+            self.deletes.insert(key);
+        }
+    }
+
+    /// Takes out what may be deleted now, at most a batch.
+    pub fn due_deletes(&mut self, now: Instant) -> Vec<KvKey> {
+        if self.is_paused(now) {
+            return Vec::new();
+        }
+        let due: Vec<_> = self.deletes.iter().take(MAX_BATCH).cloned().collect();
+        for key in &due {
+            self.deletes.remove(key);
+        }
+        due
     }
 
     /// Remembers what was written, for half of its life: in the other half it may be written again.
     pub fn written(&mut self, pairs: impl IntoIterator<Item = Pending>, now: Instant) {
         for Pending { key, version, keep, .. } in pairs {
-            self.written.insert(key.clone(), now);
-            self.holds(key, version, now + keep / 2);
+            if let Some(known) = self.known_of(&key, now) {
+                *known = Known {
+                    written: Some(now),
+                    deleted: known.deleted,
+                    absent: None,
+                    held: Some((version, now + rewrite_after(keep))),
+                };
+            }
+        }
+        self.pause = None;
+    }
+
+    /// Remembers what was deleted: whoever has a value for such a key may write it at once.
+    pub fn deleted(&mut self, keys: &[KvKey], now: Instant) {
+        for key in keys {
+            if let Some(known) = self.known_of(key, now) {
+                *known = Known { deleted: Some(now), absent: Some(now), ..Known::default() };
+            }
         }
     }
 
     /// Remembers until then that the shared tier holds that version.
-    pub fn holds(&mut self, key: KvKey, version: u64, until: Instant) {
-        if self.held.len() < MAX_KEYS || self.held.contains_key(&key) {
-            self.held.insert(key, (version, until));
+    pub fn holds(&mut self, key: &KvKey, version: u64, until: Instant, now: Instant) {
+        if let Some(known) = self.known_of(key, now) {
+            (known.held, known.absent) = (Some((version, until)), None);
         }
     }
 
+    /// Remembers that the shared tier does not have the key.
+    pub fn lacks(&mut self, key: &KvKey, now: Instant) {
+        if let Some(known) = self.known_of(key, now) {
+            (known.held, known.absent) = (None, Some(now));
+        }
+    }
+
+    /// Whether the key was found absent and nothing was written since.
+    pub fn is_missing(&self, key: &KvKey) -> bool {
+        self.known.get(key).is_some_and(|known| known.absent.is_some())
+    }
+
+    /// Whether the key was found absent just now: asking again would bring the same answer.
+    pub fn is_known_absent(&self, key: &KvKey, now: Instant) -> bool {
+        let absent = self.known.get(key).and_then(|known| known.absent);
+        absent.is_some_and(|at| now.saturating_duration_since(at) < ABSENT)
+    }
+
     /// Puts back what could not be written, unless something newer has come meanwhile.
-    pub fn put_back(&mut self, pairs: Vec<Pending>, now: Instant) {
+    pub fn put_back(&mut self, pairs: impl IntoIterator<Item = Pending>, now: Instant) {
         for pending in pairs {
             self.put(pending, now);
         }
     }
 
-    /// How many keys wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len()
+    /// Waits with everything after a flush that failed: 2 s, doubling to 5 min until one succeeds.
+    pub fn failed(&mut self, now: Instant) {
+        let pause = self.pause.map_or(PAUSES.0, |(last, _)| (last * 2).min(PAUSES.1));
+        self.pause = Some((pause, now + pause));
     }
+
+    /// Waits no longer: the shared tier answers again.
+    pub fn resume(&mut self) {
+        self.pause = None;
+    }
+
+    /// How many keys wait, to be written or deleted.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.deletes.len()
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.pause.is_some_and(|(_, until)| now < until)
+    }
+
+    fn is_held(&self, key: &KvKey, version: u64, now: Instant) -> bool {
+        let held = self.known.get(key).and_then(|known| known.held);
+        held.is_some_and(|(of, until)| of == version && now < until)
+    }
+
+    /// What is known of a key, to be changed; nothing when too much is known already. The ledger then keeps writes apart.
+    fn known_of(&mut self, key: &KvKey, now: Instant) -> Option<&mut Known> {
+        if self.known.len() >= MAX_KEYS && !self.known.contains_key(key) {
+            let counts =
+                |at: Option<Instant>, limit| at.is_some_and(|at| now.saturating_duration_since(at) < limit);
+            self.known.retain(|_, known| {
+                known.held.is_some_and(|(_, until)| now < until)
+                    || counts(known.written, BETWEEN_WRITES)
+                    || counts(known.deleted, BETWEEN_DELETES)
+                    || counts(known.absent, ABSENT)
+            });
+            if self.known.len() >= MAX_KEYS {
+                return None;
+            }
+        }
+        Some(self.known.entry(key.clone()).or_default())
+    }
+}
+
+/// How long after it was written a value may be written again: for the last half of its life.
+pub(super) fn rewrite_after(keep: Duration) -> Duration {
+    keep / 2
 }
 
 #[cfg(test)]
@@ -88,7 +220,12 @@ mod tests {
     const KEEP: Duration = Duration::from_hours(10);
 
     fn pair(key: &str, version: u64) -> Pending {
-        Pending { key: key.parse().unwrap(), version, bytes: Vec::new(), keep: KEEP }
+        let key = key.parse().unwrap();
+        Pending { key, version, bytes: Vec::new(), keep: KEEP, claimed: false, not_before: None }
+    }
+
+    fn key(key: &str) -> KvKey {
+        key.parse().unwrap()
     }
 
     #[test]
@@ -131,11 +268,60 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn after_failures_the_pause_doubles_to_five_minutes_until_something_is_written() {
+        let (mut queue, mut now) = (Queue::default(), Clock::system().now());
+        queue.put(pair("a", 1), now);
+        for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            let failed = queue.due(now);
+            assert_eq!(failed.len(), 1);
+            queue.put_back(failed, now);
+            queue.failed(now);
+            assert_eq!(queue.due(now + Duration::from_millis(seconds * 1_000 - 1)), []);
+            now += Duration::from_secs(seconds);
+        }
+        let due = queue.due(now);
+        queue.written(due, now);
+        queue.put(pair("b", 1), now);
+        assert_eq!(queue.due(now).len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_deleted_at_most_once_an_hour_and_may_be_written_at_once() {
+        let (mut queue, now) = (Queue::default(), Clock::system().now());
+        queue.written([pair("a", 1)], now);
+        queue.delete(key("a"), now);
+        assert_eq!(queue.due_deletes(now), [key("a")]);
+        queue.deleted(&[key("a")], now);
+        queue.put(pair("a", 1), now);
+        assert_eq!(queue.due(now), [pair("a", 1)]);
+        queue.delete(key("a"), now + Duration::from_mins(59));
+        assert_eq!(queue.due_deletes(now + Duration::from_mins(59)), []);
+        queue.delete(key("a"), now + BETWEEN_DELETES);
+        assert_eq!(queue.due_deletes(now + BETWEEN_DELETES), [key("a")]);
+    }
+
+    #[test]
+    fn an_absent_key_is_not_asked_for_within_thirty_seconds_unless_it_was_written() {
+        let (mut queue, now) = (Queue::default(), Clock::system().now());
+        queue.lacks(&key("a"), now);
+        assert!(queue.is_known_absent(&key("a"), now + Duration::from_secs(29)));
+        assert!(!queue.is_known_absent(&key("a"), now + ABSENT));
+        assert!(queue.is_missing(&key("a")));
+        queue.written([pair("a", 1)], now);
+        assert!(!queue.is_known_absent(&key("a"), now) && !queue.is_missing(&key("a")));
+    }
+
+    #[test]
+    fn the_queue_and_what_it_remembers_are_bounded() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
         for n in 0..2_000 {
             queue.put(pair(&n.to_string(), 1), now);
+            queue.delete(key(&n.to_string()), now);
+            queue.holds(&key(&n.to_string()), 1, now, now);
         }
-        assert_eq!(queue.len(), MAX_KEYS);
+        assert_eq!((queue.waiting.len(), queue.deletes.len()), (MAX_KEYS, MAX_KEYS));
+        assert!(queue.known.len() <= MAX_KEYS);
+        assert_eq!(queue.due(now).len(), MAX_BATCH);
+        assert_eq!(queue.due_deletes(now).len(), MAX_BATCH);
     }
 }

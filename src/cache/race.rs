@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::entry::{Entry, Source};
 use super::family::OnOriginFailure;
 use super::flight::{Landed, Landing};
-use super::origin::Origin;
+use super::origin::{LoadError, Origin};
 use super::read::Inner;
 use super::scope::{Learned, Scope};
 use super::shared::{Found, SharedTier};
@@ -21,20 +21,30 @@ const VERSION_LIMIT: Duration = Duration::from_secs(1);
 
 /// What the origin makes of a value found in the shared tier.
 enum Confirmed<V> {
-    /// It is current, or the origin did not tell.
+    /// It is published: current, or of unknown standing and good enough for the family.
     Usable(Arc<Entry<V>>),
-    /// The origin has another version.
-    Outdated(Arc<Entry<V>>),
+    /// It is good for the time that the origin fails, if at all.
+    Stale(Arc<Entry<V>>),
     /// It cannot be decoded.
+    Nothing,
+}
+
+/// What is known of the version that the origin has.
+#[derive(Clone, Copy)]
+enum Told {
+    /// That version, by a read that began then.
+    Version(u64, Instant),
+    /// The origin failed or was too slow.
     Nothing,
 }
 
 impl<O: Origin> Inner<O> {
     /// Asks the shared tier and, as soon as that has nothing, the origin: also after 80 ms when somebody waits
-    /// (`awaited`), after 1 s when nobody does.
+    /// (`awaited`), at once when the last calls to the shared tier failed, and after 1 s when nobody waits.
     ///
-    /// The shared tier's value counts as fresh only when the origin confirms its version. When the origin fails, or does
-    /// not tell the version within 1 s, it is used as a stale one.
+    /// The shared tier's value counts as fresh only when the origin confirms its version or, without versions, when it is
+    /// young enough. When the origin fails, or does not tell the version within 1 s, it is used as a stale one, if the
+    /// family serves such.
     pub(super) async fn race(
         &self,
         key: &O::Key,
@@ -43,25 +53,27 @@ impl<O: Origin> Inner<O> {
         awaited: bool,
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
-        // In a task of its own: a call that loses the race still runs to its end, and is counted.
-        let call = self.runtime.spawn({
-            let (shared, family, id) = (shared.clone(), self.family, self.origin.id(key));
-            async move { shared.get(&family, &id).await }
-        });
-        let found = async {
-            let found = call.await.ok().flatten();
-            if found.is_none() {
-                without_shared.notify_one();
-            }
-            found
+        let head_start = match awaited {
+            true if shared.is_closed() => HEDGE,
+            true => Duration::ZERO,
+            false => VERSION_LIMIT,
         };
         let confirmed = async {
             let begun = self.clock.now();
-            let version = self.clock.timeout(VERSION_LIMIT, self.origin.version(key));
-            let (found, version) = tokio::join!(found, version);
-            let version = version.ok().and_then(Result::ok);
-            let version = version.map(|version| (version, begun));
-            let confirmed = found.map(|found| self.confirm(key, scope, shared, &found, version));
+            let version = async {
+                let told = self.clock.timeout(VERSION_LIMIT, self.origin.version(key));
+                let version = if self.has_versions(scope) { told.await.ok() } else { None };
+                version.and_then(Result::ok).map_or(Told::Nothing, |version| Told::Version(version, begun))
+            };
+            let found = async {
+                let found = self.ask(key, shared).await;
+                if found.is_none() {
+                    without_shared.notify_one();
+                }
+                found
+            };
+            let (found, told) = tokio::join!(found, version);
+            let confirmed = found.map(|found| self.confirm(key, scope, shared, &found, told));
             if !matches!(confirmed, Some(Confirmed::Usable(_))) {
                 without_shared.notify_one();
             }
@@ -69,21 +81,23 @@ impl<O: Origin> Inner<O> {
         };
         let origin = async {
             tokio::select! {
-                () = self.clock.sleep(if awaited { HEDGE } else { VERSION_LIMIT }) => {}
+                biased;
                 () = without_shared.notified() => {}
+                () = self.clock.sleep(head_start) => {}
             }
             self.load(key, scope).await
         };
         tokio::pin!(confirmed, origin);
-        let (mut outdated, mut failed) = (None, None);
+        let (mut stale, mut failed) = (None, None);
         let mut asked_shared = false;
         let error = loop {
             tokio::select! {
+                biased;
                 confirmed = &mut confirmed, if !asked_shared => {
                     asked_shared = true;
                     match confirmed {
                         Some(Confirmed::Usable(entry)) => return Ok(Landed { entry, outcome: Outcome::Kv }),
-                        Some(Confirmed::Outdated(entry)) => outdated = Some(entry),
+                        Some(Confirmed::Stale(entry)) => stale = Some(entry),
                         Some(Confirmed::Nothing) | None => {}
                     }
                 }
@@ -97,40 +111,86 @@ impl<O: Origin> Inner<O> {
                 not_yet => failed = not_yet,
             }
         };
-        // Better than nothing, where the family says so: the origin told that it is outdated, and then failed.
-        match outdated.filter(|_| self.family.on_origin_failure == OnOriginFailure::ServeAnyAge) {
-            Some(entry) => {
-                let _one_step = self.slots();
-                if !self.memory.contains_key(key) {
-                    self.memory.insert(key.clone(), Arc::clone(&entry));
-                }
-                Ok(Landed { entry, outcome: Outcome::Stale })
-            }
-            None => Err(error),
+        self.serve_stale(key, stale).ok_or(error)
+    }
+
+    /// After the origin failed, with nothing but an outdated value in memory: another instance may have written a newer
+    /// one to the shared tier before.
+    pub(super) async fn rescue(
+        &self,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        shared: &SharedTier,
+        error: LoadError,
+    ) -> Landing<O::Value> {
+        let Some(found) = self.ask(key, shared).await else { return Err(error) };
+        match self.confirm(key, scope, shared, &found, Told::Nothing) {
+            Confirmed::Usable(entry) => Ok(Landed { entry, outcome: Outcome::Kv }),
+            Confirmed::Stale(entry) => self.serve_stale(key, Some(entry)).ok_or(error),
+            Confirmed::Nothing => Err(error),
         }
     }
 
-    /// Makes an entry of the value found, and publishes it if it is of the version that the origin told, or if the
-    /// origin told none.
+    /// In a task of its own: a call that loses the race still runs to its end, and is counted.
+    async fn ask(&self, key: &O::Key, shared: &SharedTier) -> Option<Found> {
+        let (shared, family, id) = (shared.clone(), self.family, self.origin.id(key));
+        self.runtime.spawn(async move { shared.get(&family, &id).await }).await.ok().flatten()
+    }
+
+    /// Better than nothing, where the family says so: it is known to be outdated, or too old to be fresh.
+    fn serve_stale(&self, key: &O::Key, stale: Option<Arc<Entry<O::Value>>>) -> Option<Landed<O::Value>> {
+        let entry = stale?;
+        let one_step = self.slots();
+        let held = self.memory.get(key).map(|held| (held.epoch, held.version));
+        if held.is_some_and(|held| held >= (entry.epoch, entry.version)) {
+            return None;
+        }
+        self.memory.insert(key.clone(), Arc::clone(&entry));
+        drop(one_step);
+        Some(Landed { entry, outcome: Outcome::Stale })
+    }
+
+    /// Makes an entry of the value found, and publishes it if it may be served now.
     fn confirm(
         &self,
         key: &O::Key,
         scope: &Arc<Scope>,
         shared: &SharedTier,
         found: &Found,
-        version: Option<(u64, Instant)>,
+        told: Told,
     ) -> Confirmed<O::Value> {
         let value = self.origin.decode(&found.json);
         shared.decoded(&self.family, &self.origin.id(key), found, value.is_some());
         let Some(value) = value else { return Confirmed::Nothing };
+        let now = self.clock.now();
+        let age = Duration::try_from(self.clock.utc() - found.loaded_at).unwrap_or_default();
+        let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots();
-        let (is_current, validated, epoch) = match version {
-            None => (true, None, scope.known().epoch),
-            Some((version, begun)) => {
+        let (validated, epoch) = match told {
+            Told::Version(version, begun) => {
                 let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                 let is_current = version == found.version && learned != Learned::Older;
-                (is_current, is_current.then_some(begun), epoch)
+                (is_current.then_some(begun), epoch)
             }
+            // Without versions its age says whether it is fresh.
+            Told::Nothing if !self.has_versions(scope) => (Some(born), 0),
+            Told::Nothing => (None, scope.known().epoch),
+        };
+        let known = scope.known();
+        let is_outdated = epoch != known.epoch || found.version < known.fence;
+        let is_usable = match (told, self.family.on_origin_failure) {
+            (Told::Version(..), _) => validated.is_some() && !is_outdated,
+            (Told::Nothing, _) if !self.has_versions(scope) => age < self.family.fresh,
+            (Told::Nothing, OnOriginFailure::Refuse) => false,
+            (Told::Nothing, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
+            (Told::Nothing, OnOriginFailure::ServeAnyAge) => !is_outdated,
+        };
+        let is_better_than_nothing = match self.family.on_origin_failure {
+            OnOriginFailure::Refuse => false,
+            OnOriginFailure::ServeUpTo(limit) => {
+                age <= limit && !is_outdated && !matches!(told, Told::Version(..))
+            }
+            OnOriginFailure::ServeAnyAge => true,
         };
         let entry = Arc::new(Entry {
             weight: self.origin.weight(&value),
@@ -138,15 +198,19 @@ impl<O: Origin> Inner<O> {
             version: found.version,
             source: Source::Kv,
             loaded_at: found.loaded_at,
-            loaded: self.clock.now(),
+            loaded: now,
+            born,
             validated,
             epoch,
             scope: Arc::clone(scope),
         });
-        if !is_current {
-            return Confirmed::Outdated(entry);
+        if is_usable {
+            self.publish(key, &entry);
+            Confirmed::Usable(entry)
+        } else if is_better_than_nothing {
+            Confirmed::Stale(entry)
+        } else {
+            Confirmed::Nothing
         }
-        self.publish(key, &entry);
-        Confirmed::Usable(entry)
     }
 }

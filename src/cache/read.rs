@@ -14,7 +14,7 @@ use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
 use super::flight::{Flight, Landed, Slot};
 use super::origin::{LoadError, Origin};
-use super::scope::{Known, Scopes};
+use super::scope::{Known, Scope, Scopes};
 use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
 
@@ -40,6 +40,8 @@ pub(super) struct Inner<O: Origin> {
     pub counters: Counters,
     pub shared: Option<SharedTier>,
     floor: Option<Arc<Entry<O::Value>>>,
+    /// The scope of keys that have none.
+    unscoped: Arc<Scope>,
     slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     flights: AtomicU64,
 }
@@ -80,7 +82,8 @@ struct Fallback<V> {
 
 impl<O: Origin> Cache<O> {
     /// An empty cache. Flights run on `runtime`, whatever becomes of their callers. `floor` is served when there is
-    /// nothing else, as [`Source::Builtin`] with version 0. `shared` is asked when memory has nothing.
+    /// nothing else, as [`Source::Builtin`] with version 0. `shared` is asked when memory has nothing, or nothing
+    /// better than an outdated value while the origin fails; not at all for a family that keeps nothing there.
     #[must_use]
     pub fn new(
         family: Family,
@@ -91,7 +94,9 @@ impl<O: Origin> Cache<O> {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
+        let unscoped = Arc::new(Scope::none(clock.now()));
         let floor = floor.map(|(key, value)| {
+            let scope = origin.scope(key).map(|name| scopes.of(&name));
             Arc::new(Entry {
                 weight: 0,
                 value,
@@ -99,9 +104,10 @@ impl<O: Origin> Cache<O> {
                 source: Source::Builtin,
                 loaded_at: clock.utc(),
                 loaded: clock.now(),
+                born: clock.now(),
                 validated: None,
                 epoch: 0,
-                scope: scopes.of(&origin.scope(key)),
+                scope: scope.unwrap_or_else(|| Arc::clone(&unscoped)),
             })
         });
         let memory = moka::sync::Cache::builder()
@@ -117,8 +123,9 @@ impl<O: Origin> Cache<O> {
             runtime,
             memory,
             counters: Counters::default(),
-            shared,
+            shared: shared.filter(|_| family.keep_shared.is_some()),
             floor,
+            unscoped,
             slots: Mutex::default(),
             flights: AtomicU64::new(0),
         }))
@@ -175,6 +182,15 @@ impl<O: Origin> Inner<O> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn scope(&self, key: &O::Key) -> Arc<Scope> {
+        self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
+    }
+
+    /// Whether changes of what it covers are known by a version.
+    pub(super) fn has_versions(&self, scope: &Arc<Scope>) -> bool {
+        !Arc::ptr_eq(scope, &self.unscoped)
+    }
+
     pub(super) fn next_flight(&self) -> u64 {
         self.flights.fetch_add(1, Ordering::Relaxed)
     }
@@ -199,7 +215,7 @@ impl<O: Origin> Inner<O> {
     }
 
     async fn miss(self: &Arc<Self>, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
-        let scope = self.scopes.of(&self.origin.scope(key));
+        let scope = self.scope(key);
         let fallback = self.fallback(key, &scope.known());
         let now = self.clock.now();
 
@@ -264,13 +280,13 @@ impl<O: Origin> Inner<O> {
     }
 
     fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
-        let scope = self.scopes.of(&self.origin.scope(key));
+        let scope = self.scope(key);
         let mut slots = self.slots();
         self.join_or_start(key, &scope, slots.entry(key.clone()).or_default(), false)
     }
 
     fn refresh_in_background(self: &Arc<Self>, key: &O::Key) {
-        let scope = self.scopes.of(&self.origin.scope(key));
+        let scope = self.scope(key);
         let now = self.clock.now();
         let mut slots = self.slots();
         let slot = slots.entry(key.clone()).or_default();

@@ -82,6 +82,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The scope of values that nothing invalidates.
+    pub(super) fn none(now: Instant) -> Self {
+        Self { name: ScopeName::new(""), known: RwLock::new(Known::nothing(now)) }
+    }
+
     pub(super) fn known(&self) -> Known {
         *self.known.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,8 @@
 //! The shared tier: Cloudflare KV as the caches see it. Calls pass a gate, writes wait in a queue, and nothing in here
 //! ever fails a request or holds up a hit.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -9,30 +10,47 @@ use time::OffsetDateTime;
 
 use crate::clock::Clock;
 
+use super::bucket::Bucket;
 use super::envelope::{self, Rejected};
 use super::family::Family;
-use super::gate::{Change, Ended, Gate, Operation};
-use super::kv::{KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
-use super::queue::{Pending, Queue};
-use super::shared_stats::{Counters, KvReport};
+use super::fault::{Fault, Faults};
+use super::gate::{Change, Ended, Gate, Operation, Skip};
+use super::kv::{KvError, KvErrorClass, KvKey};
+use super::queue::{Pending, Queue, rewrite_after};
+use super::remote::{Ledger, Namespace};
+use super::settings::KvLimits;
+use super::shared_stats::{Counters, KvReport, Spending};
 
 /// How often the queue is written, in one call.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
+/// How many flushes lie between two looks at what was used of the day: a minute.
+const FLUSHES_PER_LOOK: u32 = 30;
+/// How many lie between two looks for keys that an older release left: an hour.
+const FLUSHES_PER_SWEEP: u32 = 1_800;
+/// What Cloudflare grants in 5 minutes where it does not say
+/// (<https://developers.cloudflare.com/fundamentals/api/reference/limits/>).
+const USUAL_ALLOWANCE: u64 = 1_200;
 
 /// Cloudflare KV. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct SharedTier(Arc<Inner>);
+pub struct SharedTier(pub(super) Arc<Inner>);
 
-struct Inner {
-    client: KvClient,
-    environment: String,
-    clock: Clock,
+pub(super) struct Inner {
+    pub namespace: Box<dyn Namespace>,
+    pub ledger: OnceLock<Box<dyn Ledger>>,
+    pub environment: String,
+    pub limits: KvLimits,
+    pub clock: Clock,
     gate: Mutex<Gate>,
     queue: Mutex<Queue>,
-    fault: Mutex<Option<KvError>>,
-    counters: Counters,
+    bucket: Mutex<Bucket>,
+    faults: Mutex<Faults>,
+    pub spending: Mutex<Spending>,
+    pub counters: Counters,
+    /// Whether the log was told that the ledger does not answer.
+    pub ledger_lost: AtomicBool,
     /// One flush at a time, so that whoever flushes last waits for the one under way.
-    flushing: tokio::sync::Mutex<()>,
+    pub flushing: tokio::sync::Mutex<()>,
 }
 
 /// A value found in the shared tier, in its whole envelope. Whether it is current is for the database to say.
@@ -45,19 +63,36 @@ pub(super) struct Found {
 }
 
 impl SharedTier {
-    /// A tier over `client`. `environment` keeps the keys of deployments apart.
+    /// A tier over `namespace`. `environment` keeps the keys of deployments apart. What is used of `limits` stays within
+    /// 90 % of them.
     #[must_use]
-    pub fn new(client: KvClient, environment: String, clock: Clock) -> Self {
+    pub fn new(namespace: impl Namespace, environment: String, limits: KvLimits, clock: Clock) -> Self {
         Self(Arc::new(Inner {
-            client,
+            namespace: Box::new(namespace),
+            ledger: OnceLock::new(),
             environment,
+            limits,
             clock,
             gate: Mutex::new(Gate::new()),
             queue: Mutex::default(),
-            fault: Mutex::default(),
+            bucket: Mutex::new(Bucket::new(limits.reads)),
+            faults: Mutex::default(),
+            spending: Mutex::default(),
             counters: Counters::default(),
+            ledger_lost: AtomicBool::new(false),
             flushing: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Names the ledger. Until then nothing is written or deleted. The first call counts.
+    pub fn connect(&self, ledger: impl Ledger) {
+        // A second database in one process is a fault of the caller that changes nothing for those who read.
+        let _ = self.0.ledger.set(Box::new(ledger));
+    }
+
+    /// Whether its answer is worth waiting for: the last calls did not all fail.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.gate().is_closed()
     }
 
     /// Looks a value up. A fault, a miss and an envelope that is not whole are all `None`, counted and, where the state
@@ -65,16 +100,17 @@ impl SharedTier {
     pub(super) async fn get(&self, family: &Family, id: &str) -> Option<Found> {
         let inner = &self.0;
         let key = inner.key(family, id)?;
-        if !inner.gate().admits(Operation::Read, inner.clock.now()) {
-            inner.counters.skipped();
+        if let Err(skip) = inner.admits_read(&key) {
+            inner.counters.skipped(skip);
             return None;
         }
+        inner.spending().read(inner.clock.utc());
         let begun = inner.clock.now();
-        let got = inner.client.get(&key).await;
+        let got = inner.namespace.get(&key).await;
         inner.counters.call(inner.clock.now().saturating_duration_since(begun));
-        let bytes = inner.took(Operation::Read, got).ok().flatten();
-        let Some(bytes) = bytes else {
+        let Some(bytes) = inner.took(Operation::Read, got).ok()? else {
             inner.counters.missed();
+            inner.queue().lacks(&key, inner.clock.now());
             return None;
         };
         match envelope::open(&bytes, key.as_str(), family.schema, inner.clock.utc()) {
@@ -83,7 +119,7 @@ impl SharedTier {
                 Some(Found { version: opened.version, loaded_at: opened.loaded_at, json })
             }
             Err(rejected) => {
-                inner.counters.rejected(rejected);
+                inner.rejected(key, rejected);
                 None
             }
         }
@@ -92,15 +128,16 @@ impl SharedTier {
     /// Takes in that a value found could be decoded, so that it need not be written again, or that it could not.
     pub(super) fn decoded(&self, family: &Family, id: &str, found: &Found, decoded: bool) {
         let inner = &self.0;
+        let Some(key) = inner.key(family, id) else { return };
         if !decoded {
-            inner.counters.rejected(Rejected::Unreadable);
+            inner.rejected(key, Rejected::Unreadable);
             return;
         }
         inner.counters.hit();
-        if let (Some(key), Some(keep)) = (inner.key(family, id), family.keep_shared) {
+        if let Some(keep) = family.keep_shared {
+            let now = inner.clock.now();
             let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
-            let rest = (keep / 2).saturating_sub(age);
-            inner.queue().holds(key, found.version, inner.clock.now() + rest);
+            inner.queue().holds(&key, found.version, now + rewrite_after(keep).saturating_sub(age), now);
         }
     }
 
@@ -117,7 +154,8 @@ impl SharedTier {
         let Some(key) = self.0.key(family, id) else { return };
         if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
             let now = self.0.clock.now();
-            self.0.queue().put(Pending { key, version, bytes, keep }, now);
+            let pending = Pending { key, version, bytes, keep, claimed: false, not_before: None };
+            self.0.queue().put(pending, now);
         }
     }
 
@@ -125,53 +163,24 @@ impl SharedTier {
     /// health tells the truth even without traffic. Runs until it is dropped.
     pub async fn run(&self) {
         self.probe().await;
+        let mut flushes = 0_u32;
         loop {
             self.0.clock.sleep(FLUSH_INTERVAL).await;
             self.flush().await;
-            if self.0.gate().admits_probe(self.0.clock.now()) {
+            let now = self.0.clock.now();
+            let is_probe_due = self.0.gate().admits_probe(now);
+            if is_probe_due {
                 self.probe().await;
             }
-        }
-    }
-
-    /// Writes what waits, in one call. What fails waits on, while it is the newest.
-    pub async fn flush(&self) {
-        let inner = &self.0;
-        let _one_at_a_time = inner.flushing.lock().await;
-        let now = inner.clock.now();
-        let due = inner.queue().due(now);
-        if due.is_empty() {
-            return;
-        }
-        if !inner.gate().admits(Operation::Write, now) {
-            inner.counters.skipped();
-            inner.queue().put_back(due, now);
-            return;
-        }
-        let pairs: Vec<_> = due
-            .iter()
-            .map(|pending| KvPair {
-                key: pending.key.clone(),
-                value: pending.bytes.clone(),
-                time_to_live: pending.keep,
-            })
-            .collect();
-        let put = inner.client.put_many(&pairs).await;
-        inner.counters.call(inner.clock.now().saturating_duration_since(now));
-        match inner.took(Operation::Write, put) {
-            // What Cloudflare refuses as such would be refused again.
-            Err(
-                KvErrorClass::Configuration(KvMisconfiguration::Request)
-                | KvErrorClass::Failure(KvFailure::TooLarge),
-            ) => {}
-            Err(_) => inner.queue().put_back(due, now),
-            Ok(refused) => {
-                let (back, written): (Vec<_>, Vec<_>) =
-                    due.into_iter().partition(|pending| refused.contains(&pending.key));
-                inner.counters.wrote(written.len());
-                let mut queue = inner.queue();
-                queue.written(written, now);
-                queue.put_back(back, now);
+            for operation in self.0.gate().renewed(now) {
+                tracing::info!(%operation, "Cloudflare KV's quota is back");
+            }
+            if flushes.is_multiple_of(FLUSHES_PER_LOOK) {
+                self.0.look_at_spending().await;
+            }
+            flushes = flushes.wrapping_add(1);
+            if flushes.is_multiple_of(FLUSHES_PER_SWEEP) {
+                self.sweep().await;
             }
         }
     }
@@ -180,19 +189,20 @@ impl SharedTier {
     #[must_use]
     pub fn report(&self) -> KvReport {
         let inner = &self.0;
-        let (available, state) = {
+        let now = inner.clock.now();
+        let (state, fault) = {
             let gate = inner.gate();
-            (gate.is_open_for_all(inner.clock.now()), gate.state())
+            (gate.state(), inner.faults().current(&gate, now))
         };
-        let fault = inner.fault().clone().filter(|_| !available);
-        KvReport::new(available, state, fault.as_ref(), inner.queue().len(), &inner.counters)
+        let budget = inner.spending().report(inner.limits, inner.clock.utc());
+        KvReport::new(state, fault, inner.queue().len(), budget, &inner.counters)
     }
 
     /// Asks for the namespace, which costs no quota of reads.
     async fn probe(&self) {
         let inner = &self.0;
         let begun = inner.clock.now();
-        let probed = inner.client.probe().await;
+        let probed = inner.namespace.probe().await;
         inner.counters.call(inner.clock.now().saturating_duration_since(begun));
         // The gate and the log have it already.
         let _ = inner.took(Operation::Read, probed);
@@ -202,63 +212,128 @@ impl SharedTier {
 impl Inner {
     /// `chatchonk:{environment}:{family}.{schema}:{id}`.
     fn key(&self, family: &Family, id: &str) -> Option<KvKey> {
-        format!("chatchonk:{}:{}.{}:{id}", self.environment, family.name, family.schema).parse().ok()
+        format!("{}{}.{}:{id}", self.prefix(), family.name, family.schema).parse().ok()
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
+    /// What all keys of this deployment begin with.
+    pub fn prefix(&self) -> String {
+        format!("chatchonk:{}:", self.environment)
+    }
+
+    pub fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fault(&self) -> MutexGuard<'_, Option<KvError>> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn spending(&self) -> MutexGuard<'_, Spending> {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admits_read(&self, key: &KvKey) -> Result<(), Skip> {
+        let now = self.clock.now();
+        if self.queue().is_known_absent(key, now) {
+            return Err(Skip::KnownAbsent);
+        }
+        // The gate last: once it has let a probe through, that must be made.
+        let mut gate = self.gate();
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if !bucket.has_one(now) {
+            return Err(Skip::ReadBudget);
+        }
+        gate.admits(Operation::Read, now)?;
+        bucket.take(now);
+        Ok(())
+    }
+
+    fn rejected(&self, key: KvKey, reason: Rejected) {
+        self.counters.rejected(reason);
+        if matches!(reason, Rejected::Unreadable | Rejected::OtherKey) {
+            // Whoever has the value should write it. What another release wrote is left to it.
+            let now = self.clock.now();
+            let mut queue = self.queue();
+            queue.lacks(&key, now);
+            queue.delete(key, now);
+        }
     }
 
     /// Takes in how a call went: moves the gate, and tells the log of every change once. KV is never an error.
-    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
-        let ended = match &result {
-            Ok(_) => Ended::Well,
-            Err(error) => {
-                self.counters.failed();
-                match error.class {
-                    KvErrorClass::Configuration(_) | KvErrorClass::Permission => Ended::Misconfigured,
-                    KvErrorClass::Quota => Ended::OutOfQuota(operation, until_midnight(self.clock.utc())),
-                    KvErrorClass::Throttled { retry_after } => Ended::Throttled(retry_after),
-                    KvErrorClass::Failure(_) => Ended::Failed,
-                }
+    pub fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
+        let now = self.clock.now();
+        let error = match result {
+            Ok(value) => {
+                self.ended(Ended::Well, None);
+                self.hold_back(now);
+                return Ok(value);
             }
+            Err(error) => error,
         };
+        self.counters.failed();
+        let ended = match error.class {
+            KvErrorClass::Configuration(_) | KvErrorClass::Permission => Ended::Misconfigured,
+            KvErrorClass::Quota => Ended::OutOfQuota(operation, until_renewal(self.clock.utc())),
+            KvErrorClass::Throttled { retry_after } => Ended::Throttled(retry_after),
+            KvErrorClass::Failure(_) => Ended::Failed,
+        };
+        self.ended(ended, Some((Fault::from(&error), &error.to_string())));
+        Err(error.class)
+    }
+
+    /// The budget of the day is used up, by all instances together.
+    pub fn over_budget(&self, operation: Operation) {
+        self.counters.skipped(Skip::Quota);
+        let fault = Fault::over_budget(operation);
+        self.ended(
+            Ended::OutOfQuota(operation, until_renewal(self.clock.utc())),
+            Some((fault, fault.reason)),
+        );
+    }
+
+    /// Others share what Cloudflare grants to the token: the last tenth is theirs.
+    fn hold_back(&self, now: std::time::Instant) {
+        let Some(allowance) = self.namespace.allowance() else { return };
+        let is_little = allowance.left * 10 < allowance.quota.unwrap_or(USUAL_ALLOWANCE);
+        let rest = allowance.full_at.saturating_duration_since(now);
+        if is_little && !rest.is_zero() {
+            self.ended(Ended::Throttled(Some(rest)), Some((Fault::HELD_BACK, Fault::HELD_BACK.reason)));
+        }
+    }
+
+    fn ended(&self, ended: Ended, fault: Option<(Fault, &str)>) {
         let now = self.clock.now();
         let jitter =
             xxhash_rust::xxh3::xxh3_64(&self.clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0];
         let change = self.gate().ended(ended, now, jitter);
-        match result {
-            Ok(value) => {
-                if change == Some(Change::Reopened) {
-                    tracing::info!("Cloudflare KV answers again");
-                }
-                Ok(value)
+        let is_news = self.faults().took(change, fault.map(|(fault, _)| fault));
+        match (change, fault) {
+            (Some(Change::Reopened), _) => {
+                self.queue().resume();
+                tracing::info!("Cloudflare KV answers again");
             }
-            Err(error) => {
-                if change == Some(Change::Shut) {
-                    tracing::warn!(
-                        remedy = error.remedy(),
-                        "Cloudflare KV unavailable: {error}; memory carries on"
-                    );
-                }
-                let class = error.class;
-                *self.fault() = Some(error);
-                Err(class)
+            (_, Some((fault, words))) if is_news => {
+                tracing::warn!(
+                    remedy = fault.remedy,
+                    "Cloudflare KV unavailable: {words}; memory carries on"
+                );
             }
+            _ => {}
         }
     }
 }
 
-/// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>).
-fn until_midnight(now: OffsetDateTime) -> Duration {
-    let passed = now - now.replace_time(time::Time::MIDNIGHT);
-    Duration::from_hours(24).saturating_sub(passed.unsigned_abs())
+/// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>). In the first minutes of a day
+/// other clocks may still be in the one before.
+fn until_renewal(now: OffsetDateTime) -> Duration {
+    let passed = (now - now.replace_time(time::Time::MIDNIGHT)).unsigned_abs();
+    if passed < Duration::from_mins(5) {
+        Duration::from_mins(1)
+    } else {
+        Duration::from_hours(24).saturating_sub(passed) + Duration::from_secs(5)
+    }
 }

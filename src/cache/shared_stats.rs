@@ -1,13 +1,19 @@
 //! Counters of the shared tier, and its report for health.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use time::{Date, OffsetDateTime};
+
+use crate::store::KvUsed;
 
 use super::envelope::Rejected;
-use super::kv::KvError;
+use super::fault::Fault;
+use super::gate::Skip;
+use super::settings::KvLimits;
 
 /// How many calls the percentiles look back on.
 const WINDOW: usize = 128;
@@ -19,8 +25,9 @@ pub(super) struct Counters {
     misses: AtomicU64,
     rejected: AtomicU64,
     failures: AtomicU64,
-    skipped: AtomicU64,
+    skipped: [AtomicU64; Skip::ALL.len()],
     writes: AtomicU64,
+    deletes: AtomicU64,
     latencies: Mutex<Latencies>,
 }
 
@@ -60,12 +67,16 @@ impl Counters {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn skipped(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+    pub fn skipped(&self, skip: Skip) {
+        self.skipped[skip as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn wrote(&self, pairs: usize) {
         self.writes.fetch_add(pairs as u64, Ordering::Relaxed);
+    }
+
+    pub fn deleted(&self, keys: usize) {
+        self.deletes.fetch_add(keys as u64, Ordering::Relaxed);
     }
 
     fn percentile(&self, percent: usize) -> Option<f64> {
@@ -74,6 +85,65 @@ impl Counters {
         let at = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
         sorted.get(at).map(|microseconds| f64::from(*microseconds) / 1e3)
     }
+}
+
+/// What was used of the day: reads by this instance, writes and deletes by all.
+#[derive(Debug, Default)]
+pub(super) struct Spending {
+    reads: Option<(Date, u64)>,
+    used: Option<KvUsed>,
+}
+
+impl Spending {
+    /// Counts a read.
+    pub fn read(&mut self, now: OffsetDateTime) {
+        let today = self.reads.filter(|(day, _)| *day == now.date());
+        self.reads = Some((now.date(), today.map_or(0, |(_, count)| count) + 1));
+    }
+
+    /// Takes in what the ledger says.
+    pub fn take_in(&mut self, used: KvUsed) {
+        self.used = Some(used);
+    }
+
+    /// The budget of today.
+    pub fn report(&self, limits: KvLimits, now: OffsetDateTime) -> KvBudget {
+        let today = now.date();
+        let resets_at = today.next_day().unwrap_or(today).midnight().assume_utc();
+        let of = |used, limit| KvBudgetLine { used, limit: KvLimits::usable(limit), resets_at };
+        let reads = self.reads.filter(|(day, _)| *day == today).map_or(0, |(_, count)| count);
+        // Unknown until the database has told; none yet, when what it told was of another day.
+        let told =
+            |count: fn(KvUsed) -> u64| self.used.map(|used| if used.day == today { count(used) } else { 0 });
+        KvBudget {
+            reads: of(Some(reads), limits.reads),
+            writes: of(told(|used| used.writes), limits.writes),
+            deletes: of(told(|used| used.deletes), limits.deletes),
+        }
+    }
+}
+
+/// What was used of the day.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KvBudget {
+    /// Lookups by this instance, found or not; each makes 2,880 a day and a burst of 4 at most, on the free plan.
+    pub reads: KvBudgetLine,
+    /// Pairs written by all instances.
+    pub writes: KvBudgetLine,
+    /// Keys deleted by all instances.
+    pub deletes: KvBudgetLine,
+}
+
+/// One kind of operation.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KvBudgetLine {
+    /// Operations of today; `None` as long as the database has not told.
+    pub used: Option<u64>,
+    /// How many there may be: 90 % of what the plan allows.
+    pub limit: u64,
+    /// When counting begins anew.
+    #[serde(with = "time::serde::rfc3339")]
+    pub resets_at: OffsetDateTime,
 }
 
 /// How the shared tier stands.
@@ -98,12 +168,16 @@ pub struct KvReport {
     pub rejected: u64,
     /// Calls that failed.
     pub failures: u64,
-    /// Calls not made: breaker, throttling or quota.
-    pub skipped: u64,
-    /// Pairs written.
+    /// Calls not made, by reason; reasons that never came up are left out.
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Pairs written by this instance.
     pub writes: u64,
-    /// Pairs that wait to be written.
+    /// Keys deleted by this instance.
+    pub deletes: u64,
+    /// Keys that wait to be written or deleted.
     pub queued: usize,
+    /// What was used of the day.
+    pub budget: KvBudget,
     /// Percentiles of the last 128 calls, in milliseconds.
     pub latency_ms: LatencyReport,
 }
@@ -119,26 +193,29 @@ pub struct LatencyReport {
 
 impl KvReport {
     pub(super) fn new(
-        available: bool,
         state: &'static str,
-        fault: Option<&KvError>,
+        fault: Option<Fault>,
         queued: usize,
+        budget: KvBudget,
         counters: &Counters,
     ) -> Self {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let skipped = Skip::ALL.iter().map(|skip| (*skip, read(&counters.skipped[*skip as usize])));
         Self {
-            available,
+            available: fault.is_none(),
             state,
-            reason: fault.map(KvError::reason),
-            remedy: fault.map(KvError::remedy),
+            reason: fault.map(|fault| fault.reason),
+            remedy: fault.map(|fault| fault.remedy),
             calls: read(&counters.calls),
             hits: read(&counters.hits),
             misses: read(&counters.misses),
             rejected: read(&counters.rejected),
             failures: read(&counters.failures),
-            skipped: read(&counters.skipped),
+            skipped: skipped.filter(|(_, count)| *count > 0).collect(),
             writes: read(&counters.writes),
+            deletes: read(&counters.deletes),
             queued,
+            budget,
             latency_ms: LatencyReport { p50: counters.percentile(50), p95: counters.percentile(95) },
         }
     }

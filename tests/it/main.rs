@@ -22,6 +22,7 @@ mod health_routes;
 mod hidden;
 mod items;
 mod kv_client;
+mod kv_ledger;
 mod kv_tier;
 mod models;
 mod openai_shape;

@@ -146,8 +146,8 @@ impl Origin for SimulatedOrigin {
     type Key = Key;
     type Value = Data;
 
-    fn scope(&self, _: &Key) -> ScopeName {
-        ScopeName::new(SCOPE)
+    fn scope(&self, _: &Key) -> Option<ScopeName> {
+        Some(ScopeName::new(SCOPE))
     }
 
     async fn load(&self, _: &Key) -> Result<Loaded<Data>, LoadError> {

@@ -1,0 +1,94 @@
+//! What is wrong with the shared tier, in plain words, and which of several faults to tell.
+
+use std::time::Instant;
+
+use super::gate::{Change, Gate, Operation};
+use super::kv::KvError;
+
+/// A fault as health shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub reason: &'static str,
+    /// The way out.
+    pub remedy: &'static str,
+}
+
+impl Fault {
+    /// No call has ended yet.
+    const UNTRIED: Self = Self {
+        reason: "Workers KV has not answered yet",
+        remedy: "nothing to do: the first answer is awaited",
+    };
+    /// Less than a tenth of the calls is left that Cloudflare grants.
+    pub const HELD_BACK: Self = Self {
+        reason: "little is left of the calls that Cloudflare's API grants in 5 minutes",
+        remedy: "nothing to do: calls go on later; a token owned by the account does not share its limit with people",
+    };
+
+    /// All instances together have used what the settings allow them of the day.
+    pub const fn over_budget(operation: Operation) -> Self {
+        let reason = match operation {
+            Operation::Read => "the day's budget of reads from Workers KV is used up",
+            Operation::Write => "the day's budget of writes to Workers KV is used up",
+            Operation::Delete => "the day's budget of deletes from Workers KV is used up",
+        };
+        let remedy = "nothing to do: it opens again at 00:00 UTC; on a paid plan raise CLOUDFLARE_KV_DAILY_READS, \
+                      CLOUDFLARE_KV_DAILY_WRITES and CLOUDFLARE_KV_DAILY_DELETES";
+        Self { reason, remedy }
+    }
+}
+
+impl From<&KvError> for Fault {
+    fn from(error: &KvError) -> Self {
+        Self { reason: error.reason(), remedy: error.remedy() }
+    }
+}
+
+/// The faults that still count.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    tried: bool,
+    /// Of the last call that failed.
+    last: Option<Fault>,
+    /// Why the gate is shut.
+    shut: Option<Fault>,
+    /// Why one kind of operation is out of quota.
+    spent: [Option<Fault>; Operation::ALL.len()],
+}
+
+impl Faults {
+    /// Takes in how a call ended. Whether it is worth a line in the log: the gate shut, or shut for another reason.
+    pub fn took(&mut self, change: Option<Change>, fault: Option<Fault>) -> bool {
+        self.tried = true;
+        match change {
+            Some(Change::Spent(operation)) => {
+                self.spent[operation as usize] = fault;
+                true
+            }
+            Some(Change::Shut | Change::StillShut) => std::mem::replace(&mut self.shut, fault) != fault,
+            Some(Change::Reopened) => {
+                self.shut = None;
+                false
+            }
+            None => {
+                self.last = fault.or(self.last);
+                false
+            }
+        }
+    }
+
+    /// The one to tell; nothing when the last call went well and nothing is held back.
+    pub fn current(&self, gate: &Gate, now: Instant) -> Option<Fault> {
+        if !self.tried {
+            return Some(Fault::UNTRIED);
+        }
+        if gate.is_open_for_all(now) {
+            return None;
+        }
+        let spent = || {
+            let mut kinds = Operation::ALL.iter().filter(|kind| gate.is_spent(**kind, now));
+            kinds.find_map(|kind| self.spent[*kind as usize])
+        };
+        if gate.is_closed() { spent().or(self.last) } else { self.shut.or(self.last) }
+    }
+}

@@ -1,0 +1,305 @@
+//! Writing the queue to the shared tier: deletes, then writes, each agreed on with all other instances first.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::store::{KvClaim, KvClaimed, KvSpending, StoreError};
+
+use super::family::FAMILIES;
+use super::gate::{Operation, Skip};
+use super::kv::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
+use super::queue::{Pending, rewrite_after};
+use super::settings::KvLimits;
+use super::shared::{Inner, SharedTier};
+
+/// How long old keys stay after the first key of a newer schema was written: a deploy that is taken back finds them.
+const SUPERSEDED_STAYS: Duration = Duration::from_hours(24);
+
+impl SharedTier {
+    /// Deletes and writes what waits, in one call each. What fails waits on, while it is the newest.
+    pub async fn flush(&self) {
+        let _one_at_a_time = self.0.flushing.lock().await;
+        let spent = self.0.flush_deletes().await | self.0.flush_writes().await;
+        if spent {
+            self.0.look_at_spending().await;
+        }
+    }
+
+    /// Queues the deletion of what older releases left, a day after a newer schema took its place.
+    pub(super) async fn sweep(&self) {
+        let inner = &self.0;
+        let Some(ledger) = inner.ledger.get() else { return };
+        // It is looked at again in an hour.
+        let Ok(known) = ledger.keys(&inner.prefix()).await else { return };
+        let prefix = inner.prefix();
+        let mut queue = inner.queue();
+        for old in &known {
+            let Some((family, schema, id)) = parts(&old.key, &prefix) else { continue };
+            let Some(current) = FAMILIES.iter().find(|known| known.name == family) else { continue };
+            let newer = format!("{prefix}{family}.{}:{id}", current.schema);
+            let is_settled =
+                known.iter().any(|known| known.key == newer && known.known_for >= SUPERSEDED_STAYS);
+            if schema < current.schema
+                && is_settled
+                && let Ok(key) = old.key.parse()
+            {
+                queue.delete(key, inner.clock.now());
+            }
+        }
+    }
+}
+
+/// Family, schema and id in a key of this deployment.
+fn parts<'k>(key: &'k str, prefix: &str) -> Option<(&'k str, u32, &'k str)> {
+    let (name, id) = key.strip_prefix(prefix)?.split_once(':')?;
+    let (family, schema) = name.rsplit_once('.')?;
+    Some((family, schema.parse().ok()?, id))
+}
+
+impl Inner {
+    /// Whether anything was spent.
+    async fn flush_deletes(&self) -> bool {
+        let keys = self.queue().due_deletes(self.clock.now());
+        if keys.is_empty() {
+            return false;
+        }
+        let deleted = self.delete(&keys).await;
+        let now = self.clock.now();
+        let mut queue = self.queue();
+        match deleted {
+            Ok(refused) => {
+                let (back, gone): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| refused.contains(key));
+                self.counters.deleted(gone.len());
+                queue.deleted(&gone, now);
+                // Whoever finds them once more asks once more.
+                drop(back);
+                true
+            }
+            Err(spent) => {
+                for key in keys {
+                    queue.delete(key, now);
+                }
+                spent
+            }
+        }
+    }
+
+    /// Returns the keys that were not taken or, where nothing was deleted, whether anything was spent.
+    async fn delete(&self, keys: &[KvKey]) -> Result<Vec<KvKey>, bool> {
+        let Some(ledger) = self.ledger.get() else { return Err(self.skips(Skip::NoDatabase)) };
+        let admitted = self.gate().admits(Operation::Delete, self.clock.now());
+        admitted.map_err(|skip| self.skips(skip))?;
+        let count = keys.len() as u64;
+        match ledger.spend(KvSpending::Delete, count, KvLimits::usable(self.limits.deletes)).await {
+            Ok(true) => self.ledger_lost.store(false, Ordering::Relaxed),
+            Ok(false) => {
+                self.over_budget(Operation::Delete);
+                return Err(false);
+            }
+            Err(error) => return Err(self.lost_ledger(&error)),
+        }
+        let names: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+        // Before they are gone, so that whoever has their values may write them right after. If the database is lost in
+        // between, they are written 10 minutes later.
+        let _ = ledger.forget(&names).await;
+        let begun = self.clock.now();
+        let deleted = self.namespace.delete_many(keys).await;
+        self.counters.call(self.clock.now().saturating_duration_since(begun));
+        match self.took(Operation::Delete, deleted) {
+            Ok(refused) => Ok(refused),
+            Err(class) => {
+                self.queue().failed(self.clock.now());
+                self.refund(KvSpending::Delete, count, class).await;
+                Err(true)
+            }
+        }
+    }
+
+    /// Whether anything was spent.
+    async fn flush_writes(&self) -> bool {
+        let due = self.queue().due(self.clock.now());
+        if due.is_empty() {
+            return false;
+        }
+        let admitted = self.gate().admits(Operation::Write, self.clock.now());
+        if let Err(skip) = admitted {
+            self.skips(skip);
+            self.put_back(due);
+            return false;
+        }
+        let due = match self.claim(due).await {
+            Ok(claimed) if claimed.is_empty() => return false,
+            Ok(claimed) => claimed,
+            Err(due) => {
+                self.put_back(due);
+                return false;
+            }
+        };
+        self.write(due).await;
+        true
+    }
+
+    /// Keeps of the pairs those that this instance is to write, paid for from the day's budget. What others are at is
+    /// put back or dropped.
+    ///
+    /// # Errors
+    /// The pairs, when the ledger does not answer or the budget is used up.
+    async fn claim(&self, due: Vec<Pending>) -> Result<Vec<Pending>, Vec<Pending>> {
+        let Some(ledger) = self.ledger.get() else {
+            self.skips(Skip::NoDatabase);
+            return Err(due);
+        };
+        let limit = KvLimits::usable(self.limits.writes);
+        let (mut ours, open): (Vec<_>, Vec<_>) = due.into_iter().partition(|pending| pending.claimed);
+        if !ours.is_empty() {
+            let spent = ledger.spend(KvSpending::Write, ours.len() as u64, limit).await;
+            if !self.is_granted(spent) {
+                return Err([ours, open].concat());
+            }
+        }
+        if open.is_empty() {
+            return Ok(ours);
+        }
+        let claims: Vec<_> = open.iter().map(|pending| self.claim_of(pending)).collect();
+        let outcomes = match ledger.claim(&claims, limit).await {
+            Ok(Some(outcomes)) => {
+                self.ledger_lost.store(false, Ordering::Relaxed);
+                outcomes
+            }
+            refused => {
+                self.is_granted(refused.map(|_| false));
+                self.put_back(open);
+                return Ok(ours);
+            }
+        };
+        let now = self.clock.now();
+        let mut queue = self.queue();
+        for (pending, outcome) in open.into_iter().zip(outcomes) {
+            match outcome {
+                KvClaimed::Granted => ours.push(Pending { claimed: true, ..pending }),
+                KvClaimed::Later(wait) => {
+                    queue.put(Pending { not_before: Some(now + wait), ..pending }, now);
+                }
+                KvClaimed::Written(good_for) => {
+                    queue.holds(&pending.key, pending.version, now + good_for, now);
+                }
+                KvClaimed::Superseded => {}
+            }
+        }
+        Ok(ours)
+    }
+
+    fn claim_of(&self, pending: &Pending) -> KvClaim {
+        KvClaim {
+            key: pending.key.as_str().to_owned(),
+            version: pending.version,
+            missing: self.queue().is_missing(&pending.key),
+            rewrite_after: rewrite_after(pending.keep),
+        }
+    }
+
+    /// Takes in what the ledger said.
+    fn is_granted(&self, granted: Result<bool, StoreError>) -> bool {
+        match granted {
+            Ok(granted) => {
+                self.ledger_lost.store(false, Ordering::Relaxed);
+                if !granted {
+                    self.over_budget(Operation::Write);
+                }
+                granted
+            }
+            Err(error) => self.lost_ledger(&error),
+        }
+    }
+
+    async fn write(&self, due: Vec<Pending>) {
+        let pairs: Vec<_> = due
+            .iter()
+            .map(|pending| KvPair {
+                key: pending.key.clone(),
+                value: pending.bytes.clone(),
+                time_to_live: pending.keep,
+            })
+            .collect();
+        let begun = self.clock.now();
+        let put = self.namespace.put_many(&pairs).await;
+        self.counters.call(self.clock.now().saturating_duration_since(begun));
+        let now = self.clock.now();
+        match self.took(Operation::Write, put) {
+            Ok(refused) => {
+                let (back, written): (Vec<_>, Vec<_>) =
+                    due.into_iter().partition(|pending| refused.contains(&pending.key));
+                self.counters.wrote(written.len());
+                let confirmed: Vec<_> = written
+                    .iter()
+                    .map(|pending| (pending.key.as_str().to_owned(), pending.version))
+                    .collect();
+                {
+                    let mut queue = self.queue();
+                    queue.written(written, now);
+                    if !back.is_empty() {
+                        queue.put_back(back, now);
+                        queue.failed(now);
+                    }
+                }
+                if let Some(ledger) = self.ledger.get() {
+                    // Unconfirmed, another instance that loads this version writes it once more, 10 minutes later.
+                    let _ = ledger.confirm(&confirmed).await;
+                }
+            }
+            Err(class) => {
+                // What Cloudflare refuses as such would be refused again.
+                let is_hopeless = matches!(
+                    class,
+                    KvErrorClass::Configuration(KvMisconfiguration::Request)
+                        | KvErrorClass::Failure(KvFailure::TooLarge)
+                );
+                let count = due.len() as u64;
+                if !is_hopeless {
+                    self.put_back(due);
+                }
+                self.queue().failed(now);
+                self.refund(KvSpending::Write, count, class).await;
+            }
+        }
+    }
+
+    /// What was refused for sure costs Cloudflare's quota nothing; what failed otherwise may have been done.
+    async fn refund(&self, kind: KvSpending, count: u64, class: KvErrorClass) {
+        let is_refused = matches!(
+            class,
+            KvErrorClass::Configuration(_) | KvErrorClass::Permission | KvErrorClass::Throttled { .. }
+        );
+        if let Some(ledger) = self.ledger.get().filter(|_| is_refused) {
+            // Lost, it is some operations less today.
+            let _ = ledger.refund(kind, count).await;
+        }
+    }
+
+    /// Reads what was used of the day, for health.
+    pub async fn look_at_spending(&self) {
+        let Some(ledger) = self.ledger.get() else { return };
+        if let Ok(used) = ledger.used().await {
+            self.spending().take_in(used);
+        }
+    }
+
+    fn put_back(&self, due: Vec<Pending>) {
+        self.queue().put_back(due, self.clock.now());
+    }
+
+    /// Counts why nothing is done; false, as nothing was spent.
+    fn skips(&self, skip: Skip) -> bool {
+        self.counters.skipped(skip);
+        false
+    }
+
+    /// Tells the log once, and leaves the queue alone for a while.
+    fn lost_ledger(&self, error: &StoreError) -> bool {
+        if !self.ledger_lost.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "the database keeps no account of Cloudflare KV; nothing is written there meanwhile");
+        }
+        self.queue().failed(self.clock.now());
+        self.skips(Skip::NoDatabase)
+    }
+}

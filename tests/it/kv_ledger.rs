@@ -1,0 +1,154 @@
+//! The ledger in the database: who writes a key of the shared cache, and what is used of the day.
+
+use std::time::Duration;
+
+use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvSpending, Store};
+use sqlx::PgPool;
+
+use crate::changes::run;
+use crate::support::postgres::{TestDatabase, database};
+
+const KEY: &str = "chatchonk:test:catalogue.1:all";
+/// 90 % of the free plan's.
+const LIMIT: u64 = 900;
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn ledger() -> (TestDatabase, Store, PgPool) {
+    let database = database().await;
+    let store = store(&database);
+    let pool = database.pool().await;
+    (database, store, pool)
+}
+
+fn store(database: &TestDatabase) -> Store {
+    Store::new(DatabaseSettings::from_url(&database.url(), None, 2).unwrap())
+}
+
+fn wanted(version: u64) -> KvClaim {
+    let rewrite_after = Duration::from_hours(15 * 24);
+    KvClaim { key: KEY.to_owned(), version, missing: false, rewrite_after }
+}
+
+async fn claim(store: &Store, claim: KvClaim) -> KvClaimed {
+    store.claim_kv_writes(&[claim], LIMIT).await.unwrap().unwrap()[0]
+}
+
+async fn confirm(store: &Store, version: u64) {
+    store.confirm_kv_writes(&[(KEY.to_owned(), version)]).await.unwrap();
+}
+
+/// As if everything had happened that much earlier.
+async fn passes(pool: &PgPool, minutes: i32) {
+    sqlx::query(
+        "update chatchonk.kv_keys set created_at = created_at - make_interval(mins => $1),
+             claimed_at = claimed_at - make_interval(mins => $1),
+             written_at = written_at - make_interval(mins => $1)",
+    )
+    .bind(minutes)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+fn is_later(claimed: KvClaimed, at_most: Duration) -> bool {
+    matches!(claimed, KvClaimed::Later(wait) if wait <= at_most && wait + MINUTE > at_most)
+}
+
+#[tokio::test]
+async fn of_many_instances_that_want_to_write_a_version_one_may() {
+    let (database, ..) = ledger().await;
+    let instances = (0..8).map(|_| {
+        let store = store(&database);
+        tokio::spawn(async move { claim(&store, wanted(7)).await })
+    });
+    let mut granted = 0;
+    for instance in instances.collect::<Vec<_>>() {
+        match instance.await.unwrap() {
+            KvClaimed::Granted => granted += 1,
+            claimed => assert!(is_later(claimed, 10 * MINUTE), "{claimed:?}"),
+        }
+    }
+    assert_eq!(granted, 1);
+    assert_eq!(store(&database).kv_used().await.unwrap().writes, 1);
+}
+
+#[tokio::test]
+async fn a_version_that_was_claimed_and_never_written_is_free_after_ten_minutes() {
+    let (_database, store, pool) = ledger().await;
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+    passes(&pool, 9).await;
+    assert!(is_later(claim(&store, wanted(7)).await, MINUTE));
+    passes(&pool, 1).await;
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+}
+
+#[tokio::test]
+async fn a_version_that_was_written_is_written_again_in_the_last_half_of_its_life_or_when_it_is_missing() {
+    let (_database, store, pool) = ledger().await;
+    claim(&store, wanted(7)).await;
+    confirm(&store, 7).await;
+    passes(&pool, 10).await;
+    let KvClaimed::Written(good_for) = claim(&store, wanted(7)).await else { panic!("it was written") };
+    assert!(good_for > Duration::from_hours(14 * 24), "{good_for:?}");
+    assert_eq!(claim(&store, KvClaim { missing: true, ..wanted(7) }).await, KvClaimed::Granted);
+    confirm(&store, 7).await;
+    assert!(is_later(claim(&store, KvClaim { missing: true, ..wanted(7) }).await, 10 * MINUTE));
+    passes(&pool, 15 * 24 * 60).await;
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+}
+
+#[tokio::test]
+async fn newer_versions_wait_for_a_minute_and_older_ones_are_dropped() {
+    let (_database, store, pool) = ledger().await;
+    claim(&store, wanted(7)).await;
+    confirm(&store, 7).await;
+    assert!(is_later(claim(&store, wanted(8)).await, MINUTE));
+    passes(&pool, 1).await;
+    assert_eq!(claim(&store, wanted(8)).await, KvClaimed::Granted);
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Superseded);
+    // What the slower writer of the older version says later does not count for the newer one.
+    confirm(&store, 7).await;
+    passes(&pool, 10).await;
+    assert_eq!(claim(&store, wanted(8)).await, KvClaimed::Granted);
+}
+
+#[tokio::test]
+async fn a_key_that_was_deleted_may_be_written_at_once() {
+    let (_database, store, _pool) = ledger().await;
+    claim(&store, wanted(7)).await;
+    confirm(&store, 7).await;
+    let known = store.kv_keys("chatchonk:test:").await.unwrap();
+    assert_eq!(known.iter().map(|known| known.key.as_str()).collect::<Vec<_>>(), [KEY]);
+    assert_eq!(store.kv_keys("chatchonk:other:").await.unwrap(), []);
+    store.forget_kv_keys(&[KEY.to_owned()]).await.unwrap();
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+}
+
+#[tokio::test]
+async fn all_instances_together_stay_within_the_budget_and_take_nothing_on_beyond_it() {
+    let (database, store, pool) = ledger().await;
+    let many = (0..40_u64).map(|n| {
+        let store = self::store(&database);
+        tokio::spawn(async move { store.spend_kv(KvSpending::Delete, 7, 100 + n % 2).await.unwrap() })
+    });
+    let mut spent = 0;
+    for instance in many.collect::<Vec<_>>() {
+        spent += u64::from(instance.await.unwrap());
+    }
+    assert_eq!((spent, store.kv_used().await.unwrap().deletes), (14, 98));
+
+    assert!(store.spend_kv(KvSpending::Write, LIMIT - 1, LIMIT).await.unwrap());
+    let two = [wanted(7), KvClaim { key: format!("{KEY}2"), ..wanted(7) }];
+    assert_eq!(store.claim_kv_writes(&two, LIMIT).await.unwrap(), None);
+    assert_eq!(store.kv_keys("chatchonk:").await.unwrap(), [], "nobody waits for what nobody writes");
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+    assert!(!store.spend_kv(KvSpending::Write, 1, LIMIT).await.unwrap());
+    store.refund_kv(KvSpending::Write, 1).await.unwrap();
+    assert!(store.spend_kv(KvSpending::Write, 1, LIMIT).await.unwrap());
+    assert!(!store.spend_kv(KvSpending::Write, LIMIT + 1, LIMIT).await.unwrap());
+
+    run(&pool, "update chatchonk.kv_budget set day = day - 1").await;
+    let used = store.kv_used().await.unwrap();
+    assert_eq!((used.writes, used.deletes), (0, 0), "a new day");
+    assert!(store.spend_kv(KvSpending::Write, LIMIT, LIMIT).await.unwrap());
+}
