@@ -3,15 +3,17 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::store::{KvClaim, KvClaimed, KvSpending, StoreError};
+use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, StoreError};
 
-use super::family::FAMILIES;
+use super::family::{FAMILIES, Family};
 use super::gate::{Operation, Skip};
 use super::kv::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
 use super::queue::{Pending, rewrite_after};
 use super::settings::KvLimits;
 use super::shared::{Inner, SharedTier};
 
+/// How soon to ask again for what another instance is writing: it will be done long before its time is over.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How long old keys stay after the first key of a newer schema was written: a deploy that is taken back finds them.
 const SUPERSEDED_STAYS: Duration = Duration::from_hours(24);
 
@@ -31,22 +33,25 @@ impl SharedTier {
         let Some(ledger) = inner.ledger.get() else { return };
         // It is looked at again in an hour.
         let Ok(known) = ledger.keys(&inner.prefix()).await else { return };
-        let prefix = inner.prefix();
+        let now = inner.clock.now();
         let mut queue = inner.queue();
-        for old in &known {
-            let Some((family, schema, id)) = parts(&old.key, &prefix) else { continue };
-            let Some(current) = FAMILIES.iter().find(|known| known.name == family) else { continue };
-            let newer = format!("{prefix}{family}.{}:{id}", current.schema);
-            let is_settled =
-                known.iter().any(|known| known.key == newer && known.known_for >= SUPERSEDED_STAYS);
-            if schema < current.schema
-                && is_settled
-                && let Ok(key) = old.key.parse()
-            {
-                queue.delete(key, inner.clock.now());
-            }
+        for key in superseded(&known, &inner.prefix(), &FAMILIES) {
+            queue.delete(key, now);
         }
     }
+}
+
+/// The keys of older schemas whose place was taken long enough ago.
+fn superseded(known: &[KvKnownKey], prefix: &str, families: &[Family]) -> Vec<KvKey> {
+    let is_superseded = |old: &&KvKnownKey| {
+        let (family, schema, id) = parts(&old.key, prefix)?;
+        let current = families.iter().find(|current| current.name == family)?;
+        let newer = format!("{prefix}{family}.{}:{id}", current.schema);
+        let newer = known.iter().find(|known| known.key == newer)?;
+        Some(schema < current.schema && newer.known_for >= SUPERSEDED_STAYS)
+    };
+    let old = known.iter().filter(|old| is_superseded(old) == Some(true));
+    old.filter_map(|old| old.key.parse().ok()).collect()
 }
 
 /// Family, schema and id in a key of this deployment.
@@ -178,7 +183,8 @@ impl Inner {
             match outcome {
                 KvClaimed::Granted => ours.push(Pending { claimed: true, ..pending }),
                 KvClaimed::Later(wait) => {
-                    queue.put(Pending { not_before: Some(now + wait), ..pending }, now);
+                    let ask_again = now + wait.min(ASK_AGAIN);
+                    queue.put(Pending { not_before: Some(ask_again), ..pending }, now);
                 }
                 KvClaimed::Written(good_for) => {
                     queue.holds(&pending.key, pending.version, now + good_for, now);
@@ -301,5 +307,34 @@ impl Inner {
         }
         self.queue().failed(self.clock.now());
         self.skips(Skip::NoDatabase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CATALOGUE;
+
+    #[test]
+    fn keys_of_an_older_schema_go_a_day_after_the_newer_one_was_first_written() {
+        let known = |hours| {
+            [
+                ("catalogue.1:all", 500),
+                ("catalogue.2:all", hours),
+                ("catalogue.3:all", 500),
+                ("catalogue.1:other", 500),
+                ("unknown.1:all", 500),
+                ("", 500),
+            ]
+            .map(|(key, hours)| KvKnownKey {
+                key: format!("chatchonk:production:{key}"),
+                known_for: Duration::from_hours(hours),
+            })
+        };
+        let families = [Family { schema: 2, ..CATALOGUE }];
+        let superseded = |hours| superseded(&known(hours), "chatchonk:production:", &families);
+        assert_eq!(superseded(23), []);
+        let old: KvKey = "chatchonk:production:catalogue.1:all".parse().unwrap();
+        assert_eq!(superseded(24), [old]);
     }
 }

@@ -178,10 +178,10 @@ impl SharedTier {
             if flushes.is_multiple_of(FLUSHES_PER_LOOK) {
                 self.0.look_at_spending().await;
             }
-            flushes = flushes.wrapping_add(1);
             if flushes.is_multiple_of(FLUSHES_PER_SWEEP) {
                 self.sweep().await;
             }
+            flushes = flushes.wrapping_add(1);
         }
     }
 

@@ -1,15 +1,19 @@
 //! The cache's promises, on a clock that stands still and an origin that a test opens, breaks and replaces.
 
 mod failing;
+mod families;
 mod flying;
 mod histories;
 mod origin;
 mod reading;
+mod shelf;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatchonk::cache::{CATALOGUE, Cache, Family, OnOriginFailure, Outcome, Read, ReadError, Scopes};
+use chatchonk::cache::{
+    CATALOGUE, Cache, Family, OnOriginFailure, Outcome, Read, ReadError, Scopes, SharedTier,
+};
 use chatchonk::clock::{Clock, ClockHand};
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
@@ -41,15 +45,23 @@ fn family(on_origin_failure: OnOriginFailure) -> Family {
 impl Rig {
     /// To be called on a runtime of one thread: what is spawned then only runs while the test waits.
     fn of(family: Family, floor: bool) -> Self {
-        let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
-        let scopes = Arc::new(Scopes::new(clock.clone()));
-        let origin = SimulatedOrigin::default();
         let floor = floor.then_some((&Key(0), Data { database: 0, version: 0 }));
+        Self::on(family, SimulatedOrigin::default(), floor, None, Clock::manual(OffsetDateTime::UNIX_EPOCH))
+    }
+
+    fn on(
+        family: Family,
+        origin: SimulatedOrigin,
+        floor: Option<(&Key, Data)>,
+        shared: Option<SharedTier>,
+        (clock, hand): (Clock, ClockHand),
+    ) -> Self {
+        let scopes = Arc::new(Scopes::new(clock.clone()));
         let cache = Cache::new(
             family,
             origin.clone(),
             floor,
-            None,
+            shared,
             Arc::clone(&scopes),
             clock.clone(),
             Handle::current(),

@@ -9,23 +9,27 @@ use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, TestServer};
 
 /// The key of the catalogue, as an operator would look for it.
-const KEY: &str = "chatchonk:development:catalogue.1:all";
+pub(crate) const KEY: &str = "chatchonk:development:catalogue.1:all";
 
-async fn start(url: &str, kv: &FakeKv) -> TestServer {
+pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {
+    start_with(url, kv, &[]).await
+}
+
+pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) -> TestServer {
     let own = kv.variables();
-    let mut variables: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    variables.push(("DATABASE_URL", url));
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let variables: Vec<_> = own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect();
     TestServer::with(&variables).await
 }
 
 /// A server that has put its catalogue into KV.
-async fn start_and_fill(database: &TestDatabase, kv: &FakeKv) -> TestServer {
+pub(crate) async fn start_and_fill(database: &TestDatabase, kv: &FakeKv) -> TestServer {
     let server = start(&database.url(), kv).await;
     server.until("/api/health", |health| kv_of(health)["writes"] != 0).await;
     server
 }
 
-fn kv_of(health: &Answer) -> Value {
+pub(crate) fn kv_of(health: &Answer) -> Value {
     health.json()["cache"]["detail"]["kv"].clone()
 }
 
@@ -33,7 +37,7 @@ fn is_enabled(health: &Answer) -> bool {
     health.json()["cache"]["cloudflare_kv"] == "enabled"
 }
 
-fn is_unavailable(health: &Answer) -> bool {
+pub(crate) fn is_unavailable(health: &Answer) -> bool {
     health.json()["cache"]["cloudflare_kv"] == "unavailable"
 }
 

@@ -21,6 +21,7 @@ mod filters;
 mod health_routes;
 mod hidden;
 mod items;
+mod kv_budget;
 mod kv_client;
 mod kv_ledger;
 mod kv_tier;

@@ -25,6 +25,8 @@ pub(super) struct SimulatedOrigin(Arc<Mutex<State>>);
 
 struct State {
     data: Data,
+    /// Whether nothing announces changes.
+    unscoped: bool,
     fails: bool,
     panics: bool,
     /// Whether calls wait for [`SimulatedOrigin::release`] after they have seen the data, as an answer under way does.
@@ -38,6 +40,7 @@ impl Default for SimulatedOrigin {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(State {
             data: Data { database: 0, version: 1 },
+            unscoped: false,
             fails: false,
             panics: false,
             held: false,
@@ -59,6 +62,13 @@ impl SimulatedOrigin {
 
     pub(super) fn data_now(&self) -> Data {
         self.state().data
+    }
+
+    /// One whose changes nothing announces, such as another company's API.
+    pub(super) fn unscoped() -> Self {
+        let origin = Self::default();
+        origin.state().unscoped = true;
+        origin
     }
 
     /// Somebody edits the data.
@@ -147,7 +157,7 @@ impl Origin for SimulatedOrigin {
     type Value = Data;
 
     fn scope(&self, _: &Key) -> Option<ScopeName> {
-        Some(ScopeName::new(SCOPE))
+        (!self.state().unscoped).then(|| ScopeName::new(SCOPE))
     }
 
     async fn load(&self, _: &Key) -> Result<Loaded<Data>, LoadError> {
@@ -163,12 +173,13 @@ impl Origin for SimulatedOrigin {
         "only".to_owned()
     }
 
-    fn encode(&self, _: &Data) -> Option<Box<RawValue>> {
-        None
+    fn encode(&self, data: &Data) -> Option<Box<RawValue>> {
+        serde_json::value::to_raw_value(&(data.database, data.version)).ok()
     }
 
-    fn decode(&self, _: &str) -> Option<Data> {
-        None
+    fn decode(&self, json: &str) -> Option<Data> {
+        let (database, version) = serde_json::from_str(json).ok()?;
+        Some(Data { database, version })
     }
 
     fn weight(&self, _: &Data) -> u32 {

@@ -1,0 +1,184 @@
+//! The families' policies: how long each is fresh, what it serves when its origin fails, and what KV gets of it.
+
+use std::time::Duration;
+
+use chatchonk::cache::Outcome::{Kv, Memory, Origin, Stale};
+use chatchonk::cache::{CATALOGUE, FAMILIES, PREFERENCES, PROVIDER_CONFIGS, RESPONSES};
+use chatchonk::clock::Clock;
+use time::OffsetDateTime;
+
+use super::origin::SimulatedOrigin;
+use super::shelf::Shelf;
+use super::{MINUTE, Rig, SECOND, all_tasks_wait};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn they_are_fresh_and_kept_for_as_long_as_is_documented() {
+    let documented = FAMILIES.map(|family| (family.name, family.fresh, family.keep_shared));
+    let expected = [
+        ("catalogue", 5 * MINUTE, Some(30 * 24 * HOUR)),
+        ("responses", 15 * MINUTE, Some(24 * HOUR)),
+        ("preferences", 30 * MINUTE, None),
+        ("provider_configs", HOUR, None),
+    ];
+    assert_eq!(documented, expected);
+}
+
+#[tokio::test]
+async fn each_is_fresh_until_its_time_is_over() {
+    for family in FAMILIES {
+        let rig = Rig::of(family, false);
+        assert_eq!(rig.outcome().await, (Origin, 1));
+        rig.advance(family.fresh * 7 / 10).await;
+        assert_eq!(rig.outcome().await, (Memory, 1), "{}", family.name);
+        assert_eq!(rig.origin.asked(), (1, 0), "{}", family.name);
+        rig.advance(family.fresh * 3 / 10).await;
+        rig.outcome().await;
+        assert_eq!(rig.origin.asked(), (1, 1), "{}: the version is asked for", family.name);
+    }
+}
+
+#[tokio::test]
+async fn preferences_serve_for_a_day_while_the_database_fails_but_never_below_the_fence() {
+    let rig = Rig::of(PREFERENCES, false);
+    rig.outcome().await;
+    rig.origin.fail(true);
+    for _ in 0..24 {
+        rig.advance(HOUR).await;
+        assert_eq!(rig.outcome().await, (Stale, 1));
+    }
+    rig.advance(MINUTE).await;
+    rig.read().await.unwrap_err();
+
+    let rig = Rig::of(PREFERENCES, false);
+    rig.outcome().await;
+    rig.origin.change();
+    rig.announce();
+    rig.origin.fail(true);
+    rig.read().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn provider_configs_are_refused_when_the_database_cannot_confirm_them() {
+    let rig = Rig::of(PROVIDER_CONFIGS, false);
+    rig.outcome().await;
+    rig.origin.fail(true);
+    rig.advance(HOUR - SECOND).await;
+    assert_eq!(rig.outcome().await, (Memory, 1));
+    rig.advance(SECOND).await;
+    rig.read().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_is_personal_or_secret_never_reaches_kv() {
+    let shelf = Shelf::default();
+    for family in [PREFERENCES, PROVIDER_CONFIGS] {
+        let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
+        let tier = shelf.tier(&clock);
+        let rig = Rig::on(family, SimulatedOrigin::default(), None, Some(tier.clone()), (clock, hand));
+        rig.outcome().await;
+        rig.origin.fail(true);
+        rig.advance(family.fresh).await;
+        let _ = rig.read().await;
+        tier.flush().await;
+    }
+    assert_eq!((shelf.calls(), shelf.keys()), (0, Vec::new()));
+}
+
+/// Instances that share a clock and a shelf, and an origin that announces nothing.
+struct Upstream {
+    shelf: Shelf,
+    time: (Clock, chatchonk::clock::ClockHand),
+    origin: SimulatedOrigin,
+}
+
+impl Upstream {
+    fn new() -> Self {
+        let time = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::from_hours(24));
+        Self { shelf: Shelf::default(), time, origin: SimulatedOrigin::unscoped() }
+    }
+
+    /// An instance as it starts, and its tier.
+    fn instance(&self) -> (Rig, chatchonk::cache::SharedTier) {
+        let tier = self.shelf.tier(&self.time.0);
+        (Rig::on(RESPONSES, self.origin.clone(), None, Some(tier.clone()), self.time.clone()), tier)
+    }
+
+    /// What the origin showed when the value was loaded, and how the read ended.
+    async fn read(rig: &Rig) -> Option<(chatchonk::cache::Outcome, u64)> {
+        rig.read().await.ok().map(|read| (read.outcome, read.entry.value.version))
+    }
+}
+
+#[tokio::test]
+async fn answers_of_an_upstream_api_are_loaded_anew_after_fifteen_minutes_whatever_changed() {
+    let upstream = Upstream::new();
+    let (rig, _) = upstream.instance();
+    assert_eq!(Upstream::read(&rig).await, Some((Origin, 1)));
+    upstream.origin.change();
+    rig.advance(11 * MINUTE).await;
+    assert_eq!(Upstream::read(&rig).await, Some((Memory, 1)));
+    rig.advance(4 * MINUTE).await;
+    assert_eq!(Upstream::read(&rig).await, Some((Origin, 2)));
+    assert_eq!(upstream.origin.asked(), (2, 0), "there is no version to ask for");
+}
+
+#[tokio::test]
+async fn an_instance_that_starts_takes_a_young_answer_from_kv_and_counts_its_age_from_the_load() {
+    let upstream = Upstream::new();
+    let (first, tier) = upstream.instance();
+    Upstream::read(&first).await;
+    tier.flush().await;
+    assert_eq!(upstream.shelf.keys(), ["chatchonk:test:responses.1:only"]);
+    first.advance(10 * MINUTE).await;
+
+    let (second, _) = upstream.instance();
+    assert_eq!(Upstream::read(&second).await, Some((Kv, 1)));
+    assert_eq!(Upstream::read(&second).await, Some((Memory, 1)));
+    assert_eq!(upstream.origin.asked(), (1, 0));
+    second.advance(5 * MINUTE).await;
+    assert_eq!(Upstream::read(&second).await, Some((Origin, 1)));
+}
+
+#[tokio::test]
+async fn an_old_answer_in_kv_serves_for_a_day_when_the_upstream_api_fails() {
+    let upstream = Upstream::new();
+    let (first, tier) = upstream.instance();
+    Upstream::read(&first).await;
+    tier.flush().await;
+    first.advance(23 * HOUR).await;
+
+    let (second, _) = upstream.instance();
+    upstream.origin.fail(true);
+    assert_eq!(Upstream::read(&second).await, Some((Stale, 1)));
+    upstream.origin.fail(false);
+    let (third, _) = upstream.instance();
+    assert_eq!(Upstream::read(&third).await, Some((Origin, 1)));
+
+    upstream.origin.fail(true);
+    second.advance(HOUR + SECOND).await;
+    let (fourth, _) = upstream.instance();
+    assert_eq!(Upstream::read(&fourth).await, None);
+}
+
+#[tokio::test]
+async fn another_instance_may_know_more_when_the_database_fails_right_after_a_change() {
+    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let origin = SimulatedOrigin::default();
+    let on = |tier| Rig::on(CATALOGUE, origin.clone(), None, Some(tier), time.clone());
+    let tiers = [shelf.tier(&time.0), shelf.tier(&time.0)];
+    let (first, second) = (on(tiers[0].clone()), on(tiers[1].clone()));
+    (first.outcome().await, second.outcome().await);
+    // They found the key absent, and take it to be so for a while.
+    first.advance(30 * SECOND).await;
+    origin.change();
+    second.announce();
+    assert_eq!(second.outcome().await, (Origin, 2));
+    tiers[1].flush().await;
+
+    origin.fail(true);
+    first.announce();
+    all_tasks_wait().await;
+    assert_eq!(first.outcome().await, (Kv, 2));
+}

@@ -1,0 +1,117 @@
+//! A shared tier in memory that does as it is told, and a ledger that grants everything.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use chatchonk::cache::{
+    KvAllowance, KvError, KvKey, KvLimits, KvPair, Ledger, Namespace, Pending, SharedTier,
+};
+use chatchonk::clock::Clock;
+use chatchonk::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, StoreError};
+use time::macros::date;
+
+/// Clones are the same shelf.
+#[derive(Clone, Default)]
+pub(super) struct Shelf(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    values: BTreeMap<KvKey, Vec<u8>>,
+    calls: u64,
+}
+
+impl Shelf {
+    /// The tier of one instance on it.
+    pub(super) fn tier(&self, clock: &Clock) -> SharedTier {
+        let tier = SharedTier::new(self.clone(), "test".to_owned(), KvLimits::FREE_PLAN, clock.clone());
+        tier.connect(GrantsAll);
+        tier
+    }
+
+    /// Calls of all kinds.
+    pub(super) fn calls(&self) -> u64 {
+        self.0.lock().unwrap().calls
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.0.lock().unwrap().values.keys().map(ToString::to_string).collect()
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut State) -> T,
+    ) -> Pending<'static, Result<T, KvError>> {
+        let mut state = self.0.lock().unwrap();
+        state.calls += 1;
+        let answer = act(&mut state);
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+impl Namespace for Shelf {
+    fn get<'a>(&'a self, key: &'a KvKey) -> Pending<'a, Result<Option<Vec<u8>>, KvError>> {
+        self.call(|state| state.values.get(key).cloned())
+    }
+
+    fn put_many<'a>(&'a self, pairs: &'a [KvPair]) -> Pending<'a, Result<Vec<KvKey>, KvError>> {
+        self.call(|state| {
+            state.values.extend(pairs.iter().map(|pair| (pair.key.clone(), pair.value.clone())));
+            Vec::new()
+        })
+    }
+
+    fn delete_many<'a>(&'a self, keys: &'a [KvKey]) -> Pending<'a, Result<Vec<KvKey>, KvError>> {
+        self.call(|state| {
+            state.values.retain(|key, _| !keys.contains(key));
+            Vec::new()
+        })
+    }
+
+    fn probe(&self) -> Pending<'_, Result<(), KvError>> {
+        self.call(|_| ())
+    }
+
+    fn allowance(&self) -> Option<KvAllowance> {
+        None
+    }
+}
+
+struct GrantsAll;
+
+fn granted<T: Send + 'static>(answer: T) -> Pending<'static, Result<T, StoreError>> {
+    Box::pin(async move { Ok(answer) })
+}
+
+impl Ledger for GrantsAll {
+    fn claim<'a>(
+        &'a self,
+        claims: &'a [KvClaim],
+        _: u64,
+    ) -> Pending<'a, Result<Option<Vec<KvClaimed>>, StoreError>> {
+        granted(Some(vec![KvClaimed::Granted; claims.len()]))
+    }
+
+    fn spend(&self, _: KvSpending, _: u64, _: u64) -> Pending<'_, Result<bool, StoreError>> {
+        granted(true)
+    }
+
+    fn refund(&self, _: KvSpending, _: u64) -> Pending<'_, Result<(), StoreError>> {
+        granted(())
+    }
+
+    fn confirm<'a>(&'a self, _: &'a [(String, u64)]) -> Pending<'a, Result<(), StoreError>> {
+        granted(())
+    }
+
+    fn forget<'a>(&'a self, _: &'a [String]) -> Pending<'a, Result<(), StoreError>> {
+        granted(())
+    }
+
+    fn keys<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<KvKnownKey>, StoreError>> {
+        granted(Vec::new())
+    }
+
+    fn used(&self) -> Pending<'_, Result<KvUsed, StoreError>> {
+        granted(KvUsed { day: date!(1970 - 01 - 01), writes: 0, deletes: 0 })
+    }
+}
