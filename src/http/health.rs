@@ -66,6 +66,20 @@ pub(super) struct CacheHealth {
     detail: serde_json::Value,
 }
 
+/// The reads of one family.
+#[derive(Debug, Serialize)]
+struct FamilyHealth {
+    hit_ratio: String,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+impl From<Statistics> for FamilyHealth {
+    fn from(statistics: Statistics) -> Self {
+        Self { hit_ratio: statistics.hit_ratio(), statistics }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct CatalogueHealth {
     pub source: Source,
@@ -188,8 +202,8 @@ impl CacheHealth {
             hit_ratio: statistics.hit_ratio(),
             detail: json!({
                 "kv": detail,
-                "memory": { "entries": statistics.entries, "bytes": statistics.bytes },
-                "families": { crate::cache::CATALOGUE.name: statistics },
+                "memory": { "entries": statistics.entries, "bytes": statistics.bytes, "hits": statistics.memory },
+                "families": { crate::cache::CATALOGUE.name: FamilyHealth::from(statistics) },
                 "listener": listener,
             }),
         }

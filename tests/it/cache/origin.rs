@@ -23,6 +23,7 @@ pub(super) struct Data {
 #[derive(Clone)]
 pub(super) struct SimulatedOrigin(Arc<Mutex<State>>);
 
+#[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 struct State {
     data: Data,
     /// Whether nothing announces changes.
