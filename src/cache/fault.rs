@@ -57,7 +57,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Takes in how a call ended. Whether it is worth a line in the log: the gate shut, or shut for another reason.
+    /// Takes in how a call ended. Whether it is worth a line in the log: the gate shut, or shut for another
+    /// cause.
     pub fn took(&mut self, change: Option<Change>, fault: Option<Fault>) -> bool {
         self.tried = true;
         match change {
@@ -65,7 +66,14 @@ impl Faults {
                 self.spent[operation as usize] = fault;
                 true
             }
-            Some(Change::Shut | Change::StillShut) => std::mem::replace(&mut self.shut, fault) != fault,
+            Some(Change::Shut) => {
+                self.shut = fault;
+                true
+            }
+            Some(Change::StillShut { other_cause }) => {
+                self.shut = fault;
+                other_cause
+            }
             Some(Change::Reopened) => {
                 self.shut = None;
                 false

@@ -199,7 +199,7 @@ impl Inner {
         KvClaim {
             key: pending.key.as_str().to_owned(),
             version: pending.version,
-            missing: self.queue().is_missing(&pending.key),
+            missing: self.queue().missing_for(&pending.key, self.clock.now()),
             rewrite_after: rewrite_after(pending.keep),
         }
     }

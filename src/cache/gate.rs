@@ -79,8 +79,8 @@ enum State {
 pub(super) enum Change {
     /// Calls were made and now are not.
     Shut,
-    /// The probe failed; still no calls are made.
-    StillShut,
+    /// The probe failed; still no calls are made, for another cause than before or the same.
+    StillShut { other_cause: bool },
     /// Calls of one kind are not made until its quota returns.
     Spent(Operation),
     /// Calls are made again.
@@ -205,7 +205,9 @@ impl Gate {
         match (before, self.state) {
             (State::Closed { .. }, State::Open { .. }) => Some(Change::Shut),
             (State::HalfOpen { .. } | State::Open { .. }, State::Closed { .. }) => Some(Change::Reopened),
-            (State::HalfOpen { .. }, State::Open { .. }) => Some(Change::StillShut),
+            (State::HalfOpen { why: before, .. }, State::Open { why, .. }) => {
+                Some(Change::StillShut { other_cause: before != why })
+            }
             _ => spent,
         }
     }
@@ -245,7 +247,7 @@ mod tests {
             assert_eq!(gate.admits(Operation::Write, now), Err(Skip::BreakerOpen), "writes never probe");
             assert_eq!(gate.admits(Operation::Read, now), Ok(()), "probes after {pause} s");
             assert_eq!(gate.admits(Operation::Read, now), Err(Skip::BreakerOpen), "one probe at a time");
-            assert_eq!(gate.ended(Ended::Failed, now, 0), Some(Change::StillShut));
+            assert_eq!(gate.ended(Ended::Failed, now, 0), Some(Change::StillShut { other_cause: false }));
         }
         now += seconds(30);
         assert!(gate.admits_probe(now));

@@ -145,15 +145,15 @@ impl Queue {
         }
     }
 
-    /// Whether the key was found absent and nothing was written since.
-    pub fn is_missing(&self, key: &KvKey) -> bool {
-        self.known.get(key).is_some_and(|known| known.absent.is_some())
+    /// How long ago the key was found absent, if it was and nothing was written since.
+    pub fn missing_for(&self, key: &KvKey, now: Instant) -> Option<Duration> {
+        let absent = self.known.get(key).and_then(|known| known.absent);
+        absent.map(|at| now.saturating_duration_since(at))
     }
 
     /// Whether the key was found absent just now: asking again would bring the same answer.
     pub fn is_known_absent(&self, key: &KvKey, now: Instant) -> bool {
-        let absent = self.known.get(key).and_then(|known| known.absent);
-        absent.is_some_and(|at| now.saturating_duration_since(at) < ABSENT)
+        self.missing_for(key, now).is_some_and(|missing| missing < ABSENT)
     }
 
     /// Puts back what could not be written, unless something newer has come meanwhile.
@@ -306,9 +306,10 @@ mod tests {
         queue.lacks(&key("a"), now);
         assert!(queue.is_known_absent(&key("a"), now + Duration::from_secs(29)));
         assert!(!queue.is_known_absent(&key("a"), now + ABSENT));
-        assert!(queue.is_missing(&key("a")));
+        assert_eq!(queue.missing_for(&key("a"), now + ABSENT), Some(ABSENT));
         queue.written([pair("a", 1)], now);
-        assert!(!queue.is_known_absent(&key("a"), now) && !queue.is_missing(&key("a")));
+        assert!(!queue.is_known_absent(&key("a"), now));
+        assert_eq!(queue.missing_for(&key("a"), now), None);
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub struct KvReport {
     pub calls: u64,
     /// Reads that found a whole envelope.
     pub hits: u64,
-    /// Reads that found nothing, failures included.
+    /// Reads that found nothing.
     pub misses: u64,
     /// Reads that found something else.
     pub rejected: u64,

@@ -14,8 +14,9 @@ pub struct KvClaim {
     pub key: String,
     /// The version of its value.
     pub version: u64,
-    /// Whether the shared cache was seen without it.
-    pub missing: bool,
+    /// How long ago the shared cache was seen without the key, if it was. It counts 10 minutes after a write: until then
+    /// the shared cache may not show it.
+    pub missing: Option<Duration>,
     /// How long after it was written the same version may be written again.
     pub rewrite_after: Duration,
 }
@@ -185,7 +186,8 @@ impl Store {
 async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<KvClaimed>, StoreError> {
     let keys: Vec<_> = claims.iter().map(|claim| claim.key.clone()).collect();
     let versions: Vec<_> = claims.iter().map(|claim| number(claim.version)).collect();
-    let missing: Vec<_> = claims.iter().map(|claim| claim.missing).collect();
+    let missing: Vec<_> =
+        claims.iter().map(|claim| claim.missing.map(|missing| missing.as_secs_f64())).collect();
     let rewrite_after: Vec<_> = claims.iter().map(|claim| claim.rewrite_after.as_secs_f64()).collect();
 
     // In the order of the keys: two instances that lock rows in different orders would deadlock.
@@ -207,13 +209,13 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
         with free as (
             select held.key, wanted.version
             from chatchonk.kv_keys held
-            join unnest($1::text[], $2::bigint[], $3::bool[], $4::float8[])
+            join unnest($1::text[], $2::bigint[], $3::float8[], $4::float8[])
                 as wanted(key, version, missing, rewrite_after) on wanted.key = held.key
             where held.claimed_at <= clock_timestamp() - interval '1 minute' and (
                 held.version < wanted.version
                 or held.version = wanted.version and (
-                    (held.written_at is null or wanted.missing)
-                        and held.claimed_at <= clock_timestamp() - interval '10 minutes'
+                    held.written_at is null and held.claimed_at <= clock_timestamp() - interval '10 minutes'
+                    or held.written_at <= clock_timestamp() - make_interval(mins => 10, secs => wanted.missing)
                     or held.written_at <= clock_timestamp() - make_interval(secs => wanted.rewrite_after)))
             order by held.key
             for update of held
@@ -225,7 +227,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
         "#,
         &keys,
         &versions,
-        &missing,
+        &missing as &[Option<f64>],
         &rewrite_after,
     )
     .fetch_all(&mut *connection)
@@ -253,10 +255,8 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(pause(1)),
             std::cmp::Ordering::Equal => match held.written {
-                Some(written) if !claim.missing => {
-                    KvClaimed::Written(claim.rewrite_after.saturating_sub(seconds(written)))
-                }
-                _ => KvClaimed::Later(pause(10)),
+                Some(written) => KvClaimed::Written(claim.rewrite_after.saturating_sub(seconds(written))),
+                None => KvClaimed::Later(pause(10)),
             },
         }
     };

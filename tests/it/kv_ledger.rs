@@ -26,7 +26,7 @@ fn store(database: &TestDatabase) -> Store {
 
 fn wanted(version: u64) -> KvClaim {
     let rewrite_after = Duration::from_hours(15 * 24);
-    KvClaim { key: KEY.to_owned(), version, missing: false, rewrite_after }
+    KvClaim { key: KEY.to_owned(), version, missing: None, rewrite_after }
 }
 
 async fn claim(store: &Store, claim: KvClaim) -> KvClaimed {
@@ -87,12 +87,15 @@ async fn a_version_that_was_written_is_written_again_in_the_last_half_of_its_lif
     let (_database, store, pool) = ledger().await;
     claim(&store, wanted(7)).await;
     confirm(&store, 7).await;
-    passes(&pool, 10).await;
-    let KvClaimed::Written(good_for) = claim(&store, wanted(7)).await else { panic!("it was written") };
-    assert!(good_for > Duration::from_hours(14 * 24), "{good_for:?}");
-    assert_eq!(claim(&store, KvClaim { missing: true, ..wanted(7) }).await, KvClaimed::Granted);
+    passes(&pool, 20).await;
+    let missing = |minutes| KvClaim { missing: Some(minutes * MINUTE), ..wanted(7) };
+    for claim_of in [wanted(7), missing(21), missing(11)] {
+        let KvClaimed::Written(good_for) = claim(&store, claim_of).await else { panic!("it was written") };
+        assert!(good_for > Duration::from_hours(14 * 24), "{good_for:?}");
+    }
+    assert_eq!(claim(&store, missing(9)).await, KvClaimed::Granted, "KV should have shown it by then");
+    assert!(is_later(claim(&store, missing(0)).await, 10 * MINUTE));
     confirm(&store, 7).await;
-    assert!(is_later(claim(&store, KvClaim { missing: true, ..wanted(7) }).await, 10 * MINUTE));
     passes(&pool, 15 * 24 * 60).await;
     assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
 }
