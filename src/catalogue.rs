@@ -96,6 +96,7 @@ impl Catalogue {
     /// [`ReadError`] never, as long as there is a builtin catalogue; handlers still turn it into a 503.
     pub async fn read(&self) -> Result<CatalogueRead, ReadError> {
         if !self.status.is_decided() {
+            let _waits = self.cache.wait();
             self.status.decided().await;
         }
         let read = self.cache.read(&Whole).await?;

@@ -67,7 +67,6 @@ impl<V> Flight<V> {
 struct Waiting<V> {
     flight: Flight<V>,
     land: watch::Sender<Option<Landing<V>>>,
-    awaited: bool,
 }
 
 /// What is going on about one key.
@@ -95,14 +94,12 @@ impl<V> Default for Slot<V> {
 }
 
 impl<O: Origin> Inner<O> {
-    /// The flight to wait for, if anybody does (`awaited`): the one that is under way, if it set out with all that is
-    /// known now, else a new one. In a storm of changes at most [`MAX_FLIGHTS`] are under way and one waits.
+    /// The flight to wait for: the one that is under way, if it set out with all that is known now, else a new one. In a storm of changes at most [`MAX_FLIGHTS`] are under way and one waits.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
         scope: &Arc<Scope>,
         slot: &mut Slot<O::Value>,
-        awaited: bool,
     ) -> Flight<O::Value> {
         let known = scope.known();
         let waiting = slot.next.as_ref().map(|waiting| &waiting.flight);
@@ -112,7 +109,7 @@ impl<O: Origin> Inner<O> {
         let (land, landing) = watch::channel(None);
         let flight =
             Flight { id: self.next_flight(), started: self.clock.now(), set_out: Arc::default(), landing };
-        let waiting = Waiting { flight: flight.clone(), land, awaited };
+        let waiting = Waiting { flight: flight.clone(), land };
         if slot.under_way < MAX_FLIGHTS {
             self.launch(key, scope, slot, waiting);
         } else {
@@ -128,7 +125,7 @@ impl<O: Origin> Inner<O> {
         slot: &mut Slot<O::Value>,
         waiting: Waiting<O::Value>,
     ) {
-        let Waiting { flight, land, awaited } = waiting;
+        let Waiting { flight, land } = waiting;
         let (id, known) = (flight.id, scope.known());
         flight.set_out.get_or_init(|| (known.fence, known.epoch));
         slot.flight = Some(flight);
@@ -138,7 +135,7 @@ impl<O: Origin> Inner<O> {
             let (inner, key, scope) = (Arc::clone(&inner), key.clone(), Arc::clone(&scope));
             async move {
                 let limit = inner.family.flight_limit;
-                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, awaited));
+                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope));
                 flight.await.unwrap_or(Err(LoadError::TimedOut))
             }
         });
@@ -151,7 +148,7 @@ impl<O: Origin> Inner<O> {
     }
 
     /// The work of a flight: finds the held value unchanged, or loads a new one.
-    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, awaited: bool) -> Landing<O::Value> {
+    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>) -> Landing<O::Value> {
         let set_out = scope.known();
         let held = self.memory.get(key);
         if self.has_versions(scope)
@@ -166,7 +163,7 @@ impl<O: Origin> Inner<O> {
             }
         }
         match (&self.shared, held) {
-            (Some(shared), None) => self.race(key, scope, shared, awaited).await,
+            (Some(shared), None) => self.race(key, scope, shared).await,
             // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
             (Some(shared), Some(held)) if held.version < set_out.fence => match self.load(key, scope).await {
                 Err(error) => self.rescue(key, scope, shared, error).await,

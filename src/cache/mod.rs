@@ -34,7 +34,7 @@ pub use kv::{
     KvNamespace, KvPair, TokenStatus,
 };
 pub use origin::{LoadError, Loaded, Origin};
-pub use read::{Cache, Read, ReadError};
+pub use read::{Cache, Read, ReadError, Waits};
 pub use remote::{Ledger, Namespace, Pending};
 pub use scope::{Scope, ScopeName, Scopes};
 pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};

@@ -39,8 +39,8 @@ enum Told {
 }
 
 impl<O: Origin> Inner<O> {
-    /// Asks the shared tier and, as soon as that has nothing, the origin: also after 80 ms when somebody waits
-    /// (`awaited`), at once when the last calls to the shared tier failed, and after 1 s when nobody waits.
+    /// Asks the shared tier and, as soon as that has nothing, the origin: also 80 ms after somebody waits, or at once if
+    /// the last calls to the shared tier failed, and after 1 s when nobody waits.
     ///
     /// The shared tier's value counts as fresh only when the origin confirms its version or, without versions, when it is
     /// young enough. When the origin fails, or does not tell the version within 1 s, it is used as a stale one, if the
@@ -50,13 +50,18 @@ impl<O: Origin> Inner<O> {
         key: &O::Key,
         scope: &Arc<Scope>,
         shared: &SharedTier,
-        awaited: bool,
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
-        let head_start = match awaited {
-            true if shared.is_closed() => HEDGE,
-            true => Duration::ZERO,
-            false => VERSION_LIMIT,
+        let mut waiters = self.waiters.subscribe();
+        let somebody_waits = async { drop(waiters.wait_for(|waiters| *waiters > 0).await) };
+        let head_start = async {
+            tokio::select! {
+                biased;
+                () = somebody_waits => {
+                    self.clock.sleep(if shared.is_closed() { HEDGE } else { Duration::ZERO }).await;
+                }
+                () = self.clock.sleep(VERSION_LIMIT) => {}
+            }
         };
         let confirmed = async {
             let begun = self.clock.now();
@@ -83,7 +88,7 @@ impl<O: Origin> Inner<O> {
             tokio::select! {
                 biased;
                 () = without_shared.notified() => {}
-                () = self.clock.sleep(head_start) => {}
+                () = head_start => {}
             }
             self.load(key, scope).await
         };

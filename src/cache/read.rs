@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 
@@ -42,6 +43,8 @@ pub(super) struct Inner<O: Origin> {
     floor: Option<Arc<Entry<O::Value>>>,
     /// The scope of keys that have none.
     unscoped: Arc<Scope>,
+    /// How many callers wait for a flight.
+    pub waiters: watch::Sender<usize>,
     slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     flights: AtomicU64,
 }
@@ -126,6 +129,7 @@ impl<O: Origin> Cache<O> {
             shared: shared.filter(|_| family.keep_shared.is_some()),
             floor,
             unscoped,
+            waiters: watch::channel(0).0,
             slots: Mutex::default(),
             flights: AtomicU64::new(0),
         }))
@@ -158,6 +162,13 @@ impl<O: Origin> Cache<O> {
         flight.landed().await.map(|landed| landed.entry)
     }
 
+    /// Tells flights that somebody waits for them, as long as the answer is kept: they take less time for the shared tier
+    /// then. For callers that wait without reading.
+    #[must_use]
+    pub fn wait(&self) -> Waits<'_> {
+        self.0.wait()
+    }
+
     /// What is held, the floor included. Not a read; waits for nothing.
     #[must_use]
     pub fn held(&self, key: &O::Key) -> Option<Held<O::Value>> {
@@ -177,7 +188,22 @@ impl<O: Origin> Cache<O> {
     }
 }
 
+/// Somebody who waits. Dropped, nobody does any more.
+#[derive(Debug)]
+pub struct Waits<'c>(&'c watch::Sender<usize>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiters| *waiters -= 1);
+    }
+}
+
 impl<O: Origin> Inner<O> {
+    fn wait(&self) -> Waits<'_> {
+        self.waiters.send_modify(|waiters| *waiters += 1);
+        Waits(&self.waiters)
+    }
+
     pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<O::Key, Slot<O::Value>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,11 +257,8 @@ impl<O: Origin> Inner<O> {
             let slot = slots.entry(key.clone()).or_default();
             let failing = slot.failures;
             let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
-            let flight = if due || slot.is_flying() {
-                Some(self.join_or_start(key, &scope, slot, true))
-            } else {
-                None
-            };
+            let flight =
+                if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
             (flight, failing.is_some(), slot.error.clone())
         };
         let patience = match (&fallback, &flight) {
@@ -248,6 +271,7 @@ impl<O: Origin> Inner<O> {
         let Some(flight) = flight else {
             return stale(fallback).ok_or_else(|| ReadError(error.unwrap_or(LoadError::TimedOut)));
         };
+        let _waits = self.wait();
         let failure = match self.clock.timeout(patience, flight.landed()).await {
             Ok(Ok(Landed { entry, outcome })) => {
                 let fresh_for = match entry.standing(&self.family, &scope.known(), self.clock.now()) {
@@ -282,7 +306,7 @@ impl<O: Origin> Inner<O> {
     fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
         let scope = self.scope(key);
         let mut slots = self.slots();
-        self.join_or_start(key, &scope, slots.entry(key.clone()).or_default(), false)
+        self.join_or_start(key, &scope, slots.entry(key.clone()).or_default())
     }
 
     fn refresh_in_background(self: &Arc<Self>, key: &O::Key) {
@@ -292,7 +316,7 @@ impl<O: Origin> Inner<O> {
         let slot = slots.entry(key.clone()).or_default();
         if slot.failures.is_none_or(|failures| failures.may_retry(now, true)) {
             // Nobody waits for it.
-            drop(self.join_or_start(key, &scope, slot, false));
+            drop(self.join_or_start(key, &scope, slot));
         }
     }
 }
