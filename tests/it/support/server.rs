@@ -100,8 +100,7 @@ impl TestServer {
             .await
             .unwrap();
         });
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { address, client, stop: Some(stop), running }
+        Self { address, client: client(), stop: Some(stop), running }
     }
 
     /// Where it listens.
@@ -171,6 +170,11 @@ impl TestServer {
         drop(self.stop.take());
         self.running.await.unwrap();
     }
+}
+
+/// A client without TLS: reading the system's root certificates would take longer than most tests.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(20)).tls_certs_only([]).build().unwrap()
 }
 
 /// Waits until something outside of the server is as wanted.
