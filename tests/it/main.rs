@@ -27,6 +27,7 @@ mod kv_faults;
 mod kv_instances;
 mod kv_ledger;
 mod kv_outage;
+mod kv_recovery;
 mod kv_tier;
 mod models;
 mod openai_shape;

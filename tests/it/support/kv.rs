@@ -75,9 +75,22 @@ pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {
 /// The same with other variables on top.
 pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) -> TestServer {
     let own = kv.variables();
+    TestServer::with(&variables(url, &own, others)).await
+}
+
+/// The same by this clock.
+pub(crate) async fn start_at(url: &str, kv: &FakeKv, clock: Clock) -> TestServer {
+    let own = kv.variables();
+    TestServer::at(&variables(url, &own, &[]), clock).await
+}
+
+fn variables<'a>(
+    url: &'a str,
+    own: &'a [(&'a str, String)],
+    others: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-    let variables: Vec<_> = own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect();
-    TestServer::with(&variables).await
+    own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect()
 }
 
 /// A server that has put its catalogue into KV.
