@@ -74,14 +74,15 @@ async fn what_a_newer_release_has_written_is_never_served() {
             if !alive {
                 wire.cut();
             }
+            // Of its own: the server before this one may write when it stops.
+            let kv = FakeKv::start(Clock::system()).unwrap();
             kv.plant(KEY, newer.to_string().as_bytes());
-            let reads = kv.calls(Call::Get);
             let server = start(&wire.url(), &kv).await;
             for _ in 0..10 {
                 let list = server.get("/api/models?limit=5").await;
                 assert_eq!((list.status, list.json()["source"].as_str()), (200, Some(source)));
             }
-            assert!(kv.calls(Call::Get) > reads, "KV was asked");
+            assert!(kv.calls(Call::Get) > 0, "KV was asked");
             let health = server.get("/api/health").await.json();
             assert_ne!(health["cache"]["detail"]["kv"]["rejected"], 0);
         }
