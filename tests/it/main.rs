@@ -23,6 +23,7 @@ mod hidden;
 mod items;
 mod kv_budget;
 mod kv_client;
+mod kv_cold_start;
 mod kv_faults;
 mod kv_instances;
 mod kv_ledger;
