@@ -113,6 +113,12 @@ impl Clock {
 }
 
 impl ClockHand {
+    /// How many wait for the time to move. Those who have given up waiting do not count.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        lock(&self.0).sleepers.iter().filter(|(_, wake)| !wake.is_closed()).count()
+    }
+
     /// Moves the time on and wakes everybody whose wait is over.
     pub fn advance(&self, duration: Duration) {
         let mut manual = lock(&self.0);
@@ -145,13 +151,14 @@ mod tests {
             let clock = clock.clone();
             async move { clock.timeout(Duration::from_secs(1), std::future::pending::<()>()).await }
         });
-        while lock(&hand.0).sleepers.is_empty() {
+        while hand.sleepers() == 0 {
             tokio::task::yield_now().await;
         }
         hand.advance(Duration::from_millis(999));
-        assert_eq!(lock(&hand.0).sleepers.len(), 1);
+        assert_eq!(hand.sleepers(), 1);
         hand.advance(Duration::from_millis(1));
         assert_eq!(short.await.unwrap(), Err(Elapsed));
+        assert_eq!(hand.sleepers(), 0);
         assert_eq!(clock.utc(), OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1));
     }
 }

@@ -1,5 +1,4 @@
 //! The program itself, as people and platforms run it: an environment of its own, signals, exit codes, lines.
 
 mod commands;
-mod process;
 mod serving;

@@ -1,45 +1,12 @@
 //! Cloudflare KV as the tier that instances share: it helps where it can, and never gets in the way.
 
 use chatchonk::clock::Clock;
-use serde_json::Value;
 
-use crate::support::kv::fake::{Call, FakeKv, Fault};
-use crate::support::postgres::{TestDatabase, database};
+use crate::support::kv::fake::{Call, FakeKv};
+use crate::support::kv::{KEY, is_enabled, kv_of, start, start_and_fill};
+use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, TestServer};
-
-/// The key of the catalogue, as an operator would look for it.
-pub(crate) const KEY: &str = "chatchonk:development:catalogue.1:all";
-
-pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {
-    start_with(url, kv, &[]).await
-}
-
-pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) -> TestServer {
-    let own = kv.variables();
-    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-    let variables: Vec<_> = own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect();
-    TestServer::with(&variables).await
-}
-
-/// A server that has put its catalogue into KV.
-pub(crate) async fn start_and_fill(database: &TestDatabase, kv: &FakeKv) -> TestServer {
-    let server = start(&database.url(), kv).await;
-    server.until("/api/health", |health| kv_of(health)["writes"] != 0).await;
-    server
-}
-
-pub(crate) fn kv_of(health: &Answer) -> Value {
-    health.json()["cache"]["detail"]["kv"].clone()
-}
-
-fn is_enabled(health: &Answer) -> bool {
-    health.json()["cache"]["cloudflare_kv"] == "enabled"
-}
-
-pub(crate) fn is_unavailable(health: &Answer) -> bool {
-    health.json()["cache"]["cloudflare_kv"] == "unavailable"
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_instance_loads_the_next_finds_in_kv_without_loading_it() {
@@ -113,49 +80,6 @@ async fn whatever_lies_under_the_key_is_a_miss_when_it_is_not_the_catalogue() {
         let list = server.get("/api/models").await;
         assert_eq!((list.status, list.json()["source"].as_str()), (200, Some("postgres")), "{planted}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_kv_is_told_with_its_remedy_while_memory_carries_on() {
-    let wrong = |code, message| Fault::Refused { status: 404, code, message, retry_after: None };
-    let faults = [
-        (Fault::forbidden(), "403 Forbidden"),
-        (wrong(10_013, "namespace not found"), "Namespace not found"),
-        (Fault::Hang, "too slowly"),
-        (Fault::Page(502), "Cloudflare reports a fault"),
-        (Fault::throttled(Some(1)), "429"),
-        (Fault::Reset, "cannot be reached"),
-    ];
-    let database = database().await;
-    for (fault, reason) in faults {
-        let kv = FakeKv::start(Clock::system()).unwrap();
-        kv.fail_always(None, fault.clone());
-        let server = start(&database.url(), &kv).await;
-        for _ in 0..20 {
-            let list = server.get("/api/models?limit=1").await;
-            assert_eq!((list.status, list.json()["source"].as_str()), (200, Some("postgres")), "{fault:?}");
-        }
-        let tells =
-            |health: &Answer| kv_of(health)["reason"].as_str().is_some_and(|told| told.contains(reason));
-        let health = server.until("/api/health", tells).await;
-        assert!(is_unavailable(&health));
-        assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("degraded")), "{fault:?}");
-        let kv_health = kv_of(&health);
-        assert!(!kv_health["remedy"].as_str().unwrap().is_empty());
-        assert!(!String::from_utf8(health.body).unwrap().contains(crate::support::kv::fake::TOKEN));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kv_is_used_again_by_itself_when_it_recovers() {
-    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
-    kv.fail_always(None, Fault::Page(502));
-    let server = start(&database.url(), &kv).await;
-    server.until("/api/health", is_unavailable).await;
-    kv.heal();
-    server.until("/api/health", is_enabled).await;
-    server.until("/api/health", |health| kv_of(health)["writes"] != 0).await;
-    assert!(kv.value(KEY).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

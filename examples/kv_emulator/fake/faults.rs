@@ -51,6 +51,12 @@ impl Fault {
         Self::Refused { status: 200, code: 971, message, retry_after: None }
     }
 
+    /// The refusal of a namespace that is not, or no longer, there.
+    pub const fn no_namespace() -> Self {
+        let message = "get namespace: 'namespace not found'";
+        Self::Refused { status: 404, code: 10_013, message, retry_after: None }
+    }
+
     /// The refusal of a token: unknown, without the permission, or a fault of Cloudflare's that passes.
     pub const fn forbidden() -> Self {
         Self::Refused { status: 403, code: 10_000, message: "Authentication error", retry_after: None }

@@ -3,9 +3,9 @@
 use chatchonk::clock::Clock;
 use sqlx::PgPool;
 
-use super::process::{command, folder, postgres, run, text};
 use crate::support::kv::fake::{Call, FakeKv, NAMESPACE, TITLE};
 use crate::support::postgres::empty_database;
+use crate::support::process::{command, folder, postgres, run, text};
 
 #[test]
 fn check_without_a_database_says_so_starts_nothing_and_succeeds() {

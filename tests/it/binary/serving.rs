@@ -6,8 +6,8 @@ use chatchonk::clock::Clock;
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
-use super::process::{Serving, command, folder, get, postgres};
 use crate::support::postgres::database;
+use crate::support::process::{Serving, command, folder, get, postgres};
 
 const ALL: &str = "/api/models?status=active,preview,deprecated,retired";
 

@@ -1,4 +1,4 @@
-//! A fake of Cloudflare KV, and the server's own client on it.
+//! A fake of Cloudflare KV, with the server's own client or a whole server on it.
 
 // The emulator that people run is the one the tests steer.
 #[path = "../../../examples/kv_emulator/fake/mod.rs"]
@@ -7,9 +7,12 @@ pub(crate) mod fake;
 use chatchonk::cache::{KvClient, KvConnection, KvKey, KvPair, KvSettings};
 use chatchonk::clock::{Clock, ClockHand};
 use chatchonk::config::{Config, Environment};
+use serde_json::Value;
 use std::time::Duration;
 use time::macros::datetime;
 
+use super::postgres::TestDatabase;
+use super::server::{Answer, TestServer};
 use fake::FakeKv;
 
 /// A life that outlasts every test.
@@ -59,4 +62,55 @@ pub(crate) fn key(text: &str) -> KvKey {
 /// A pair that lives long.
 pub(crate) fn pair(key: &str, value: &[u8]) -> KvPair {
     KvPair { key: self::key(key), value: value.to_vec(), time_to_live: LONG }
+}
+
+/// The key of the catalogue, as an operator would look for it.
+pub(crate) const KEY: &str = "chatchonk:development:catalogue.1:all";
+
+/// A server on this database and this fake.
+pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {
+    start_with(url, kv, &[]).await
+}
+
+/// The same with other variables on top.
+pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) -> TestServer {
+    let own = kv.variables();
+    TestServer::with(&variables(url, &own, others)).await
+}
+
+/// The same by this clock.
+pub(crate) async fn start_at(url: &str, kv: &FakeKv, clock: Clock) -> TestServer {
+    let own = kv.variables();
+    TestServer::at(&variables(url, &own, &[]), clock).await
+}
+
+fn variables<'a>(
+    url: &'a str,
+    own: &'a [(&'a str, String)],
+    others: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect()
+}
+
+/// A server that has put its catalogue into KV.
+pub(crate) async fn start_and_fill(database: &TestDatabase, kv: &FakeKv) -> TestServer {
+    let server = start(&database.url(), kv).await;
+    server.until("/api/health", |health| kv_of(health)["writes"] != 0).await;
+    server
+}
+
+/// What health tells of KV.
+pub(crate) fn kv_of(health: &Answer) -> Value {
+    health.json()["cache"]["detail"]["kv"].clone()
+}
+
+/// Whether health says so.
+pub(crate) fn is_enabled(health: &Answer) -> bool {
+    health.json()["cache"]["cloudflare_kv"] == "enabled"
+}
+
+/// Whether health says so.
+pub(crate) fn is_unavailable(health: &Answer) -> bool {
+    health.json()["cache"]["cloudflare_kv"] == "unavailable"
 }

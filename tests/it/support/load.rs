@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chatchonk::clock::Clock;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::server::TestServer;
+use super::server::{TestServer, client};
 
-/// Asked in turn by every caller.
-const PATHS: [&str; 5] = [
+/// Asked in turn by every caller, unless a test has its own.
+const PATHS: &[&str] = &[
     "/api/models",
     "/api/health",
     "/api/providers",
@@ -19,6 +20,8 @@ const PATHS: [&str; 5] = [
     "/v1/models",
 ];
 const CALLERS: usize = 4;
+/// Between two requests of a caller.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A few callers that ask one request after another until they are told to stop.
 #[derive(Debug)]
@@ -34,15 +37,23 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     /// Of a list: how many items it says there are, and where they are from.
     pub(crate) list: Option<(u64, String)>,
+    /// Until the last byte of it was read.
+    pub(crate) took: Duration,
 }
 
 impl Load {
     /// Callers with a kept connection each.
     pub(crate) fn on(server: &TestServer) -> Self {
+        Self::of(PATHS, server.address(), PAUSE)
+    }
+
+    /// The same with other paths, at another pace.
+    pub(crate) fn of(paths: &'static [&'static str], address: SocketAddr, pause: Duration) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
-            callers.spawn(ask(server.address(), caller, Arc::clone(&over)));
+            let paths = paths.iter().cycle().skip(caller);
+            callers.spawn(ask(address, paths, pause, Arc::clone(&over)));
         }
         Self { over, callers }
     }
@@ -66,24 +77,33 @@ impl Load {
     }
 }
 
-async fn ask(address: SocketAddr, caller: usize, over: Arc<AtomicBool>) -> Vec<Answered> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+async fn ask(
+    address: SocketAddr,
+    paths: impl Iterator<Item = &'static &'static str>,
+    pause: Duration,
+    over: Arc<AtomicBool>,
+) -> Vec<Answered> {
+    let client = client();
+    let clock = Clock::system();
     let mut answers = Vec::new();
-    for path in PATHS.into_iter().cycle().skip(caller) {
+    for path in paths {
         if over.load(Ordering::Relaxed) {
             break;
         }
+        let begun = clock.now();
         let response = client.get(format!("http://{address}{path}")).send().await.unwrap();
         let status = response.status().as_u16();
-        let body: Value = response.json().await.unwrap();
+        let body = response.bytes().await.unwrap();
+        let took = clock.now() - begun;
+        let body: Value = serde_json::from_slice(&body).unwrap();
         let list = body["source"].as_str().map(|from| {
             let total =
                 body["total"].as_u64().unwrap_or_else(|| body["data"].as_array().unwrap().len() as u64);
             (total, from.to_owned())
         });
-        answers.push(Answered { path, status, list });
+        answers.push(Answered { path, status, list, took });
         // The rate of the load, so that it leaves the machine to the servers.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
     }
     answers
 }

@@ -4,6 +4,7 @@ pub(crate) mod kv;
 pub(crate) mod load;
 pub(crate) mod postgres;
 pub(crate) mod problem;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod recount;
 pub(crate) mod server;

@@ -25,9 +25,6 @@ use tokio::{runtime, sync::OnceCell};
 
 use self::server::Server;
 
-/// The superuser's password; the embedded PostgreSQL asks for none.
-pub(crate) const PASSWORD: &str = container::PASSWORD;
-
 /// Where the servers are started and talked to: each test has a runtime of its own, and what a connection to the
 /// Docker engine or a server leaves on it would end with the first test.
 static RUNTIME: LazyLock<runtime::Runtime> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -47,14 +48,11 @@ impl Proxy {
 
     /// How the server reaches the database over this wire.
     pub(crate) fn url(&self) -> String {
-        let options = &self.options;
-        format!(
-            "postgres://{}:{}@{}/{}?sslmode=disable",
-            options.get_username(),
-            super::postgres::PASSWORD,
-            self.address,
-            options.get_database().unwrap()
-        )
+        let mut url = self.options.to_url_lossy();
+        url.set_ip_host(self.address.ip()).unwrap();
+        url.set_port(Some(self.address.port())).unwrap();
+        url.set_query(Some("sslmode=disable"));
+        url.into()
     }
 
     /// Breaks every connection, and new ones at once.
@@ -94,29 +92,4 @@ async fn connect(upstream: &PgConnectOptions) -> Option<Box<dyn Stream>> {
         Some(socket) => Box::new(UnixStream::connect(socket).await.ok()?),
         None => Box::new(TcpStream::connect((upstream.get_host(), upstream.get_port())).await.ok()?),
     })
-}
-
-mod tests {
-    use std::time::Duration;
-
-    use sqlx::{Connection as _, PgConnection};
-
-    use super::Proxy;
-    use crate::support::postgres::database;
-
-    #[tokio::test]
-    async fn a_wire_can_be_cut_hung_and_mended() {
-        let wire = Proxy::to(&database().await.options()).await;
-        let mut connection = PgConnection::connect(&wire.url()).await.unwrap();
-        wire.cut();
-        assert!(connection.ping().await.is_err());
-        assert!(PgConnection::connect(&wire.url()).await.is_err());
-        wire.hang();
-        let url = wire.url();
-        let mut hanging = tokio::spawn(async move { PgConnection::connect(&url).await.is_err() });
-        assert!(tokio::time::timeout(Duration::from_millis(100), &mut hanging).await.is_err());
-        wire.mend();
-        assert!(hanging.await.unwrap());
-        assert!(PgConnection::connect(&wire.url()).await.is_ok());
-    }
 }

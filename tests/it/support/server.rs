@@ -85,12 +85,17 @@ impl TestServer {
     }
 
     /// A server with these variables and no others. Never reads the environment of the tests or a `.env`.
-    #[expect(clippy::unused_async, reason = "so that it is called within the runtime that the server needs")]
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::at(variables, Clock::system()).await
+    }
+
+    /// The same by this clock. Its sockets keep real time, and so do the limits of calls over them.
+    #[expect(clippy::unused_async, reason = "so that it is called within the runtime that the server needs")]
+    pub(crate) async fn at(variables: &[(&str, &str)], clock: Clock) -> Self {
         let environment: Environment = [("WORKERS", "2")].iter().chain(variables).copied().collect();
         let config = Config::from_environment(&environment, None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let app = App::start(config, listener, Clock::system()).unwrap();
+        let app = App::start(config, listener, clock).unwrap();
         let address = app.address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
@@ -100,8 +105,7 @@ impl TestServer {
             .await
             .unwrap();
         });
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { address, client, stop: Some(stop), running }
+        Self { address, client: client(), stop: Some(stop), running }
     }
 
     /// Where it listens.
@@ -171,6 +175,11 @@ impl TestServer {
         drop(self.stop.take());
         self.running.await.unwrap();
     }
+}
+
+/// A client without TLS: reading the system's root certificates would take longer than most tests.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(20)).tls_certs_only([]).build().unwrap()
 }
 
 /// Waits until something outside of the server is as wanted.

@@ -15,7 +15,7 @@ use tokio::time;
 use super::{RUNTIME, reaper, server};
 
 const IMAGE: &str = "postgres:17-alpine";
-pub(super) const PASSWORD: &str = "chatchonk";
+const PASSWORD: &str = "chatchonk";
 const PORT: u16 = 5432;
 
 /// From the start of the container to the first connection; a first start makes the cluster.

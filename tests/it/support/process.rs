@@ -14,16 +14,18 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::server::client;
+
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A folder that PostgreSQL's user can enter when the tests run as root.
-pub(super) fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
 /// The program with nothing in its environment but where PostgreSQL's programs are, in a folder without a `.env`.
-pub(super) fn command(data_dir: &Path) -> Command {
+pub(crate) fn command(data_dir: &Path) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tests have no config.rs to ask")]
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatchonk"));
@@ -32,25 +34,25 @@ pub(super) fn command(data_dir: &Path) -> Command {
 }
 
 /// Runs it to its end.
-pub(super) fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
 }
 
 /// Standard output and standard error of a finished run.
-pub(super) fn text(output: &Output) -> (String, String) {
+pub(crate) fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// `serve`, in a process group of its own. Killed when it is dropped, which leaves its PostgreSQL behind.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     child: Child,
     lines: Receiver<String>,
     read: Vec<String>,
 }
 
 impl Serving {
-    pub(super) fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -70,14 +72,14 @@ impl Serving {
     }
 
     /// The address out of the line that says where it listens.
-    pub(super) fn address(&mut self) -> String {
+    pub(crate) fn address(&mut self) -> String {
         let line = self.line_with("listening on http://");
         let (_, address) = line.split_once("http://").unwrap();
         address.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap().to_owned()
     }
 
     /// The first line with this text, from now on.
-    pub(super) fn line_with(&mut self, text: &str) -> String {
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line =
@@ -89,12 +91,12 @@ impl Serving {
         }
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.id(), signal).unwrap();
     }
 
     /// As Ctrl-C in a terminal does.
-    pub(super) fn signal_group(&self, signal: Signal) {
+    pub(crate) fn signal_group(&self, signal: Signal) {
         killpg(self.id(), signal).unwrap();
     }
 
@@ -103,7 +105,7 @@ impl Serving {
     }
 
     /// Waits for its end; returns how it ended and every line it wrote.
-    pub(super) fn end(mut self) -> (ExitStatus, Vec<String>) {
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let mut read = std::mem::take(&mut self.read);
         // The lines end when the process does.
         loop {
@@ -126,7 +128,7 @@ impl Drop for Serving {
 }
 
 /// The process id of the PostgreSQL of this folder, while there is one.
-pub(super) fn postgres(data_dir: &Path) -> Option<Pid> {
+pub(crate) fn postgres(data_dir: &Path) -> Option<Pid> {
     std::fs::read_dir(data_dir).unwrap().flatten().find_map(|entry| {
         let file = std::fs::read_to_string(entry.path().join("postmaster.pid")).ok()?;
         let id = Pid::from_raw(file.lines().next()?.parse().ok()?);
@@ -135,7 +137,7 @@ pub(super) fn postgres(data_dir: &Path) -> Option<Pid> {
 }
 
 /// A JSON answer and its status.
-pub(super) async fn get(address: &str, path: &str) -> (u16, Value) {
-    let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+pub(crate) async fn get(address: &str, path: &str) -> (u16, Value) {
+    let response = client().get(format!("http://{address}{path}")).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }

@@ -1,0 +1,90 @@
+//! What another database or another release has put into KV: while Postgres answers, and while it is dead.
+
+use chatchonk::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::support::kv::fake::{Call, FakeKv};
+use crate::support::kv::{KEY, start, start_and_fill};
+use crate::support::postgres::database;
+use crate::support::proxy::Proxy;
+use crate::support::server::TestServer;
+
+const MODEL: &str = "/api/models/openai/gpt-4o";
+
+async fn revision(server: &TestServer) -> Value {
+    server.get("/api/models").await.json()["revision"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalogue_of_another_database_is_served_only_while_the_own_one_is_dead() {
+    let (own, other) = (database().await, database().await);
+    let kv = FakeKv::start(Clock::system()).unwrap();
+    let own_revision = revision(&TestServer::seeded(&own).await).await;
+    TestServer::seeded(&other).await.stop().await;
+    sqlx::query("update chatchonk.models set name = 'Elsewhere' where id = 'openai/gpt-4o'")
+        .execute(&other.pool().await)
+        .await
+        .unwrap();
+    let filler = start_and_fill(&other, &kv).await;
+    let other_revision = revision(&filler).await;
+    filler.stop().await;
+    let foreign = kv.value(KEY).unwrap();
+
+    let wire = Proxy::to(&own.options()).await;
+    let server = start(&wire.url(), &kv).await;
+    for _ in 0..50 {
+        let list = server.get("/api/models?limit=5").await.json();
+        assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
+    }
+    server.stop().await;
+    assert!(kv.calls(Call::Get) > 0);
+
+    kv.plant(KEY, &foreign);
+    wire.cut();
+    let server = start(&wire.url(), &kv).await;
+    let list = server.get("/api/models?limit=5").await.json();
+    assert_eq!((&list["source"], &list["revision"]), (&"kv".into(), &other_revision));
+    assert_eq!(server.get(MODEL).await.json()["name"], "Elsewhere");
+    let health = server.get("/api/health").await.json();
+    assert_eq!((&health["status"], &health["catalogue"]["stale"]), (&"degraded".into(), &true.into()));
+
+    wire.mend();
+    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    let list = server.get("/api/models?limit=5").await.json();
+    assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
+    assert_ne!(server.get(MODEL).await.json()["name"], "Elsewhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_release_has_written_is_never_served() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    start_and_fill(&database, &kv).await.stop().await;
+    let whole: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
+    // Of the very version that the database has, so that nothing but their shape speaks against them.
+    let mut newer_format = whole.clone();
+    newer_format["format"] = json!(2);
+    let mut unknown_shape = whole.clone();
+    unknown_shape["value"] = json!({ "catalogue": { "models": whole["value"]["models"] } });
+    let mut unknown_word = whole.clone();
+    unknown_word["value"]["models"][0]["status"] = json!("on_holiday");
+
+    for newer in [newer_format, unknown_shape, unknown_word] {
+        for (alive, source) in [(true, "postgres"), (false, "builtin")] {
+            let wire = Proxy::to(&database.options()).await;
+            if !alive {
+                wire.cut();
+            }
+            // Of its own: the server before this one may write when it stops.
+            let kv = FakeKv::start(Clock::system()).unwrap();
+            kv.plant(KEY, newer.to_string().as_bytes());
+            let server = start(&wire.url(), &kv).await;
+            for _ in 0..10 {
+                let list = server.get("/api/models?limit=5").await;
+                assert_eq!((list.status, list.json()["source"].as_str()), (200, Some(source)));
+            }
+            assert!(kv.calls(Call::Get) > 0, "KV was asked");
+            let health = server.get("/api/health").await.json();
+            assert_ne!(health["cache"]["detail"]["kv"]["rejected"], 0);
+        }
+    }
+}

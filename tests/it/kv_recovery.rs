@@ -1,0 +1,123 @@
+//! After a fault KV is used again by itself, without any request, within limits that a clock moved by hand counts.
+//!
+//! The clock stands still while the server works: it is moved on by a second when every background task is asleep and no
+//! call to KV is under way.
+
+use std::time::Duration;
+
+use chatchonk::clock::{Clock, ClockHand};
+use time::macros::datetime;
+
+use crate::support::kv::fake::{FakeKv, Fault};
+use crate::support::kv::{KEY, is_enabled, kv_of, start_at};
+use crate::support::postgres::database;
+use crate::support::server::{TestServer, eventually};
+
+/// What always sleeps at rest: the shared tier until its next flush, the supervisor of the database and the listener.
+const RESTING: usize = 3;
+/// How long a start waits for the first source; a sleeper too, that ends once and for all.
+const START: Duration = Duration::from_secs(3);
+/// Long enough for the breaker to reach its longest pause.
+const OUTAGE: u64 = 120;
+
+/// A server without requests, whose KV was broken from the start.
+struct Simulation {
+    kv: FakeKv,
+    hand: ClockHand,
+    server: TestServer,
+}
+
+impl Simulation {
+    async fn start(broken: impl FnOnce(&FakeKv)) -> Self {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let kv = FakeKv::start(clock.clone()).unwrap();
+        broken(&kv);
+        let server = start_at(&database().await.url(), &kv, clock).await;
+        let simulation = Self { kv, hand, server };
+        let health = simulation.server.until("/api/health", |health| {
+            health.json()["cache"]["detail"]["listener"]["listening"] == true && kv_of(health)["queued"] == 1
+        });
+        assert!(!is_enabled(&health.await));
+        simulation.rest().await;
+        simulation.hand.advance(START);
+        simulation.rest().await;
+        simulation
+    }
+
+    async fn rest(&self) {
+        let is_resting = async || {
+            let health = self.server.get("/api/health").await;
+            kv_of(&health)["calls"] == self.kv.requests().len() && self.hand.sleepers() >= RESTING
+        };
+        eventually(is_resting).await;
+    }
+
+    async fn pass(&self, seconds: u64) {
+        for _ in 0..seconds {
+            self.hand.advance(Duration::from_secs(1));
+            self.rest().await;
+        }
+    }
+
+    /// Lets time pass until a call was made just now: whatever pause follows it is still to come in full.
+    async fn pass_until_called(&self) {
+        let calls = self.kv.requests().len();
+        while self.kv.requests().len() == calls {
+            self.pass(1).await;
+        }
+    }
+
+    /// How many seconds it takes until health says so and the catalogue is written.
+    async fn seconds_until_used(&self) -> u64 {
+        let mut seconds = 0;
+        while !is_enabled(&self.server.get("/api/health").await) || self.kv.value(KEY).is_none() {
+            assert!(seconds < 1_000, "KV is not used again");
+            self.pass(1).await;
+            seconds += 1;
+        }
+        self.kv.assert_conforming();
+        seconds
+    }
+}
+
+/// The seconds that KV stays out of use after a fault of that kind has passed, at the worst moment.
+async fn seconds_after(fault: Fault, outage: u64) -> u64 {
+    let simulation = Simulation::start(|kv| kv.fail_always(None, fault)).await;
+    simulation.pass(outage).await;
+    simulation.pass_until_called().await;
+    simulation.kv.heal();
+    simulation.seconds_until_used().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kv_is_used_again_within_45_seconds_after_a_failure_has_passed() {
+    let (page, reset, hang) = tokio::join!(
+        seconds_after(Fault::Page(502), OUTAGE),
+        seconds_after(Fault::Reset, OUTAGE),
+        // Each call takes its limit in real time, so that this one ends as soon as the breaker has opened.
+        seconds_after(Fault::Hang, 0),
+    );
+    assert!((20..=45).contains(&page), "502: {page} s");
+    assert!((20..=45).contains(&reset), "reset: {reset} s");
+    assert!((1..=45).contains(&hang), "hanging: {hang} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kv_is_used_again_within_90_seconds_after_permission_or_namespace_were_corrected() {
+    let (permission, namespace) =
+        tokio::join!(seconds_after(Fault::forbidden(), 0), seconds_after(Fault::no_namespace(), 0));
+    assert!((45..=90).contains(&permission), "permission: {permission} s");
+    assert!((45..=90).contains(&namespace), "namespace: {namespace} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kv_is_used_again_when_retry_after_has_passed_and_not_before() {
+    // The fake refuses all calls for 5 minutes when there have been too many, and says how long that is still.
+    let simulation = Simulation::start(|kv| kv.quirks(|quirks| quirks.calls = 0)).await;
+    simulation.kv.quirks(|quirks| quirks.calls = 1_200);
+    let calls = simulation.kv.requests().len();
+    simulation.pass(300 - START.as_secs() - 1).await;
+    assert_eq!(simulation.kv.requests().len(), calls, "KV was asked before its time");
+    let seconds = simulation.seconds_until_used().await;
+    assert!((1..=5).contains(&seconds), "{seconds} s after the 299th");
+}
