@@ -63,3 +63,11 @@ fn the_defaults_in_it_are_the_defaults() {
     assert_eq!(given.kv_limits, absent.kv_limits);
     assert_eq!(given.telemetry.filter, absent.telemetry.filter);
 }
+
+#[test]
+fn the_blueprint_takes_the_kv_variables_from_their_group() {
+    let blueprint = include_str!("../../render.yaml");
+    assert!(blueprint.contains("- fromGroup: chatchonk-secrets\n"));
+    // A second place for one of them would win over the group without anybody noticing.
+    assert!(!blueprint.contains("key: CLOUDFLARE_"));
+}
