@@ -16,7 +16,7 @@ use crate::status::Status;
 use crate::store::{Store, StoreError};
 
 /// The scope of everything in the catalogue, as the triggers name it.
-const SCOPE: &str = "catalogue";
+pub const SCOPE: &str = "catalogue";
 
 /// The catalogue of this instance. Cheap to clone; clones share everything.
 #[derive(Clone)]

@@ -40,6 +40,10 @@ pub const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
 ];
 
+/// The variables without which there is no Cloudflare KV.
+pub const KV_VARIABLES: [&str; 3] =
+    ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
+
 /// What the platform sets; not for people.
 const PLATFORM: &[&str] = &["RENDER", "IS_PULL_REQUEST", "RENDER_CPU_COUNT", "XDG_DATA_HOME", "HOME", "PATH"];
 
@@ -324,13 +328,13 @@ fn database(
 
 fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
     let base_url = environment.parse("CLOUDFLARE_KV_BASE_URL", KvBaseUrl::EXPECTED, |_| true)?;
-    let needed = ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
-    let token = environment.parse(needed[0], KvToken::EXPECTED, |_| true)?;
-    let account_id = environment.parse(needed[1], KvId::EXPECTED, |_| true)?;
-    let namespace_id = environment.parse(needed[2], KvId::EXPECTED, |_| true)?;
+    let token = environment.parse(KV_VARIABLES[0], KvToken::EXPECTED, |_| true)?;
+    let account_id = environment.parse(KV_VARIABLES[1], KvId::EXPECTED, |_| true)?;
+    let namespace_id = environment.parse(KV_VARIABLES[2], KvId::EXPECTED, |_| true)?;
     let (Some(token), Some(account_id), Some(namespace_id)) = (token, account_id, namespace_id) else {
-        let missing: Vec<_> = needed.into_iter().filter(|name| environment.get(name).is_none()).collect();
-        let none = missing.len() == needed.len();
+        let missing: Vec<_> =
+            KV_VARIABLES.into_iter().filter(|name| environment.get(name).is_none()).collect();
+        let none = missing.len() == KV_VARIABLES.len();
         return Ok(KvSettings::NotConfigured { missing: if none { Vec::new() } else { missing } });
     };
     let base_url = base_url.unwrap_or_else(|| KvBaseUrl::of_account(&account_id));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::cache::KvSettings;
+use crate::cache::{KvError, KvLimits, KvSettings};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
@@ -11,6 +11,9 @@ use crate::store::{DatabaseFault, Store, StoreError};
 
 use super::check_kv::check_kv;
 
+/// Of the budget, where no database is named.
+const NOT_COUNTED: &str = "counted in the database, and nothing is written to KV without one";
+
 /// How a point of the check stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -18,7 +21,7 @@ pub enum Mark {
     Good,
     /// At fault.
     Fault,
-    /// Not configured, which is allowed.
+    /// Not there, or not known, which is allowed.
     Absent,
 }
 
@@ -48,13 +51,24 @@ impl fmt::Display for Line {
 }
 
 impl Line {
-    pub(super) fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
+    /// A line without a remedy.
+    #[must_use]
+    pub fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
         Self { mark, subject, finding: finding.into(), remedy: None }
     }
 
-    fn fault(subject: &'static str, error: &StoreError) -> Self {
-        let remedy = Some(error.fault().remedy().to_owned());
-        Self { remedy, ..Self::new(Mark::Fault, subject, error.to_string()) }
+    /// A fault with the way out.
+    #[must_use]
+    pub fn fault(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(Mark::Fault, subject, finding) }
+    }
+
+    pub(super) fn store_fault(subject: &'static str, error: &StoreError) -> Self {
+        Self::fault(subject, error.to_string(), error.fault().remedy())
+    }
+
+    pub(super) fn kv_fault(subject: &'static str, error: &KvError) -> Self {
+        Self::fault(subject, error.to_string(), error.remedy())
     }
 
     /// Writes the line into the log: faults as warnings.
@@ -70,9 +84,11 @@ impl Line {
 /// of its own in KV, which it deletes again.
 pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     let mut lines = vec![settings(config)];
+    let mut migrated = None;
     if let Some(store) = store {
         if database(store, &mut lines).await {
             loaded_catalogue(store, &mut lines).await;
+            migrated = Some(store);
         }
     } else if matches!(config.database, DatabaseChoice::Embedded { .. }) {
         lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
@@ -80,6 +96,12 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     match &config.kv {
         KvSettings::Configured(connection) => {
             lines.extend(check_kv(connection, &config.http.environment, &Clock::system()).await);
+            match (migrated, store) {
+                (Some(store), _) => lines.push(budget(store, config.kv_limits).await),
+                // What is wrong with the database is said already.
+                (None, Some(_)) => {}
+                (None, None) => lines.push(Line::new(Mark::Absent, "budget", NOT_COUNTED)),
+            }
         }
         KvSettings::NotConfigured { .. } => lines.push(kv(&config.kv)),
     }
@@ -113,9 +135,9 @@ fn settings(config: &Config) -> Line {
 }
 
 fn kv(settings: &KvSettings) -> Line {
-    let line = |mark, finding: &str| Line::new(mark, "cloudflare kv", finding);
+    let line = |mark, finding| Line::new(mark, "cloudflare kv", finding);
     match (settings, settings.remark()) {
-        (_, Some((reason, remedy))) => Line { remedy: Some(remedy.to_owned()), ..line(Mark::Fault, &reason) },
+        (_, Some((reason, remedy))) => Line::fault("cloudflare kv", reason, remedy),
         (KvSettings::Configured(_), None) => line(Mark::Good, "configured; `chatchonk check` tries it"),
         (KvSettings::NotConfigured { .. }, None) => line(Mark::Absent, "KV not configured, memory only"),
     }
@@ -126,7 +148,7 @@ async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
     let clock = Clock::system();
     let dialled = clock.now();
     if let Err(error) = store.dial().await {
-        lines.push(Line::fault("database", &error));
+        lines.push(Line::store_fault("database", &error));
         return false;
     }
     let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
@@ -136,11 +158,10 @@ async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
             lines.push(Line::new(Mark::Good, "database", finding));
             if probe.read_only {
                 let fault = DatabaseFault::ReadOnly;
-                let line = Line::new(Mark::Fault, "database", fault.reason());
-                lines.push(Line { remedy: Some(fault.remedy().to_owned()), ..line });
+                lines.push(Line::fault("database", fault.reason(), fault.remedy()));
             }
         }
-        Err(error) => lines.push(Line::fault("database", &error)),
+        Err(error) => lines.push(Line::store_fault("database", &error)),
     }
     match store.migrations().await {
         Ok(migrations) if migrations.pending == 0 => {
@@ -148,13 +169,12 @@ async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
             true
         }
         Ok(migrations) => {
-            let line = Line::new(Mark::Fault, "migrations", format!("{} pending", migrations.pending));
-            let remedy = "run `chatchonk migrate`, or start with MIGRATE_ON_START=true".to_owned();
-            lines.push(Line { remedy: Some(remedy), ..line });
+            let remedy = "run `chatchonk migrate`, or start with MIGRATE_ON_START=true";
+            lines.push(Line::fault("migrations", format!("{} pending", migrations.pending), remedy));
             false
         }
         Err(error) => {
-            lines.push(Line::fault("migrations", &error));
+            lines.push(Line::store_fault("migrations", &error));
             false
         }
     }
@@ -165,11 +185,26 @@ async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
         Ok(loaded) => {
             lines.push(Line::new(Mark::Good, "catalogue", counts(&loaded.snapshot, loaded.version)));
             for row in loaded.rejected {
-                let remedy = Some("correct or delete the row; it is left out until then".to_owned());
-                lines.push(Line { remedy, ..Line::new(Mark::Fault, "catalogue", row) });
+                let remedy = "correct or delete the row; it is left out until then";
+                lines.push(Line::fault("catalogue", row, remedy));
             }
         }
-        Err(error) => lines.push(Line::fault("catalogue", &error)),
+        Err(error) => lines.push(Line::store_fault("catalogue", &error)),
+    }
+}
+
+/// What is used of the day, and of what: all servers on this database count together.
+async fn budget(store: &Store, limits: KvLimits) -> Line {
+    match store.kv_used().await {
+        Ok(used) => {
+            let [writes, deletes] = [limits.writes, limits.deletes].map(KvLimits::usable);
+            let finding = format!(
+                "today {} of {writes} writes and {} of {deletes} deletes used (90 % of the limits); it resets at 00:00 UTC",
+                used.writes, used.deletes
+            );
+            Line::new(Mark::Good, "budget", finding)
+        }
+        Err(error) => Line::store_fault("budget", &error),
     }
 }
 

@@ -43,10 +43,9 @@ async fn token(client: &KvClient) -> Line {
     match client.verify_token().await {
         Ok(status @ TokenStatus::Active) => Line::new(Mark::Good, SUBJECT, status.to_string()),
         Ok(status @ TokenStatus::Skipped) => Line::new(Mark::Absent, SUBJECT, status.to_string()),
-        Ok(status) => Line {
-            remedy: Some("make a new token and set CLOUDFLARE_API_TOKEN to it".to_owned()),
-            ..Line::new(Mark::Fault, SUBJECT, status.to_string())
-        },
+        Ok(status) => {
+            Line::fault(SUBJECT, status.to_string(), "make a new token and set CLOUDFLARE_API_TOKEN to it")
+        }
         Err(error) => fault(&error),
     }
 }
@@ -90,7 +89,7 @@ async fn round_trip(client: &KvClient, key: &KvKey, clock: &Clock) -> Line {
 }
 
 fn fault(error: &KvError) -> Line {
-    Line { remedy: Some(error.remedy().to_owned()), ..Line::new(Mark::Fault, SUBJECT, error.to_string()) }
+    Line::kv_fault(SUBJECT, error)
 }
 
 fn since(clock: &Clock, begun: std::time::Instant) -> String {

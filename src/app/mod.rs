@@ -3,6 +3,7 @@
 mod check;
 mod check_kv;
 mod database;
+mod purge;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
 pub use database::{open, seed};
+pub use purge::{delete_from_kv, raise_version};
 
 use database::Supervisor;
 

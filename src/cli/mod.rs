@@ -1,20 +1,22 @@
-//! The command line: `serve` (the default), `migrate`, `check`, `catalog seed`.
+//! The command line: one file per group of commands.
+
+mod cache;
+mod check;
+mod database;
+mod running;
+mod serve;
+mod table;
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{self, App, Mark};
-use crate::clock::Clock;
-use crate::config::{Config, DatabaseChoice, Environment};
-use crate::domain::seed::Seed;
-use crate::embedded::Cluster;
-use crate::store::{SeedMode, SeedReport, Store};
+use crate::app::{Line, Mark};
+use crate::catalogue::SCOPE;
+use crate::config::{Config, Environment};
 use crate::telemetry;
 
 /// Threads for loads, checks and the listener; requests have threads of their own.
@@ -38,10 +40,17 @@ enum Command {
     /// Bring the database's tables up to this release.
     Migrate,
     /// Look at everything that is configured and try it; exit code 0 when nothing of it is at fault.
-    Check,
+    Check {
+        /// Read a running server instead, such as <https://api.example.com>; no settings are needed.
+        #[arg(long)]
+        url: Option<String>,
+    },
     /// Work on the catalogue.
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Look at the cache, or empty it.
+    #[command(subcommand)]
+    Cache(CacheCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +60,29 @@ enum CatalogCommand {
         /// Reset every row of the seed, edited ones included. `enabled` and rows of your own stay.
         #[arg(long)]
         overwrite: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CacheCommand {
+    /// Show what a running server counts of its cache; no settings are needed.
+    Stats {
+        /// The server, such as <https://api.example.com>.
+        #[arg(long)]
+        url: String,
+        /// Print the object `cache` of its health as it came.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have every server load its data anew, by raising the version in the database. Calls Cloudflare KV only with
+    /// `--hard`.
+    Purge {
+        /// What to load anew.
+        #[arg(long, default_value = SCOPE)]
+        scope: String,
+        /// Delete what this ENVIRONMENT has in Cloudflare KV, too.
+        #[arg(long)]
+        hard: bool,
     },
 }
 
@@ -68,9 +100,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let environment = Environment::of_process()?;
-    let config = Config::from_environment(&environment, arguments.data_dir.as_deref())?;
-    telemetry::install(&config.telemetry)?;
+    let configured = || -> anyhow::Result<Config> {
+        let environment = Environment::of_process()?;
+        let config = Config::from_environment(&environment, arguments.data_dir.as_deref())?;
+        telemetry::install(&config.telemetry)?;
+        Ok(config)
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .enable_all()
@@ -78,101 +113,30 @@ fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve(config).await,
-            Command::Migrate => migrate(&config).await,
-            Command::Check => check(&config).await,
-            Command::Catalog(CatalogCommand::Seed { overwrite }) => seed(&config, overwrite).await,
-        }
-    })
-}
-
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let address = config.address;
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}; set PORT or HOST to another address"))?;
-    // Before anything else is started: a signal that comes early must not be lost.
-    let stop = stop_signal()?;
-    let app = App::start(config, listener, Clock::system())?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        commit = crate::COMMIT,
-        "listening on http://{}",
-        app.address()
-    );
-    app.run(stop).await?;
-    tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Completes at the first SIGTERM or Ctrl-C.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    })
-}
-
-async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
-    with_database(config, async |store| {
-        let before = store.migrations().await?;
-        store.migrate().await?;
-        say(&match before.pending {
-            0 => format!("nothing to do: all {} migrations are applied", before.applied),
-            pending => format!("{pending} migrations applied"),
-        })
-    })
-    .await
-}
-
-async fn seed(config: &Config, overwrite: bool) -> anyhow::Result<ExitCode> {
-    let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
-    let mode = if overwrite { SeedMode::Overwrite } else { SeedMode::Newer };
-    with_database(config, async |store| {
-        store.migrate().await?;
-        match app::seed(store, &seed, mode).await? {
-            SeedReport::Applied { to, .. } => {
-                say(&format!("seed {to} applied: {} models", seed.models.len()))
+            Command::Serve => serve::serve(configured()?).await,
+            Command::Migrate => database::migrate(&configured()?).await,
+            Command::Check { url: None } => check::check(&configured()?).await,
+            Command::Check { url: Some(url) } => check::check_running(&url).await,
+            Command::Catalog(CatalogCommand::Seed { overwrite }) => {
+                database::seed(&configured()?, overwrite).await
             }
-            SeedReport::UpToDate { version } => {
-                say(&format!("the database already has seed {version}; `--overwrite` writes it again"))
+            Command::Cache(CacheCommand::Stats { url, json }) => cache::stats(&url, json).await,
+            Command::Cache(CacheCommand::Purge { scope, hard }) => {
+                cache::purge(&configured()?, &scope, hard).await
             }
         }
     })
-    .await
-}
-
-async fn check(config: &Config) -> anyhow::Result<ExitCode> {
-    let store = match &config.database {
-        DatabaseChoice::Url(settings) => Some(Store::new(settings.as_ref().clone())),
-        DatabaseChoice::Embedded { .. } => None,
-    };
-    let lines = app::check(config, store.as_ref()).await;
-    for line in &lines {
-        say(&line.to_string())?;
-    }
-    let at_fault = lines.iter().any(|line| line.mark == Mark::Fault);
-    Ok(if at_fault { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Runs `work` on the configured database and stops the embedded one afterwards, however it went.
-async fn with_database(
-    config: &Config,
-    work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>,
-) -> anyhow::Result<ExitCode> {
-    let (store, cluster) = app::open(&config.database).await?;
-    let worked = work(&store).await;
-    store.close().await;
-    if let Some(cluster) = cluster {
-        Cluster::stop(cluster).await;
-    }
-    worked.map(|()| ExitCode::SUCCESS)
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Says all lines; exit code 1 when one of them is a fault.
+fn report(lines: &[Line]) -> anyhow::Result<ExitCode> {
+    for line in lines {
+        say(&line.to_string())?;
+    }
+    let at_fault = lines.iter().any(|line| line.mark == Mark::Fault);
+    Ok(if at_fault { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

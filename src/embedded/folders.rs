@@ -73,6 +73,11 @@ impl Drop for Folders {
     }
 }
 
+/// Whether anybody ever took the lock of this data folder.
+pub(super) fn has_lock(data_dir: &Path) -> bool {
+    data_dir.join(LOCK).exists()
+}
+
 fn files(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
     let path = path.to_path_buf();
     move |source| EmbeddedError::Files { action, path, source }

@@ -158,6 +158,12 @@ impl Cluster {
     }
 }
 
+/// Whether a server has used this data folder before. Changes nothing, unlike [`Cluster::start`].
+#[must_use]
+pub fn was_used(data_dir: &Path) -> bool {
+    folders::has_lock(data_dir)
+}
+
 async fn claim(data_dir: PathBuf, major: u32) -> Result<Folders, EmbeddedError> {
     let path = data_dir.clone();
     match tokio::task::spawn_blocking(move || Folders::claim(&data_dir, major)).await {

@@ -38,6 +38,15 @@ pub(crate) fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs it with these arguments on a machine where no server could start: its settings are wrong.
+pub(super) async fn run_elsewhere(arguments: &[&str]) -> Output {
+    let folder = folder();
+    let mut command = command(folder.path());
+    command.args(arguments).env("DATABASE_URL", "nowhere").env("HTTP_PROXY", "http://127.0.0.1:1");
+    // The one it asks may be a task of this test.
+    tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+}
+
 /// Standard output and standard error of a finished run.
 pub(crate) fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

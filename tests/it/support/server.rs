@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::kv::fake::FakeKv;
 use super::postgres::TestDatabase;
 
 /// How long a state may take to come about before a test gives up on it.
@@ -82,6 +83,14 @@ impl TestServer {
         let server = Self::on(database).await;
         server.until("/api/models?limit=1", |answer| answer.json()["source"] == "postgres").await;
         server
+    }
+
+    /// A server on the database of this address, with this KV.
+    pub(crate) async fn with_kv(url: &str, kv: &FakeKv) -> Self {
+        let own = kv.variables();
+        let mut variables: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        variables.push(("DATABASE_URL", url));
+        Self::with(&variables).await
     }
 
     /// A server with these variables and no others. Never reads the environment of the tests or a `.env`.

@@ -1,0 +1,135 @@
+//! Emptying the shared cache, and having every server load anew.
+
+use crate::cache::{CATALOGUE, KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvLimits};
+use crate::clock::Clock;
+use crate::store::{KvSpending, Store, StoreError};
+
+use super::check::{Line, Mark};
+
+const SUBJECT: &str = "cloudflare kv";
+/// Keys in one call: what Cloudflare takes.
+const BATCH: usize = 10_000;
+
+/// Why keys were not deleted.
+enum Obstacle {
+    Budget,
+    Refused,
+    Kv(KvError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Obstacle {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Raises the version of a scope, so that every server loads its data anew.
+pub async fn raise_version(store: &Store, scope: &str) -> Line {
+    match store.raise_version(scope).await {
+        Ok(version) => {
+            let finding = format!(
+                "{scope} has the new version {version}: every server loads it anew within a second, and what KV holds of \
+                 an older version is not used"
+            );
+            Line::new(Mark::Good, "purge", finding)
+        }
+        Err(error) => Line::store_fault("purge", &error),
+    }
+}
+
+/// Deletes from KV every key of this environment that is known to any server, within what is left of the day's budget.
+/// A key is forgotten only after KV took its deletion, so that what is left can be deleted another time.
+pub async fn delete_from_kv(
+    store: &Store,
+    connection: &KvConnection,
+    environment: &str,
+    limits: KvLimits,
+) -> Vec<Line> {
+    let client = match KvClient::new(connection, Clock::system()) {
+        Ok(client) => client,
+        Err(error) => return vec![Line::kv_fault(SUBJECT, &error)],
+    };
+    let keys = match known_keys(store, environment).await {
+        Ok(keys) => keys,
+        Err(error) => return vec![Line::store_fault(SUBJECT, &error)],
+    };
+    let usable = KvLimits::usable(limits.deletes);
+    let mut deleted = 0;
+    let obstacle = delete(store, &client, &keys, usable, &mut deleted).await.err();
+    let mut lines = Vec::new();
+    if deleted > 0 || obstacle.is_none() {
+        let finding = format!("{deleted} keys of {environment} deleted; KV may show them for a minute yet");
+        lines.push(Line::new(Mark::Good, SUBJECT, finding));
+    }
+    if let Some(obstacle) = obstacle {
+        let left = format!("{} of {} keys not deleted", keys.len() - deleted, keys.len());
+        lines.push(obstacle.line(&left, usable));
+    }
+    lines
+}
+
+/// Those that servers took on to write, and the catalogue's, which they may have written before they kept a list.
+async fn known_keys(store: &Store, environment: &str) -> Result<Vec<KvKey>, StoreError> {
+    let known = store.kv_keys(&format!("chatchonk:{environment}:")).await?;
+    let own = format!("chatchonk:{environment}:{}.{}:all", CATALOGUE.name, CATALOGUE.schema);
+    let mut keys: Vec<KvKey> =
+        known.into_iter().map(|known| known.key).chain([own]).filter_map(|key| key.parse().ok()).collect();
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
+}
+
+async fn delete(
+    store: &Store,
+    client: &KvClient,
+    keys: &[KvKey],
+    usable: u64,
+    deleted: &mut usize,
+) -> Result<(), Obstacle> {
+    let left = usable.saturating_sub(store.kv_used().await?.deletes);
+    let affordable = keys.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    let mut refused_any = false;
+    for batch in keys[..affordable].chunks(BATCH) {
+        if !store.spend_kv(KvSpending::Delete, batch.len() as u64, usable).await? {
+            return Err(Obstacle::Budget);
+        }
+        let refused = match client.delete_many(batch).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                // After any other failure they may be deleted, and count, nevertheless.
+                if !matches!(error.class, KvErrorClass::Failure(_)) {
+                    store.refund_kv(KvSpending::Delete, batch.len() as u64).await?;
+                }
+                return Err(Obstacle::Kv(error));
+            }
+        };
+        let gone = batch.iter().filter(|key| !refused.contains(key)).map(|key| key.as_str().to_owned());
+        let gone: Vec<_> = gone.collect();
+        *deleted += gone.len();
+        store.forget_kv_keys(&gone).await?;
+        if !refused.is_empty() {
+            refused_any = true;
+            store.refund_kv(KvSpending::Delete, refused.len() as u64).await?;
+        }
+    }
+    if refused_any {
+        return Err(Obstacle::Refused);
+    }
+    if affordable < keys.len() { Err(Obstacle::Budget) } else { Ok(()) }
+}
+
+impl Obstacle {
+    fn line(&self, left: &str, usable: u64) -> Line {
+        match self {
+            Self::Budget => Line::fault(
+                SUBJECT,
+                format!("{left}: today's budget of {usable} deletes is used up"),
+                "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
+            ),
+            Self::Refused => Line::fault(SUBJECT, format!("{left}: Cloudflare refused them"), "run it again"),
+            Self::Kv(error) => Line::fault(SUBJECT, format!("{left}: {error}"), error.remedy()),
+            Self::Store(error) => Line::fault(SUBJECT, format!("{left}: {error}"), error.fault().remedy()),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The commands that write to the database: `migrate` and `catalog seed`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+
+use crate::app;
+use crate::config::Config;
+use crate::domain::seed::Seed;
+use crate::embedded::{Cluster, EmbeddedError};
+use crate::store::{SeedMode, SeedReport, Store};
+
+use super::say;
+
+pub(super) async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
+    with_database(config, async |store| {
+        let before = store.migrations().await?;
+        store.migrate().await?;
+        say(&match before.pending {
+            0 => format!("nothing to do: all {} migrations are applied", before.applied),
+            pending => format!("{pending} migrations applied"),
+        })
+    })
+    .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn seed(config: &Config, overwrite: bool) -> anyhow::Result<ExitCode> {
+    let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
+    let mode = if overwrite { SeedMode::Overwrite } else { SeedMode::Newer };
+    with_database(config, async |store| {
+        store.migrate().await?;
+        match app::seed(store, &seed, mode).await? {
+            SeedReport::Applied { to, .. } => {
+                say(&format!("seed {to} applied: {} models", seed.models.len()))
+            }
+            SeedReport::UpToDate { version } => {
+                say(&format!("the database already has seed {version}; `--overwrite` writes it again"))
+            }
+        }
+    })
+    .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `work` on the configured database and stops the embedded one afterwards, however it went.
+pub(super) async fn with_database<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (store, cluster) = app::open(&config.database).await.map_err(|error| match error {
+        // A folder of its own, as a second server is told, would be another database.
+        EmbeddedError::InUse { folder, pid } => {
+            let process = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            let folder = folder.display();
+            anyhow!(
+                "a running chatchonk{process} has the embedded database in {folder} to itself: stop it, run this \
+                 again, and start it"
+            )
+        }
+        error => error.into(),
+    })?;
+    let worked = work(&store).await;
+    store.close().await;
+    if let Some(cluster) = cluster {
+        Cluster::stop(cluster).await;
+    }
+    worked
+}

@@ -1,0 +1,42 @@
+//! `serve`.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+
+pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let address = config.address;
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}; set PORT or HOST to another address"))?;
+    // Before anything else is started: a signal that comes early must not be lost.
+    let stop = stop_signal()?;
+    let app = App::start(config, listener, Clock::system())?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = crate::COMMIT,
+        "listening on http://{}",
+        app.address()
+    );
+    app.run(stop).await?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Completes at the first SIGTERM or Ctrl-C.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}

@@ -1,0 +1,96 @@
+//! The counters of a server's cache as aligned text.
+
+use serde_json::Value;
+
+/// Keys whose order says something. Others, also those of newer releases, follow by name.
+const ORDER: [&str; 24] = [
+    "status",
+    "state",
+    "reason",
+    "remedy",
+    "reads",
+    "writes",
+    "deletes",
+    "memory",
+    "kv",
+    "stale",
+    "origin",
+    "error",
+    "loads",
+    "load_failures",
+    "validations",
+    "entries",
+    "bytes",
+    "calls",
+    "failures",
+    "hits",
+    "misses",
+    "rejected",
+    "queued",
+    "skipped",
+];
+
+/// A name and a value each.
+type Rows = Vec<(String, String)>;
+
+/// The object `cache` of health. What it does not hold is left out.
+pub(super) fn of_cache(cache: &Value) -> String {
+    let detail = &cache["detail"];
+    let mut memory = Rows::new();
+    for (name, key) in [("hits", "cache_hits"), ("misses", "cache_misses"), ("ratio", "hit_ratio")] {
+        add(name, &cache[key], &mut memory);
+    }
+    add("memory", &detail["memory"], &mut memory);
+    let mut kv = Rows::new();
+    add("status", &cache["cloudflare_kv"], &mut kv);
+    add("", &detail["kv"], &mut kv);
+
+    let mut sections = vec![("cache".to_owned(), memory)];
+    for (name, family) in detail["families"].as_object().into_iter().flatten() {
+        sections.push((format!("family {name}"), rows(family)));
+    }
+    sections.push(("cloudflare kv".to_owned(), kv));
+    sections.push(("listener".to_owned(), rows(&detail["listener"])));
+    sections.retain(|(_, rows)| !rows.is_empty());
+
+    let names = sections.iter().flat_map(|(_, rows)| rows).map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or_default();
+    let lines = sections.into_iter().flat_map(|(title, rows)| {
+        let rows = rows.into_iter().map(move |(name, value)| format!("  {name:width$}  {value}"));
+        std::iter::once(title).chain(rows)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn rows(value: &Value) -> Rows {
+    let mut rows = Rows::new();
+    add("", value, &mut rows);
+    rows
+}
+
+/// Adds a value under a name, and what an object holds under both names.
+fn add(name: &str, value: &Value, rows: &mut Rows) {
+    let text = match value {
+        Value::Null | Value::Array(_) => return,
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => match (&value["used"], &value["limit"]) {
+            (Value::Number(used), Value::Number(limit)) => {
+                let resets_at = value["resets_at"].as_str().map(|time| format!(", resets at {time}"));
+                format!("{used} of {limit}{}", resets_at.unwrap_or_default())
+            }
+            _ => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(key, _)| {
+                    ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len())
+                });
+                for (key, value) in fields {
+                    add(format!("{name} {}", key.replace('_', " ")).trim_start(), value, rows);
+                }
+                return;
+            }
+        },
+    };
+    rows.push((name.to_owned(), text));
+}

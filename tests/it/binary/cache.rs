@@ -1,0 +1,311 @@
+//! `cache`: what a server counts, and emptying what all of them share.
+
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
+use chatchonk::store::{DatabaseSettings, KvClaim, KvSpending, Store};
+use serde_json::Value;
+
+use super::process::{Serving, command, folder, run, run_elsewhere, text};
+use crate::changes::listening;
+use crate::support::kv::fake::{Call, FakeKv, Fault};
+use crate::support::postgres::{TestDatabase, database, empty_database};
+use crate::support::server::{Answer, TestServer, eventually};
+
+/// The key of the catalogue, as an operator would look for it.
+const KEY: &str = "chatchonk:development:catalogue.1:all";
+/// Keys of the same environment, and of others.
+const KNOWN: [&str; 2] = ["chatchonk:development:catalogue.0:all", "chatchonk:development:other.1:x"];
+const FOREIGN: [&str; 2] =
+    ["chatchonk:development-2:catalogue.1:all", "chatchonk:production:catalogue.1:all"];
+
+/// Runs `cache …` with these variables; its exit code and both outputs.
+fn cache(arguments: &[&str], variables: &[(&'static str, String)]) -> (Option<i32>, String, String) {
+    let folder = folder();
+    let output = run(command(folder.path())
+        .arg("cache")
+        .args(arguments)
+        .envs(variables.iter().map(|(name, value)| (*name, value))));
+    let (said, log) = text(&output);
+    (output.status.code(), said, log)
+}
+
+fn on(database: &TestDatabase) -> Vec<(&'static str, String)> {
+    vec![("DATABASE_URL", database.url())]
+}
+
+fn with_kv(database: &TestDatabase, kv: &FakeKv) -> Vec<(&'static str, String)> {
+    [on(database), kv.variables().to_vec()].concat()
+}
+
+fn store(database: &TestDatabase) -> Store {
+    Store::new(DatabaseSettings::from_url(&database.url(), None, 2).unwrap())
+}
+
+/// Has servers take on these keys and write them.
+async fn fill(store: &Store, kv: &FakeKv, keys: &[&str]) {
+    let claims: Vec<_> = keys
+        .iter()
+        .map(|key| KvClaim {
+            key: (*key).to_owned(),
+            version: 1,
+            missing: false,
+            rewrite_after: Duration::from_hours(1),
+        })
+        .collect();
+    store.claim_kv_writes(&claims, 900).await.unwrap().unwrap();
+    for key in keys {
+        kv.plant(key, b"{}");
+    }
+}
+
+async fn known(store: &Store) -> Vec<String> {
+    store.kv_keys("").await.unwrap().into_iter().map(|known| known.key).collect()
+}
+
+async fn version(store: &Store) -> u64 {
+    store.versions(&["catalogue".to_owned()]).await.unwrap()["catalogue"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_show_what_health_counts_and_it_adds_up() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let server = TestServer::with_kv(&database.url(), &kv).await;
+    let is_filled = |answer: &Answer| answer.json()["cache"]["detail"]["kv"]["writes"] == 1;
+    server.until("/api/health", is_filled).await;
+    for _ in 0..7 {
+        assert_eq!(server.get("/api/models?limit=1").await.status, 200);
+    }
+    let url = format!("http://{}/", server.address());
+    let output = run_elsewhere(&["cache", "stats", "--url", &url]).await;
+    let (table, log) = text(&output);
+    assert_eq!((output.status.code(), log.as_str()), (Some(0), ""), "{table}");
+    let section = |title: &str| {
+        let lines = table.lines().skip_while(|line| *line != title).skip(1);
+        let rows: Vec<_> = lines.take_while(|line| line.starts_with("  ")).collect();
+        assert!(!rows.is_empty(), "{title} is not in {table}");
+        rows.into_iter()
+            .map(|row| row.trim().rsplit_once("  ").unwrap())
+            .map(|(name, value)| (name.trim().to_owned(), value.to_owned()))
+            .collect::<std::collections::HashMap<_, _>>()
+    };
+    let (totals, family) = (section("cache"), section("family catalogue"));
+    let number = |text: &String| text.parse::<u64>().unwrap();
+    let outcomes = ["memory", "kv", "stale", "origin", "error"].map(|outcome| number(&family[outcome]));
+    assert_eq!(number(&family["reads"]), 7);
+    assert_eq!(outcomes.iter().sum::<u64>(), 7);
+    assert_eq!(number(&totals["hits"]) + number(&totals["misses"]), 7);
+    assert!(totals["ratio"].ends_with('%'));
+    assert_eq!((&family["entries"], &totals["memory entries"]), (&"1".to_owned(), &"1".to_owned()));
+    let tier = section("cloudflare kv");
+    assert_eq!((tier["status"].as_str(), tier["state"].as_str()), ("enabled", "closed"));
+    assert!(number(&tier["calls"]) >= 2 && tier["latency ms p95"].parse::<f64>().is_ok(), "{table}");
+    assert_eq!((tier["writes"].as_str(), tier["queued"].as_str()), ("1", "0"));
+    assert_eq!(section("listener")["listening"], "yes");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_as_json_are_the_cache_of_health_as_it_came() {
+    let server = TestServer::seeded(&database().await).await;
+    let url = format!("http://{}", server.address());
+    let output = run_elsewhere(&["cache", "stats", "--json", "--url", &url]).await;
+    let said = text(&output).0;
+    assert!(said.starts_with(r#"{"cloudflare_kv":"not_configured","fallback_cache":"#), "{said}");
+    let cache: Value = serde_json::from_str(&said).unwrap();
+    let health = server.get("/api/health").await.json();
+    assert_eq!(cache["detail"]["families"], health["cache"]["detail"]["families"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_shows_on_a_running_server_within_a_second_and_calls_no_kv() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let server = listening(&database).await;
+    let before = server.get("/api/models?limit=1").await.json()["revision"].as_u64().unwrap();
+    let (code, said, log) = cache(&["purge"], &with_kv(&database, &kv));
+    let clock = Clock::system();
+    let purged = clock.now();
+    assert_eq!(code, Some(0), "{said}{log}");
+    let version = version(&store(&database)).await;
+    assert!(version > before);
+    assert!(
+        said.starts_with(&format!("✓ purge: catalogue has the new version {version}: every server")),
+        "{said}"
+    );
+    server.until("/api/models?limit=1", |answer| answer.json()["revision"] == version).await;
+    assert!(clock.now() - purged < Duration::from_secs(1), "{:?}", clock.now() - purged);
+    assert_eq!(kv.requests(), []);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_scope_that_does_not_exist_is_refused_before_anything_is_done() {
+    let database = database().await;
+    let before = version(&store(&database)).await;
+    for scope in ["models", "", "catalogue ", "user:1", "catalogue; drop"] {
+        let (code, said, log) = cache(&["purge", "--scope", scope], &on(&database));
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{log}");
+        assert_eq!(log, "chatchonk: --scope: expected `catalogue`, the only scope there is\n");
+    }
+    assert_eq!(version(&store(&database)).await, before);
+    let (code, said, _) = cache(&["purge", "--scope", "catalogue"], &on(&database));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(version(&store(&database)).await > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_purge_empties_kv_and_the_server_fills_it_again_by_itself() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let store = store(&database);
+    let server = TestServer::with_kv(&database.url(), &kv).await;
+    eventually(async || kv.value(KEY).is_some()).await;
+    fill(&store, &kv, &KNOWN).await;
+    fill(&store, &kv, &FOREIGN).await;
+
+    let (code, said, log) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
+    assert_eq!(code, Some(0), "{said}{log}");
+    assert!(said.contains("✓ cloudflare kv: 3 keys of development deleted"), "{said}");
+    assert!(said.contains("✓ purge: catalogue has the new version "), "{said}");
+    for key in KNOWN {
+        assert_eq!(kv.value(key), None, "{key}");
+    }
+    for key in FOREIGN {
+        assert!(kv.value(key).is_some(), "{key} is of another deployment");
+        assert!(known(&store).await.contains(&key.to_owned()));
+    }
+    assert!(!known(&store).await.iter().any(|key| KNOWN.contains(&key.as_str())));
+    assert_eq!((store.kv_used().await.unwrap().deletes, kv.used_today().deletes), (3, 3));
+    assert_eq!(kv.calls(Call::DeleteMany), 1);
+    let deleted = kv.requests().into_iter().find(|request| request.call == Call::DeleteMany).unwrap();
+    assert!(String::from_utf8(deleted.body).unwrap().contains(KEY));
+    // A server that wrote a key lately leaves it alone for a minute; one that starts need not.
+    let next = TestServer::with_kv(&database.url(), &kv).await;
+    eventually(async || kv.value(KEY).is_some()).await;
+    let envelope: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
+    assert_eq!(envelope["version"], version(&store).await, "what is there now is new");
+    kv.assert_conforming();
+    next.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_kv_does_not_delete_stay_known_and_the_version_is_raised_all_the_same() {
+    let database = database().await;
+    let store = store(&database);
+    let throttled = || Fault::throttled(None);
+    // What Cloudflare refused costs nothing; what broke off may have been done.
+    for (fault, spent) in [(Fault::forbidden(), 0), (throttled(), 0), (Fault::Reset, 3)] {
+        let kv = FakeKv::start(Clock::system()).unwrap();
+        fill(&store, &kv, &KNOWN).await;
+        kv.fail_always(Some(Call::DeleteMany), fault);
+        let before = version(&store).await;
+        let (code, said, _) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("✗ cloudflare kv: 3 of 3 keys not deleted: "), "{said}");
+        assert!(said.contains("\n    → ") && !said.contains("✓ cloudflare kv"), "{said}");
+        assert!(said.contains("✓ purge: catalogue has the new version"), "{said}");
+        assert!(version(&store).await > before);
+        assert_eq!(known(&store).await, KNOWN);
+        assert_eq!(store.kv_used().await.unwrap().deletes, spent);
+    }
+}
+
+#[tokio::test]
+async fn a_hard_purge_stays_within_the_days_budget_of_deletes() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let store = store(&database);
+    fill(&store, &kv, &KNOWN).await;
+    assert!(store.spend_kv(KvSpending::Delete, 7, 9).await.unwrap());
+    let mut variables = with_kv(&database, &kv);
+    variables.push(("CLOUDFLARE_KV_DAILY_DELETES", "10".to_owned()));
+
+    // 9 of 10 may be used, and 3 keys wait.
+    let (code, said, _) = cache(&["purge", "--hard"], &variables);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("✓ cloudflare kv: 2 keys of development deleted"), "{said}");
+    let fault = "✗ cloudflare kv: 1 of 3 keys not deleted: today's budget of 9 deletes is used up\n    → run it again after";
+    assert!(said.contains(fault), "{said}");
+    assert_eq!(known(&store).await, KNOWN[1..]);
+    assert_eq!((store.kv_used().await.unwrap().deletes, kv.used_today().deletes), (9, 2));
+
+    let (code, said, _) = cache(&["purge", "--hard"], &variables);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("✗ cloudflare kv: 2 of 2 keys not deleted") && !said.contains("deleted; KV"),
+        "{said}"
+    );
+    assert_eq!(kv.calls(Call::DeleteMany), 1);
+}
+
+#[tokio::test]
+async fn a_hard_purge_without_kv_names_the_missing_variables_and_does_nothing() {
+    let database = database().await;
+    let before = version(&store(&database)).await;
+    let (code, said, log) = cache(&["purge", "--hard"], &on(&database));
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    let all = "chatchonk: KV not configured: CLOUDFLARE_API_TOKEN, CLOUDFLARE_ACCOUNT_ID, \
+               CLOUDFLARE_KV_NAMESPACE_ID missing; set all three variables, or leave out --hard\n";
+    assert_eq!(log, all);
+    let mut variables = on(&database);
+    variables.push(("CLOUDFLARE_API_TOKEN", "hunter2".to_owned()));
+    let (code, _, log) = cache(&["purge", "--hard"], &variables);
+    assert_eq!(code, Some(1));
+    let two = "chatchonk: KV not configured: CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_KV_NAMESPACE_ID missing; ";
+    assert!(log.starts_with(two), "{log}");
+    assert_eq!(version(&store(&database)).await, before);
+}
+
+#[tokio::test]
+async fn a_purge_without_its_database_says_what_to_do() {
+    let (code, said, log) = cache(&["purge"], &[]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(
+        log.starts_with("chatchonk: DATABASE_URL is missing, and there is no embedded database in "),
+        "{log}"
+    );
+
+    let nowhere = [("DATABASE_URL", "postgres://someone:hunter2@127.0.0.1:1/somewhere".to_owned())];
+    let (code, said, log) = cache(&["purge"], &nowhere);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("✗ purge: ") && said.contains("\n    → "), "{said}");
+    assert!(!said.contains("hunter2") && !log.contains("hunter2"), "{said}{log}");
+
+    let kv = FakeKv::start(Clock::system()).unwrap();
+    let empty = empty_database().await;
+    let (code, said, _) = cache(&["purge", "--hard"], &with_kv(&empty, &kv));
+    assert_eq!(code, Some(1));
+    for subject in ["cloudflare kv", "purge"] {
+        let fault = format!("✗ {subject}: the tables are missing or of another release");
+        assert!(said.contains(&fault), "{fault} is not in {said}");
+    }
+    assert!(said.contains("→ run `chatchonk migrate`"), "{said}");
+    assert_eq!(kv.requests(), []);
+}
+
+#[tokio::test]
+async fn an_embedded_database_is_purged_when_no_server_holds_it() {
+    let folder = folder();
+    let purge = || {
+        let output = run(command(folder.path()).args(["cache", "purge"]));
+        (output.status.code(), text(&output))
+    };
+    let mut server = Serving::start(&mut command(folder.path()));
+    server.line_with("embedded PostgreSQL");
+    let (code, (said, log)) = purge();
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    let refusal = log.lines().last().unwrap();
+    for part in [
+        "chatchonk: a running chatchonk (process ",
+        "embedded database",
+        ": stop it, run this again, and start it",
+    ] {
+        assert!(refusal.contains(part), "{part} is not in {refusal}");
+    }
+    server.line_with("migrations: ");
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.end();
+    let (code, (said, log)) = purge();
+    assert_eq!(code, Some(0), "{said}{log}");
+    assert!(said.contains("✓ purge: catalogue has the new version"), "{said}");
+}

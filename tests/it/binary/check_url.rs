@@ -1,0 +1,260 @@
+//! `check --url`: what it reads of a running server, and what it says of anything else.
+
+use std::net::SocketAddr;
+
+use chatchonk::clock::Clock;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::process::{run_elsewhere, text};
+use crate::support::kv::fake::{Call, FakeKv, Fault};
+use crate::support::postgres::database;
+use crate::support::proxy::Proxy;
+use crate::support::server::TestServer;
+
+/// Runs `check --url`, with an environment that no server could start with: none of it matters.
+async fn check(url: impl Into<String>) -> (Option<i32>, String, String) {
+    let output = run_elsewhere(&["check", "--url", &url.into()]).await;
+    let (said, log) = text(&output);
+    (output.status.code(), said, log)
+}
+
+async fn check_address(address: SocketAddr) -> (Option<i32>, String, String) {
+    check(format!("http://{address}")).await
+}
+
+/// Answers every request with these bytes, for as long as the test runs.
+async fn stub(answer: impl Into<Vec<u8>>) -> SocketAddr {
+    let (listener, answer) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), answer.into());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer).await;
+            });
+        }
+    });
+    address
+}
+
+fn http(status: &str, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+/// A server of another release: health says this, and readiness too, whose `status` is another word.
+async fn other_release(health: &Value) -> SocketAddr {
+    stub(http("200 OK", "application/json", &health.to_string())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_server_is_read_without_a_fault() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let server = TestServer::with_kv(&database.url(), &kv).await;
+    server
+        .until("/api/health", |answer| {
+            let health = answer.json();
+            health["status"] == "healthy"
+                && health["cache"]["cloudflare_kv"] == "enabled"
+                && health["cache"]["detail"]["listener"]["listening"] == true
+        })
+        .await;
+    let (code, said, log) = check_address(server.address()).await;
+    assert_eq!((code, log.as_str()), (Some(0), ""), "{said}");
+    for line in [
+        &format!("✓ server: chatchonk {} ({})", env!("CARGO_PKG_VERSION"), chatchonk::COMMIT),
+        "development, up for 0 h 0 min: healthy",
+        "✓ readiness: ready",
+        "✓ database: postgres, answers in ",
+        "✓ catalogue: 118 models of 12 providers, from ",
+        "✓ cloudflare kv: enabled",
+        "✓ listener: hears the database's announcements",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_on_a_server_is_told_with_its_remedy_and_exit_code_1() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    kv.fail_always(None, Fault::forbidden());
+    let wire = Proxy::to(&database.options()).await;
+    wire.cut();
+    let server = TestServer::with_kv(&wire.url(), &kv).await;
+    server
+        .until("/api/health", |answer| {
+            let health = answer.json();
+            health["database"]["reason"].is_string() && health["cache"]["cloudflare_kv"] == "unavailable"
+        })
+        .await;
+    let (code, said, _) = check_address(server.address()).await;
+    assert_eq!(code, Some(1), "{said}");
+    for line in [
+        "degraded\n    → see the other lines",
+        "✗ database: the database cannot be reached\n    → check host and port of DATABASE_URL",
+        "✗ catalogue: 118 models of 12 providers, from builtin, revision 0, stale\n    → restore the database",
+        "✗ cloudflare kv: 403 Forbidden: the API token does not open Workers KV\n    → give the token",
+        "– listener: hears no announcements",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_still_starts_is_unready() {
+    let database = database().await;
+    let wire = Proxy::to(&database.options()).await;
+    wire.hang();
+    let server =
+        TestServer::on(&crate::support::postgres::TestDatabase::at(wire.url().parse().unwrap())).await;
+    let (code, said, _) = check_address(server.address()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("unhealthy\n") && said.contains("✗ readiness: starting\n    → try again"),
+        "{said}"
+    );
+    wire.mend();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_none() {
+    let mut health = json!({
+        "service": "chatchonk-api", "status": "healthy",
+        "catalogue": { "source": "postgres", "models": 3, "skipped": 2 },
+        "cache": {
+            "cloudflare_kv": "not_configured",
+            "detail": { "kv": { "reason": "KV not configured: A is missing", "remedy": "set it" } },
+        },
+    });
+    let (code, said, _) = check_address(other_release(&health).await).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("✗ cloudflare kv: KV not configured: A is missing\n    → set it"), "{said}");
+    assert!(
+        said.contains("✗ catalogue: 3 models of 0 providers, from postgres, revision 0; 2 rows left out")
+    );
+
+    health["cache"]["detail"]["kv"] = json!({ "reason": null });
+    let (_, said, _) = check_address(other_release(&health).await).await;
+    assert!(said.contains("– cloudflare kv: KV not configured, memory only"), "{said}");
+}
+
+#[tokio::test]
+async fn what_another_release_does_not_tell_is_left_out_and_its_budget_is_shown() {
+    let bare = json!({ "service": "chatchonk-api", "status": "healthy" });
+    let (_, said, log) = check_address(other_release(&bare).await).await;
+    assert_eq!(log, "");
+    for subject in ["database:", "catalogue:", "kv:", "budget:", "listener:"] {
+        assert!(!said.contains(subject), "{subject} is in {said}");
+    }
+    let kind = |used: u64| json!({ "used": used, "limit": 900, "resets_at": "2026-11-23T00:00:00Z" });
+    let newer = json!({
+        "service": "chatchonk-api", "status": "healthy", "unheard_of": [1],
+        "cache": { "cloudflare_kv": "enabled", "detail": { "kv": {
+            "budget": { "writes": kind(12), "deletes": kind(3) },
+            "skipped": { "budget": 1 },
+        } } },
+    });
+    let (_, said, _) = check_address(other_release(&newer).await).await;
+    let budget = "✓ budget: today 12 of 900 writes, 3 of 900 deletes used; it resets at 2026-11-23T00:00:00Z";
+    assert!(said.contains(budget), "{said}");
+}
+
+#[tokio::test]
+async fn nothing_a_server_says_reaches_the_terminal_as_a_control_character() {
+    let health =
+        json!({ "service": "chatchonk-api", "version": "1\u{1b}[2J\u{9b}\r\nx", "status": "healthy" });
+    let (_, said, _) = check_address(other_release(&health).await).await;
+    assert!(said.contains("chatchonk 1[2Jx"), "{said:?}");
+    assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+}
+
+/// Both commands that read a server say the same of one that cannot be read: one line, and nothing else.
+async fn refused(url: &str, begin: &str, parts: &[&str]) {
+    for command in [&["check", "--url", url], &["cache", "stats", "--url", url] as &[&str]] {
+        let output = run_elsewhere(command).await;
+        let (said, log) = text(&output);
+        assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{log}");
+        assert!(log.starts_with(&format!("chatchonk: {begin}")), "{begin} is not how it begins: {log}");
+        assert_eq!(log.trim_end().lines().count(), 1, "{log}");
+        for part in parts {
+            assert!(log.contains(part), "{part} is not in {log}");
+        }
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_one_line_that_does_not_repeat_it() {
+    for url in [
+        "hunter2",
+        "localhost:8080",
+        "ftp://hunter2.example",
+        "https://someone:hunter2@api.example.com",
+        "https://api.example.com/?token=hunter2",
+        "",
+    ] {
+        refused(url, "--url: expected the address of a running server, such as https://", &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_one_line_with_a_remedy() {
+    // Nobody listens on port 1, and nobody may.
+    let parts = ["onnection refused", "; check host and port"];
+    refused("http://127.0.0.1:1", "http://127.0.0.1:1 cannot be reached (", &parts).await;
+}
+
+#[tokio::test]
+async fn https_where_http_is_spoken_is_a_fault_of_tls() {
+    let address = stub(http("400 Bad Request", "text/plain", "")).await;
+    let parts = ["; check the server's certificate", "http://"];
+    refused(&format!("https://{address}"), &format!("TLS with https://{address} failed ("), &parts).await;
+}
+
+#[tokio::test]
+async fn what_is_not_chatchonk_is_one_line_that_says_what_was_found() {
+    for (status, kind, body) in [
+        ("200 OK", "text/html", "<html>hunter2</html>"),
+        ("404 Not Found", "application/json", r#"{"error":"hunter2"}"#),
+        ("200 OK", "application/json", r#"{"service":"another"}"#),
+        ("200 OK", "application/json", r#"{"service":"chatchonk-api""#),
+        ("200 OK", "application/json", "[]"),
+    ] {
+        let address = stub(http(status, kind, body)).await;
+        let found = format!("(status {}, {kind}); give the address of ChatChonk's own", &status[..3]);
+        let begin = format!("http://{address} does not answer as ChatChonk does ");
+        refused(&format!("http://{address}"), &begin, &[&found]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_and_not_followed() {
+    let target = FakeKv::start(Clock::system()).unwrap();
+    let location =
+        format!("HTTP/1.1 301 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", target.base_url());
+    let address = stub(location).await;
+    let begin = format!("http://{address} sends elsewhere (status 301); give the address");
+    refused(&format!("http://{address}/below/a/path/"), &begin, &[]).await;
+    assert_eq!(target.calls(Call::Unknown), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_after_5_s() {
+    // Takes connections on, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let told = format!("http://{address} did not answer within 5 s; try again");
+    let clock = Clock::system();
+    let begun = clock.now();
+    refused(&format!("http://{address}"), &told, &[]).await;
+    let seconds = (clock.now() - begun).as_secs_f64();
+    assert!((10.0..20.0).contains(&seconds), "two commands took {seconds} s");
+}
