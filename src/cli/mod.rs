@@ -41,7 +41,7 @@ enum Command {
     Migrate,
     /// Look at everything that is configured and try it; exit code 0 when nothing of it is at fault.
     Check {
-        /// Read a running server instead, such as <https://api.example.com>; no settings are needed.
+        /// Read a running server instead, such as `https://api.example.com`; no settings are needed.
         #[arg(long)]
         url: Option<String>,
     },
@@ -67,7 +67,7 @@ enum CatalogCommand {
 enum CacheCommand {
     /// Show what a running server counts of its cache; no settings are needed.
     Stats {
-        /// The server, such as <https://api.example.com>.
+        /// The server, such as `https://api.example.com`.
         #[arg(long)]
         url: String,
         /// Print the object `cache` of its health as it came.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chatchonk::clock::Clock;
 use chatchonk::store::{DatabaseSettings, KvClaim, KvSpending, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::check_url::other_release;
 use super::process::{Serving, command, folder, run, run_elsewhere, text};
 use crate::changes::listening;
 use crate::support::kv::fake::{Call, FakeKv, Fault};
@@ -18,6 +19,14 @@ const KEY: &str = "chatchonk:development:catalogue.1:all";
 const KNOWN: [&str; 2] = ["chatchonk:development:catalogue.0:all", "chatchonk:development:other.1:x"];
 const FOREIGN: [&str; 2] =
     ["chatchonk:development-2:catalogue.1:all", "chatchonk:production:catalogue.1:all"];
+
+/// Notes how many keys of this environment are known when a version is raised.
+const WATCH: &str = "create table watched (known bigint);
+    create function watch() returns trigger language plpgsql as $$ begin
+        insert into watched select count(*) from chatchonk.kv_keys where key like 'chatchonk:development:%';
+        return new;
+    end $$;
+    create trigger watch before update on chatchonk.cache_version for each row execute function watch();";
 
 /// Runs `cache …` with these variables; its exit code and both outputs.
 fn cache(arguments: &[&str], variables: &[(&'static str, String)]) -> (Option<i32>, String, String) {
@@ -118,6 +127,58 @@ async fn stats_as_json_are_the_cache_of_health_as_it_came() {
     server.stop().await;
 }
 
+/// What `cache stats` makes of this health.
+async fn stats_of(health: &Value) -> (Option<i32>, String, String) {
+    let url = format!("http://{}", other_release(health).await);
+    let output = run_elsewhere(&["cache", "stats", "--url", &url]).await;
+    let (table, log) = text(&output);
+    (output.status.code(), table, log)
+}
+
+#[tokio::test]
+async fn stats_of_older_and_newer_releases_are_readable() {
+    let kind = |used: u64| json!({ "used": used, "limit": 900, "resets_at": "2026-11-23T00:00:00Z" });
+    let newer = json!({ "service": "chatchonk-api", "cache": {
+        "cloudflare_kv": "unavailable", "cache_hits": 1, "unheard_of": [{}],
+        "detail": {
+            "kv": {
+                "state": "open", "reason": "it is down", "remedy": "wait", "latency_ms": { "p50": null, "p95": 12.5 },
+                "unheard_of": 3, "skipped": { "breaker": 4, "budget": 5 }, "budget": { "writes": kind(12), "deletes": kind(3) },
+            },
+            "families": { "catalogue": { "reads": 9, "memory": 9 }, "responses": { "reads": 2 } },
+        },
+    } });
+    let (code, table, log) = stats_of(&newer).await;
+    assert_eq!((code, log.as_str()), (Some(0), ""));
+    let expected = "\
+cache
+  hits             1
+family catalogue
+  reads            9
+  memory           9
+family responses
+  reads            2
+cloudflare kv
+  status           unavailable
+  state            open
+  reason           it is down
+  remedy           wait
+  skipped breaker  4
+  skipped budget   5
+  budget writes    12 of 900, resets at 2026-11-23T00:00:00Z
+  budget deletes   3 of 900, resets at 2026-11-23T00:00:00Z
+  latency ms p95   12.5
+  unheard of       3
+";
+    assert_eq!(table, expected);
+    let older = json!({ "service": "chatchonk-api", "cache": { "detail": { "kv": { "skipped": 7 } } } });
+    assert_eq!(stats_of(&older).await.1, "cloudflare kv\n  skipped  7\n");
+    let none = json!({ "service": "chatchonk-api" });
+    let (code, table, log) = stats_of(&none).await;
+    assert_eq!((code, table.as_str()), (Some(1), ""));
+    assert_eq!(log, "chatchonk: the server tells nothing of its cache; it is of another release\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_shows_on_a_running_server_within_a_second_and_calls_no_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
@@ -162,6 +223,8 @@ async fn a_hard_purge_empties_kv_and_the_server_fills_it_again_by_itself() {
     eventually(async || kv.value(KEY).is_some()).await;
     fill(&store, &kv, &KNOWN).await;
     fill(&store, &kv, &FOREIGN).await;
+    let pool = database.pool().await;
+    sqlx::raw_sql(WATCH).execute(&pool).await.unwrap();
 
     let (code, said, log) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
     assert_eq!(code, Some(0), "{said}{log}");
@@ -170,6 +233,9 @@ async fn a_hard_purge_empties_kv_and_the_server_fills_it_again_by_itself() {
     for key in KNOWN {
         assert_eq!(kv.value(key), None, "{key}");
     }
+    let known_at_raise: Vec<i64> =
+        sqlx::query_scalar("select known from watched").fetch_all(&pool).await.unwrap();
+    assert_eq!(known_at_raise, [0], "the version is raised once, after the deletion");
     for key in FOREIGN {
         assert!(kv.value(key).is_some(), "{key} is of another deployment");
         assert!(known(&store).await.contains(&key.to_owned()));

@@ -48,7 +48,7 @@ fn http(status: &str, kind: &str, body: &str) -> String {
 }
 
 /// A server of another release: health says this, and readiness too, whose `status` is another word.
-async fn other_release(health: &Value) -> SocketAddr {
+pub(super) async fn other_release(health: &Value) -> SocketAddr {
     stub(http("200 OK", "application/json", &health.to_string())).await
 }
 

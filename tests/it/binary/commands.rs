@@ -1,10 +1,11 @@
-//! The other commands: `check`, `migrate`, `catalog seed`, and what the program says of itself.
+//! Commands on what is configured here: `check`, `migrate`, `catalog seed`, and what the program says of itself.
 
 use chatchonk::clock::Clock;
+use chatchonk::store::{DatabaseSettings, KvSpending, Store};
 use sqlx::PgPool;
 
-use crate::support::kv::fake::{Call, FakeKv, NAMESPACE, TITLE};
-use crate::support::postgres::empty_database;
+use crate::support::kv::fake::{ACCOUNT, Access, Call, FakeKv, NAMESPACE, Quirks, TITLE, Token};
+use crate::support::postgres::{database, empty_database};
 use crate::support::process::{command, folder, postgres, run, text};
 
 #[test]
@@ -125,7 +126,7 @@ fn it_says_its_version_with_the_commit_and_how_to_use_it() {
     let (version, _) = text(&output);
     assert_eq!(version.trim(), format!("chatchonk {} ({})", env!("CARGO_PKG_VERSION"), chatchonk::COMMIT));
     let (help, _) = text(&run(command(folder.path()).arg("--help")));
-    for word in ["serve", "migrate", "check", "catalog", "--data-dir"] {
+    for word in ["serve", "migrate", "check", "catalog", "cache", "--data-dir"] {
         assert!(help.contains(word), "{word} is missing: {help}");
     }
     let unknown = run(command(folder.path()).arg("sevre"));
@@ -133,33 +134,33 @@ fn it_says_its_version_with_the_commit_and_how_to_use_it() {
     assert!(text(&unknown).1.contains("serve"), "a hint");
 }
 
+/// Runs `check` in a folder whose `.env` has the variables of this KV and nothing else, and with these on top.
+fn check_kv(kv: &FakeKv, others: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = folder();
+    let lines: Vec<_> = kv.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(folder.path().join(".env"), lines.concat()).unwrap();
+    let output = run(command(folder.path()).arg("check").envs(others.iter().copied()));
+    (output.status.code(), text(&output).0)
+}
+
 #[test]
 fn check_tries_kv_with_just_its_three_variables_and_names_a_fault_with_its_remedy() {
     let kv = FakeKv::start(Clock::system()).unwrap();
-    let folder = folder();
-    let check = |others: &[(&str, &str)]| {
-        let own = kv.variables();
-        let mut command = command(folder.path());
-        command
-            .arg("check")
-            .envs(own.iter().map(|(name, value)| (*name, value)))
-            .envs(others.iter().copied());
-        let output = run(&mut command);
-        (output.status.code(), text(&output).0)
-    };
-    let (code, said) = check(&[]);
+    let (code, said) = check_kv(&kv, &[]);
     assert_eq!(code, Some(0), "{said}");
     for line in [
         "– database: not configured, embedded default",
+        "✓ cloudflare kv: the API token is active",
         "✓ cloudflare kv: namespace `chatchonk`",
         "written in",
         "deleted in",
+        "– budget: counted in the database, and nothing is written to KV without one",
     ] {
         assert!(said.contains(line), "{line} is not in {said}");
     }
     assert_eq!((kv.calls(Call::Put), kv.calls(Call::Get), kv.calls(Call::Delete)), (1, 1, 1));
 
-    let (code, said) = check(&[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")]);
+    let (code, said) = check_kv(&kv, &[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")]);
     assert_eq!(code, Some(1));
     let (right, title) = (NAMESPACE, TITLE);
     assert!(
@@ -168,4 +169,61 @@ fn check_tries_kv_with_just_its_three_variables_and_names_a_fault_with_its_remed
     );
     assert!(said.contains(&format!("{right} ({title})")), "{said}");
     kv.assert_conforming();
+}
+
+#[test]
+fn check_names_every_other_fault_of_kv_with_its_remedy_too() {
+    let kv = FakeKv::start(Clock::system()).unwrap();
+    let fails = |others: &[(&str, &str)], fault: &str, remedy: &str| {
+        let (code, said) = check_kv(&kv, others);
+        assert_eq!(code, Some(1), "{said}");
+        let fault = format!("✗ cloudflare kv: {fault}");
+        assert!(
+            said.contains(&fault) && said.contains(&format!("\n    → {remedy}")),
+            "{fault} is not in {said}"
+        );
+    };
+    let no_account = kv.base_url().replace(ACCOUNT, "my-account");
+    fails(&[("CLOUDFLARE_KV_BASE_URL", &no_account)], "Account not found", "check CLOUDFLARE_ACCOUNT_ID");
+    fails(&[("CLOUDFLARE_API_TOKEN", "wrong")], "401 Unauthorized", "give the token");
+    fails(
+        &[("CLOUDFLARE_KV_BASE_URL", "http://127.0.0.1:1")],
+        "Workers KV cannot be reached",
+        "nothing to do",
+    );
+    kv.quirks(|quirks| quirks.token = Token::Expired);
+    fails(&[], "the API token has expired", "make a new token");
+    kv.quirks(|quirks| (quirks.token, quirks.access) = (Token::OfUser, Access::Read));
+    fails(&[], "403 Forbidden", "give the token");
+    kv.quirks(|quirks| (quirks.access, quirks.daily.writes) = (Access::Write, 0));
+    fails(&[], "the daily limit of Workers KV is used up", "nothing to do: it opens again at 00:00 UTC");
+    kv.quirks(|quirks| quirks.daily = Quirks::default().daily);
+
+    let folder = folder();
+    std::fs::write(folder.path().join(".env"), "CLOUDFLARE_ACCOUNT_ID=0123abcd\n").unwrap();
+    let output = run(command(folder.path()).arg("check"));
+    let said = text(&output).0;
+    assert_eq!(output.status.code(), Some(1));
+    let missing =
+        "CLOUDFLARE_API_TOKEN, CLOUDFLARE_KV_NAMESPACE_ID are missing\n    → set all three variables";
+    assert!(said.contains(&format!("✗ cloudflare kv: KV not configured: {missing}")), "{said}");
+}
+
+#[tokio::test]
+async fn check_tells_the_days_budget_where_a_database_counts_it() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let store = Store::new(DatabaseSettings::from_url(&database.url(), None, 1).unwrap());
+    assert!(store.spend_kv(KvSpending::Write, 12, 900).await.unwrap());
+    assert!(store.spend_kv(KvSpending::Delete, 3, 900).await.unwrap());
+    let url = database.url();
+    let variables = [("DATABASE_URL", url.as_str()), ("CLOUDFLARE_KV_DAILY_DELETES", "50")];
+    let (code, said) = check_kv(&kv, &variables);
+    assert_eq!(code, Some(0), "{said}");
+    let line = "✓ budget: today 12 of 900 writes and 3 of 45 deletes used (90 % of the limits); it resets at 00:00 UTC";
+    assert!(said.contains(line), "{said}");
+
+    // That the tables are missing is said once.
+    let empty = empty_database().await.url();
+    let (code, said) = check_kv(&kv, &[("DATABASE_URL", &empty)]);
+    assert!(code == Some(1) && said.contains("✗ migrations") && !said.contains("budget"), "{said}");
 }
