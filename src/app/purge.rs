@@ -59,7 +59,8 @@ pub async fn delete_from_kv(
     let obstacle = delete(store, &client, &keys, usable, &mut deleted).await.err();
     let mut lines = Vec::new();
     if deleted > 0 || obstacle.is_none() {
-        let finding = format!("{deleted} keys of {environment} deleted; KV may show them for a minute yet");
+        let word = if deleted == 1 { "key" } else { "keys" };
+        let finding = format!("{deleted} {word} of {environment} deleted; KV may show them for a minute yet");
         lines.push(Line::new(Mark::Good, SUBJECT, finding));
     }
     if let Some(obstacle) = obstacle {

@@ -112,11 +112,12 @@ fn kv(cache: &Value) -> Option<Line> {
 }
 
 fn budget(budget: &Value) -> Option<Line> {
-    let of_kind = |kind: &str| {
+    let of_kind = |(kind, who): (&str, &str)| {
         let (used, limit) = (budget[kind]["used"].as_u64()?, budget[kind]["limit"].as_u64()?);
-        Some(format!("{used} of {limit} {kind}"))
+        Some(format!("{used} of {limit} {kind}{who}"))
     };
-    let kinds: Vec<_> = ["reads", "writes", "deletes"].into_iter().filter_map(of_kind).collect();
+    let kinds = [("reads", " by this server"), ("writes", ""), ("deletes", "")];
+    let kinds: Vec<_> = kinds.into_iter().filter_map(of_kind).collect();
     let resets_at = budget["writes"]["resets_at"].as_str().map(|time| format!("; it resets at {time}"));
     let finding = format!("today {} used{}", kinds.join(", "), resets_at.unwrap_or_default());
     (!kinds.is_empty()).then(|| Line::new(Mark::Good, "budget", finding))

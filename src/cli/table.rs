@@ -76,7 +76,8 @@ fn add(name: &str, value: &Value, rows: &mut Rows) {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
         Value::Object(fields) => match (&value["used"], &value["limit"]) {
-            (Value::Number(used), Value::Number(limit)) => {
+            (used, Value::Number(limit)) => {
+                let used = used.as_u64().map_or_else(|| "unknown".to_owned(), |used| used.to_string());
                 let resets_at = value["resets_at"].as_str().map(|time| format!(", resets at {time}"));
                 format!("{used} of {limit}{}", resets_at.unwrap_or_default())
             }

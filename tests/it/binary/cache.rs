@@ -143,7 +143,7 @@ async fn stats_of_older_and_newer_releases_are_readable() {
         "detail": {
             "kv": {
                 "state": "open", "reason": "it is down", "remedy": "wait", "latency_ms": { "p50": null, "p95": 12.5 },
-                "unheard_of": 3, "skipped": { "breaker": 4, "budget": 5 }, "budget": { "writes": kind(12), "deletes": kind(3) },
+                "unheard_of": 3, "skipped": { "breaker": 4, "budget": 5 }, "budget": { "writes": kind(12), "deletes": { "used": null, "limit": 90 } },
             },
             "families": { "catalogue": { "reads": 9, "memory": 9 }, "responses": { "reads": 2 } },
         },
@@ -166,7 +166,7 @@ cloudflare kv
   skipped breaker  4
   skipped budget   5
   budget writes    12 of 900, resets at 2026-11-23T00:00:00Z
-  budget deletes   3 of 900, resets at 2026-11-23T00:00:00Z
+  budget deletes   unknown of 90
   latency ms p95   12.5
   unheard of       3
 ";

@@ -158,12 +158,12 @@ async fn what_another_release_does_not_tell_is_left_out_and_its_budget_is_shown(
     let newer = json!({
         "service": "chatchonk-api", "status": "healthy", "unheard_of": [1],
         "cache": { "cloudflare_kv": "enabled", "detail": { "kv": {
-            "budget": { "writes": kind(12), "deletes": kind(3) },
+            "budget": { "reads": kind(1), "writes": kind(12), "deletes": { "used": null, "limit": 900 } },
             "skipped": { "budget": 1 },
         } } },
     });
     let (_, said, _) = check_address(other_release(&newer).await).await;
-    let budget = "✓ budget: today 12 of 900 writes, 3 of 900 deletes used; it resets at 2026-11-23T00:00:00Z";
+    let budget = "✓ budget: today 1 of 900 reads by this server, 12 of 900 writes used; it resets at 2026-11-23T00:00:00Z";
     assert!(said.contains(budget), "{said}");
 }
 
