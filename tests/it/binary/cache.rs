@@ -80,7 +80,12 @@ async fn version(store: &Store) -> u64 {
 async fn stats_show_what_health_counts_and_it_adds_up() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = TestServer::with_kv(&database.url(), &kv).await;
-    let is_filled = |answer: &Answer| answer.json()["cache"]["detail"]["kv"]["writes"] == 1;
+    let is_filled = |answer: &Answer| {
+        let detail = &answer.json()["cache"]["detail"];
+        let kv = &detail["kv"];
+        let is_counted = kv["writes"] == 1 && kv["budget"]["writes"]["used"] == 1;
+        is_counted && detail["listener"]["listening"] == true
+    };
     server.until("/api/health", is_filled).await;
     for _ in 0..7 {
         assert_eq!(server.get("/api/models?limit=1").await.status, 200);
@@ -110,6 +115,7 @@ async fn stats_show_what_health_counts_and_it_adds_up() {
     assert_eq!((tier["status"].as_str(), tier["state"].as_str()), ("enabled", "closed"));
     assert!(number(&tier["calls"]) >= 2 && tier["latency ms p95"].parse::<f64>().is_ok(), "{table}");
     assert_eq!((tier["writes"].as_str(), tier["queued"].as_str()), ("1", "0"));
+    assert!(tier["budget writes"].starts_with("1 of 900, resets at 20"), "{table}");
     assert_eq!(section("listener")["listening"], "yes");
     server.stop().await;
 }
@@ -123,7 +129,11 @@ async fn stats_as_json_are_the_cache_of_health_as_it_came() {
     assert!(said.starts_with(r#"{"cloudflare_kv":"not_configured","fallback_cache":"#), "{said}");
     let cache: Value = serde_json::from_str(&said).unwrap();
     let health = server.get("/api/health").await.json();
-    assert_eq!(cache["detail"]["families"], health["cache"]["detail"]["families"]);
+    let names = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    for part in ["", "/detail", "/detail/kv", "/detail/families/catalogue"] {
+        let [printed, told] = [&cache, &health["cache"]].map(|cache| names(cache.pointer(part).unwrap()));
+        assert_eq!(printed, told);
+    }
     server.stop().await;
 }
 
