@@ -7,10 +7,10 @@ use chatchonk::store::{DatabaseSettings, KvClaim, KvSpending, Store};
 use serde_json::{Value, json};
 
 use super::check_url::other_release;
-use super::process::{Serving, command, folder, run, run_elsewhere, text};
 use crate::changes::listening;
 use crate::support::kv::fake::{Call, FakeKv, Fault};
 use crate::support::postgres::{TestDatabase, database, empty_database};
+use crate::support::process::{Serving, command, folder, run, run_elsewhere, text};
 use crate::support::server::{Answer, TestServer, eventually};
 
 /// The key of the catalogue, as an operator would look for it.

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::process::{run_elsewhere, text};
 use crate::support::kv::fake::{Call, FakeKv, Fault};
 use crate::support::postgres::database;
+use crate::support::process::{run_elsewhere, text};
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 

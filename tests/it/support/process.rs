@@ -39,7 +39,7 @@ pub(crate) fn run(command: &mut Command) -> Output {
 }
 
 /// Runs it with these arguments on a machine where no server could start: its settings are wrong.
-pub(super) async fn run_elsewhere(arguments: &[&str]) -> Output {
+pub(crate) async fn run_elsewhere(arguments: &[&str]) -> Output {
     let folder = folder();
     let mut command = command(folder.path());
     command.args(arguments).env("DATABASE_URL", "nowhere").env("HTTP_PROXY", "http://127.0.0.1:1");
