@@ -270,7 +270,7 @@ pub(super) async fn automodel(state: web::Data<State>) -> HttpResponse {
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(json!({ "status": "unhealthy" }));
     };
-    let health =
-        AutoModelHealth::of(report.read.snapshot(), &state.provider_health, &state.keys, state.status.utc());
+    let providers = state.provider_health.current();
+    let health = AutoModelHealth::of(report.read.snapshot(), &providers, &state.keys, state.status.utc());
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(health)
 }

@@ -1,6 +1,11 @@
 //! HTTP: the only place that knows actix. One file per resource.
 
+mod coding;
+mod conditional;
+mod edition;
+mod editions;
 mod error;
+mod freshness;
 mod health;
 mod health_draft;
 mod list;
@@ -11,7 +16,8 @@ mod models;
 mod openai;
 mod params;
 mod providers;
-mod rendered;
+mod reading;
+mod representation;
 mod tasks;
 
 use std::net::TcpListener;
@@ -26,13 +32,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
+pub use editions::Editions;
 pub use error::{ApiError, Code};
-pub use rendered::Renderings;
 
-use crate::automodel::ProviderKeys;
+use crate::automodel::{ProviderHealthBoard, ProviderKeys};
 use crate::cache::{KvError, KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
-use crate::domain::health::ProviderHealth;
 use crate::status::Status;
 
 /// How long requests under way may take once the server stops; what remains of the 10 s is for the database.
@@ -78,11 +83,11 @@ pub struct State {
     /// Which provider keys are set.
     pub keys: ProviderKeys,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
-    pub provider_health: ProviderHealth,
+    pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.
     pub kv: KvState,
-    /// The models as text; begins empty.
-    pub renderings: Renderings,
+    /// The bodies that are ready to be sent; begins empty.
+    pub editions: Editions,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }

@@ -47,6 +47,32 @@ pub(super) struct ListRequest {
 }
 
 impl ListRequest {
+    /// The canonical text of a request for everything.
+    pub const ALL: &str = "sort=provider";
+
+    /// One text for all ways of writing the same request, and another for every other request.
+    pub fn canonical(&self) -> String {
+        let mut text = self.query.canonical();
+        if let Some(limit) = self.limit {
+            text.push_str(&format!("&limit={limit}"));
+        }
+        if let Some(position) = &self.after {
+            text.push_str(&format!("&cursor={}", Cursor::encode(position, &self.query)));
+        }
+        if let Some(fields) = &self.fields {
+            text.push_str(&format!("&fields={fields:?}"));
+        }
+        if self.facets {
+            text.push_str("&facets=true");
+        }
+        text
+    }
+
+    /// Whether the answer depends on the providers' status.
+    pub fn tells_status(&self) -> bool {
+        self.query.healthy_only || self.fields.is_none_or(|fields| fields.has(Field::ProviderStatus))
+    }
+
     /// Reads the query string. `provider`: the one that the path names, if it does.
     pub fn parse(
         query_string: &str,
@@ -93,11 +119,11 @@ impl ListRequest {
             .map(|cursor| Cursor::decode(cursor, &query))
             .transpose()
             .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
-        let fields: Vec<Field> = params.names("fields")?;
+        let fields: FieldSet = params.names("fields")?.into_iter().collect();
         Ok(Self {
             limit,
             after,
-            fields: (!fields.is_empty()).then(|| fields.into_iter().collect()),
+            fields: (!fields.is_empty() && !fields.is_full()).then_some(fields),
             facets: params.flag("facets")?.unwrap_or(false),
             query,
         })
