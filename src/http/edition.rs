@@ -20,8 +20,8 @@ use super::representation::{Representation, Slot};
 const ITEMS_BYTES: u64 = 4 << 20;
 /// The bound of the bodies of filtered lists, in bytes.
 const QUERIES_BYTES: u64 = 6 << 20;
-/// The longest body that is kept of a filtered list: one alone must not push out all others.
-const MAX_QUERY_BYTES: usize = 512 << 10;
+/// The longest body that is kept under such a bound: one alone must not push out all others.
+const MAX_BYTES: usize = 512 << 10;
 /// What an entry costs beside its key and body, roughly.
 const ENTRY_BYTES: usize = 256;
 /// Shorter bodies go out as they are: they would not fill a packet anyway.
@@ -31,13 +31,19 @@ const MAX_INLINE_BYTES: usize = 16 << 10;
 /// Lists of larger catalogues are written where no other request waits.
 const MAX_INLINE_MODELS: usize = 500;
 
-/// What is shown. Models and providers by their place in the snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Resource {
-    AllModels,
+/// A list that shows all there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum List {
+    Models,
     Providers,
     Tasks,
     OpenAiModels,
+}
+
+/// What is shown. Models and providers by their place in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Resource {
+    List(List),
     Model(usize),
     OpenAiModel(usize),
     Provider(usize),
@@ -46,6 +52,17 @@ pub(super) enum Resource {
         query: Box<str>,
         of_provider: bool,
     },
+}
+
+type Key = (Resource, Coding);
+type Bodies = Cache<Key, Slot>;
+
+/// Where a body is kept.
+enum Place<'a> {
+    /// In a room of its own.
+    Fixed(&'a Slot),
+    /// Among others, which may push it out.
+    Bounded(&'a Bodies),
 }
 
 /// The bodies of one snapshot together with one state of the providers' health. A change of either makes a new edition.
@@ -57,14 +74,14 @@ pub(super) struct Edition {
     health: Arc<ProviderHealth>,
     texts: OnceLock<Vec<Option<Box<RawValue>>>>,
     lists: [[Slot; 3]; 4],
-    items: Cache<(Resource, Coding), Slot>,
-    queries: Cache<(Resource, Coding), Slot>,
+    items: Bodies,
+    queries: Bodies,
 }
 
 impl Edition {
     pub fn new(read: CatalogueRead, health: Arc<ProviderHealth>) -> Self {
-        let shelf = |bytes| {
-            Cache::builder().max_capacity(bytes).weigher(|(resource, _): &(Resource, Coding), slot: &Slot| {
+        let bounded = |bytes| {
+            Cache::builder().max_capacity(bytes).weigher(|(resource, _): &Key, slot: &Slot| {
                 let query = if let Resource::Models { query, .. } = resource { query.len() } else { 0 };
                 let body = slot.get().map_or(0, |body| body.bytes.len());
                 u32::try_from(ENTRY_BYTES + query + body).unwrap_or(u32::MAX)
@@ -76,9 +93,9 @@ impl Edition {
             texts: OnceLock::new(),
             lists: <_>::default(),
             // There are only so many items, and those in demand stay.
-            items: shelf(ITEMS_BYTES).build(),
+            items: bounded(ITEMS_BYTES).build(),
             // By the clock of use alone: frequency would keep a long body out for as long as many short ones are held.
-            queries: shelf(QUERIES_BYTES).eviction_policy(EvictionPolicy::lru()).build(),
+            queries: bounded(QUERIES_BYTES).eviction_policy(EvictionPolicy::lru()).build(),
         }
     }
 
@@ -112,9 +129,9 @@ impl Edition {
     pub fn kept(&self) -> (u64, u64) {
         let lists = self.lists.iter().flatten().filter_map(|slot| slot.get());
         let lists = lists.fold((0, 0), |(n, sum), body| (n + 1, sum + body.bytes.len() as u64));
-        [&self.items, &self.queries].iter().fold(lists, |(n, sum), shelf| {
-            shelf.run_pending_tasks();
-            (n + shelf.entry_count(), sum + shelf.weighted_size())
+        [&self.items, &self.queries].iter().fold(lists, |(n, sum), bounded| {
+            bounded.run_pending_tasks();
+            (n + bounded.entry_count(), sum + bounded.weighted_size())
         })
     }
 
@@ -129,76 +146,76 @@ impl Edition {
         accepted: Accepted,
         write: impl FnOnce(&Self) -> Vec<u8> + Send + 'static,
     ) -> Result<Representation, ApiError> {
-        let body = match accepted.coding {
-            Coding::Identity => self.identity(resource, write).await?,
-            coding => {
-                let key = (resource, coding);
-                self.filled(key.clone(), async {
-                    compressed(self.identity(key.0, write).await?, coding).await
-                })
-                .await?
-            }
+        let key = (resource, accepted.coding);
+        let body = match self.ready(&key) {
+            Some(body) => body,
+            // Boxed, so that those who find it ready do not carry the room for making it.
+            None => Box::pin(self.make(key, write)).await?,
         };
         // A short body that the client does not take as it is: rare, and quickly done.
         let refused = body.coding == Coding::Identity && !accepted.identity;
         Ok(if refused { body.encoded(accepted.coding) } else { body })
     }
 
-    async fn identity(
-        self: &Arc<Self>,
-        resource: Resource,
-        write: impl FnOnce(&Self) -> Vec<u8> + Send + 'static,
-    ) -> Result<Representation, ApiError> {
-        let is_item =
-            matches!(resource, Resource::Model(_) | Resource::OpenAiModel(_) | Resource::Provider(_));
-        let written = async {
-            let this = Arc::clone(self);
-            let write = move || Representation::new(write(&this), Coding::Identity);
-            if is_item || self.read.snapshot().models().len() <= MAX_INLINE_MODELS {
-                return Ok(write());
-            }
-            web::block(write).await.map_err(failed)
-        };
-        self.filled((resource, Coding::Identity), written).await
+    /// What is there already.
+    fn ready(&self, key: &Key) -> Option<Representation> {
+        match self.place(key) {
+            Place::Fixed(slot) => slot.get().cloned(),
+            Place::Bounded(bodies) => bodies.get(key)?.get().cloned(),
+        }
     }
 
-    /// What is in the place of that key, made by `make` where there is nothing yet.
-    async fn filled(
+    async fn make(
+        self: &Arc<Self>,
+        (resource, coding): Key,
+        write: impl FnOnce(&Self) -> Vec<u8> + Send + 'static,
+    ) -> Result<Representation, ApiError> {
+        let in_place = resource.is_item() || self.read.snapshot().models().len() <= MAX_INLINE_MODELS;
+        let identity = self.fill((resource.clone(), Coding::Identity), async {
+            let this = Arc::clone(self);
+            let write = move || Representation::new(write(&this), Coding::Identity);
+            if in_place { Ok(write()) } else { web::block(write).await.map_err(failed) }
+        });
+        if coding == Coding::Identity {
+            return identity.await;
+        }
+        self.fill((resource, coding), async { compressed(identity.await?, coding).await }).await
+    }
+
+    /// Puts what `make` makes into its place, unless it is there meanwhile.
+    async fn fill(
         &self,
-        key: (Resource, Coding),
+        key: Key,
         make: impl Future<Output = Result<Representation, ApiError>>,
     ) -> Result<Representation, ApiError> {
-        let shelf = match &key.0 {
-            Resource::AllModels => return fill(&self.lists[0][key.1 as usize], make).await,
-            Resource::Providers => return fill(&self.lists[1][key.1 as usize], make).await,
-            Resource::Tasks => return fill(&self.lists[2][key.1 as usize], make).await,
-            Resource::OpenAiModels => return fill(&self.lists[3][key.1 as usize], make).await,
-            Resource::Model(_) | Resource::OpenAiModel(_) | Resource::Provider(_) => &self.items,
-            Resource::Models { .. } => &self.queries,
+        let bodies = match self.place(&key) {
+            Place::Fixed(slot) => return slot.get_or_try_init(|| make).await.cloned(),
+            Place::Bounded(bodies) => bodies,
         };
-        if let Some(body) = shelf.get(&key).and_then(|slot| slot.get().cloned()) {
-            return Ok(body);
-        }
-        let slot = shelf.get_with(key.clone(), Slot::default);
-        let body = fill(&slot, make).await?;
-        if body.bytes.len() > MAX_QUERY_BYTES {
-            shelf.invalidate(&key);
+        let slot = bodies.get_with(key.clone(), Slot::default);
+        let body = slot.get_or_try_init(|| make).await?.clone();
+        if body.bytes.len() > MAX_BYTES {
+            bodies.invalidate(&key);
         } else {
             // Now it can be weighed.
-            shelf.insert(key, slot);
+            bodies.insert(key, slot);
         }
         Ok(body)
     }
+
+    fn place(&self, (resource, coding): &Key) -> Place<'_> {
+        match resource {
+            Resource::List(list) => Place::Fixed(&self.lists[*list as usize][*coding as usize]),
+            Resource::Models { .. } => Place::Bounded(&self.queries),
+            _ => Place::Bounded(&self.items),
+        }
+    }
 }
 
-async fn fill(
-    slot: &Slot,
-    make: impl Future<Output = Result<Representation, ApiError>>,
-) -> Result<Representation, ApiError> {
-    if let Some(body) = slot.get() {
-        return Ok(body.clone());
+impl Resource {
+    fn is_item(&self) -> bool {
+        matches!(self, Self::Model(_) | Self::OpenAiModel(_) | Self::Provider(_))
     }
-    slot.get_or_try_init(|| make).await.cloned()
 }
 
 async fn compressed(body: Representation, coding: Coding) -> Result<Representation, ApiError> {
@@ -213,3 +230,6 @@ async fn compressed(body: Representation, coding: Coding) -> Result<Representati
 fn failed(error: actix_web::error::BlockingError) -> ApiError {
     ApiError::new(Code::InternalError, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What an answer says of its age: `Cache-Control` to caches on the way, and `Cache-Status` (RFC 9211) to people.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
@@ -45,11 +46,12 @@ impl Lifetime {
 
     fn written(self, max_age: u64, revalidate: u64) -> String {
         let mut text = format!("public, max-age={max_age}");
+        // Writing to a String cannot fail.
         if revalidate > 0 {
-            text.push_str(&format!(", stale-while-revalidate={revalidate}"));
+            let _ = write!(text, ", stale-while-revalidate={revalidate}");
         }
         if self != Self::ProviderStatus {
-            text.push_str(&format!(", stale-if-error={STALE_IF_ERROR}"));
+            let _ = write!(text, ", stale-if-error={STALE_IF_ERROR}");
         }
         text
     }
@@ -61,7 +63,7 @@ impl Lifetime {
             _ if fresh_for.is_zero() => return (0, 0),
             Self::ProviderStatus => return (max_age, 0),
             Self::Models => Duration::ZERO,
-            Self::Providers => Duration::from_hours(1) - CATALOGUE.fresh,
+            Self::Providers => Duration::from_hours(1).saturating_sub(CATALOGUE.fresh),
         };
         let left = fresh_for.as_secs().div_ceil(STEP) * STEP;
         (max_age, (left + beyond.as_secs()).saturating_sub(MAX_AGE))
@@ -69,9 +71,9 @@ impl Lifetime {
 }
 
 /// `Cache-Status` for an answer from that read, in step with the counters of the cache.
-pub(super) fn cache_status(read: &CatalogueRead) -> HeaderValue {
-    match read.outcome {
-        Outcome::Memory => value(&format!("chatchonk-memory; hit; ttl={}", read.fresh_for.as_secs())),
+pub(super) fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
+    match outcome {
+        Outcome::Memory => value(&format!("chatchonk-memory; hit; ttl={}", fresh_for.as_secs())),
         Outcome::Kv => HeaderValue::from_static("chatchonk-kv; hit, chatchonk-memory; fwd=uri-miss; stored"),
         Outcome::Origin => HeaderValue::from_static("chatchonk-memory; fwd=miss; stored"),
         Outcome::Stale => HeaderValue::from_static("chatchonk-memory; hit; detail=stale-if-error"),
@@ -106,6 +108,18 @@ mod tests {
             (Lifetime::ProviderStatus, 0, (0, 0)),
         ] {
             assert_eq!(lifetime.bounds(Duration::from_secs(seconds)), bounds, "{lifetime:?} {seconds}");
+        }
+    }
+
+    #[test]
+    fn the_way_of_an_answer_is_that_of_its_read() {
+        for (outcome, way) in [
+            (Outcome::Memory, "chatchonk-memory; hit; ttl=42"),
+            (Outcome::Kv, "chatchonk-kv; hit, chatchonk-memory; fwd=uri-miss; stored"),
+            (Outcome::Origin, "chatchonk-memory; fwd=miss; stored"),
+            (Outcome::Stale, "chatchonk-memory; hit; detail=stale-if-error"),
+        ] {
+            assert_eq!(cache_status(outcome, Duration::from_millis(42_900)), way);
         }
     }
 

@@ -121,7 +121,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(database),
-            cache: CacheHealth::of(kv, state.catalogue.statistics(), listener),
+            cache: CacheHealth::of(kv, state.catalogue.statistics(), state.editions.kept(), listener),
             catalogue: report.as_ref().map(CatalogueHealth::from),
         }
     }
@@ -192,7 +192,12 @@ impl From<&KvState> for KvHealth {
 }
 
 impl CacheHealth {
-    fn of(kv: KvHealth, statistics: Statistics, listener: ListenerState) -> Self {
+    fn of(
+        kv: KvHealth,
+        statistics: Statistics,
+        (bodies, bytes): (u64, u64),
+        listener: ListenerState,
+    ) -> Self {
         let KvHealth { status, detail } = kv;
         Self {
             cloudflare_kv: status,
@@ -203,6 +208,7 @@ impl CacheHealth {
             detail: json!({
                 "kv": detail,
                 "memory": { "entries": statistics.entries, "bytes": statistics.bytes, "hits": statistics.memory },
+                "representations": { "entries": bodies, "bytes": bytes },
                 "families": { crate::cache::CATALOGUE.name: FamilyHealth::from(statistics) },
                 "listener": listener,
             }),

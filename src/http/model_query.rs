@@ -1,5 +1,7 @@
 //! The parameters of `/api/models`, checked against the catalogue.
 
+use std::fmt::Write;
+
 use crate::domain::id::{ModelId, ProviderId, TaskId};
 use crate::domain::price::{InvalidPrice, Price};
 use crate::domain::query::{Cursor, ModelQuery, Position};
@@ -53,14 +55,15 @@ impl ListRequest {
     /// One text for all ways of writing the same request, and another for every other request.
     pub fn canonical(&self) -> String {
         let mut text = self.query.canonical();
+        // Writing to a String cannot fail.
         if let Some(limit) = self.limit {
-            text.push_str(&format!("&limit={limit}"));
+            let _ = write!(text, "&limit={limit}");
         }
         if let Some(position) = &self.after {
-            text.push_str(&format!("&cursor={}", Cursor::encode(position, &self.query)));
+            let _ = write!(text, "&cursor={}", Cursor::encode(position, &self.query));
         }
         if let Some(fields) = &self.fields {
-            text.push_str(&format!("&fields={fields:?}"));
+            let _ = write!(text, "&fields={fields:?}");
         }
         if self.facets {
             text.push_str("&facets=true");

@@ -14,7 +14,7 @@ use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
-use super::edition::{Edition, Resource};
+use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -53,7 +53,7 @@ pub(super) async fn answer_with_models(
         if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
     let of_provider = provider.is_some();
     let resource = match asked.canonical() {
-        query if query == ListRequest::ALL && !of_provider => Resource::AllModels,
+        query if query == ListRequest::ALL && !of_provider => Resource::List(List::Models),
         query => Resource::Models { query: query.into(), of_provider },
     };
     reading.answer(request, resource, lifetime, move |edition| written(edition, &asked, of_provider)).await

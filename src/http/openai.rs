@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::domain::model::Model;
 
 use super::State;
-use super::edition::{Edition, Resource};
+use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
 use super::freshness::Lifetime;
 use super::models::{find_model, id_in_path};
@@ -34,7 +34,7 @@ impl<'a> From<&'a Model> for OpenAiModel<'a> {
 }
 
 #[derive(Serialize)]
-struct List<'a> {
+struct OpenAiList<'a> {
     object: &'static str,
     data: Vec<OpenAiModel<'a>>,
 }
@@ -45,9 +45,9 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
     let write = |edition: &Edition| {
         let snapshot = edition.read().snapshot();
         let listed = snapshot.models().iter().filter(|model| snapshot.is_listed(model));
-        json(&List { object: "list", data: listed.map(OpenAiModel::from).collect() })
+        json(&OpenAiList { object: "list", data: listed.map(OpenAiModel::from).collect() })
     };
-    reading.answer(&request, Resource::OpenAiModels, Lifetime::Models, write).await
+    reading.answer(&request, Resource::List(List::OpenAiModels), Lifetime::Models, write).await
 }
 
 /// One model.

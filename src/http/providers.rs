@@ -11,7 +11,7 @@ use crate::domain::provider::{Provider, ProviderStatus};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
-use super::edition::{Edition, Resource};
+use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -64,7 +64,7 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
         let shown: Vec<_> = providers.iter().map(|provider| view(&state, edition, provider)).collect();
         json(&Envelope::whole(edition.read(), shown.len(), shown))
     };
-    reading.answer(&request, Resource::Providers, lifetime, write).await
+    reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
 }
 
 /// One provider.

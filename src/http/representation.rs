@@ -58,7 +58,7 @@ impl Representation {
         headers.insert(ETAG, self.etag);
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         headers.insert(CACHE_CONTROL, lifetime.cache_control(read));
-        headers.insert(CACHE_STATUS, cache_status(read));
+        headers.insert(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
         response
     }
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::State;
-use super::edition::{Edition, Resource};
+use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -22,7 +22,7 @@ struct TaskView<'a> {
 /// All task types.
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
-    reading.answer(&request, Resource::Tasks, Lifetime::Models, written).await
+    reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await
 }
 
 fn written(edition: &Edition) -> Vec<u8> {
