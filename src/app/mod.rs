@@ -102,6 +102,8 @@ impl App {
             provider_health: provider_health.clone(),
             kv,
             editions: Editions::default(),
+            health: <_>::default(),
+            automodel_health: <_>::default(),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();

@@ -5,8 +5,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
-use tracing::Span;
 use tracing::field::Empty;
+use tracing::{Level, Span};
 use tracing_actix_web::RootSpanBuilder;
 use uuid::Uuid;
 
@@ -87,7 +87,10 @@ fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> Serv
         }
     };
     if error.code.status().is_server_error() {
-        tracing::error!(request_id, error = %error, "a request failed");
+        let pattern = response.request().match_pattern();
+        let route = pattern.as_deref().unwrap_or("unmatched");
+        let method = response.request().method().as_str();
+        tracing::error!(method, route, request_id, error = %error, "a request failed");
     }
     let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
     *response.response_mut().status_mut() = error.code.status();
@@ -97,21 +100,26 @@ fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> Serv
     response
 }
 
-/// One root span per request, with the route's template and the request's id; probes of health at debug.
+/// One root span per request at debug, with the route's template and the request's id. At other levels a request that
+/// goes well costs nothing here and leaves no line.
 pub(super) struct RootSpan;
 
 impl RootSpanBuilder for RootSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
+        if !tracing::span_enabled!(Level::DEBUG) {
+            return Span::none();
+        }
         let extensions = request.extensions();
         let id = extensions.get::<RequestId>().map_or("none", RequestId::as_str);
         let pattern = request.match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
-        let method = request.method().as_str();
-        if route.ends_with("/health") || route.contains("/health/") {
-            tracing::debug_span!("request", method, route, request_id = id, status = Empty)
-        } else {
-            tracing::info_span!("request", method, route, request_id = id, status = Empty)
-        }
+        tracing::debug_span!(
+            "request",
+            method = request.method().as_str(),
+            route,
+            request_id = id,
+            status = Empty
+        )
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -13,6 +13,7 @@ mod middleware;
 mod model_query;
 mod model_view;
 mod models;
+mod momentary;
 mod openai;
 mod params;
 mod providers;
@@ -34,6 +35,7 @@ use tracing_actix_web::TracingLogger;
 
 pub use editions::Editions;
 pub use error::{ApiError, Code};
+pub use health::{AutoModelDocument, HealthDocument};
 
 use crate::automodel::{ProviderHealthBoard, ProviderKeys};
 use crate::cache::{KvError, KvSettings, SharedTier};
@@ -88,6 +90,10 @@ pub struct State {
     pub kv: KvState,
     /// The bodies that are ready to be sent; begins empty.
     pub editions: Editions,
+    /// `/api/health`, written at most once a second while nothing vital changes; begins empty.
+    pub health: HealthDocument,
+    /// The same for `/api/automodel/health`.
+    pub automodel_health: AutoModelDocument,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }
