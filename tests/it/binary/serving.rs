@@ -55,7 +55,11 @@ async fn a_request_that_goes_well_leaves_a_line_at_debug_only() {
         let folder = folder();
         let mut server = Serving::start(command(folder.path()).env("RUST_LOG", filter));
         let address = serves_the_embedded_catalogue(&mut server).await;
-        let item = reqwest::Client::new().get(format!("http://{address}/api/models/openai/gpt-4o"));
+        let item = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap()
+            .get(format!("http://{address}/api/models/openai/gpt-4o"));
         let answer = item.header("x-request-id", "mine-1").send().await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), &answer.headers()["x-request-id"]),
