@@ -1,6 +1,7 @@
 //! The one API that handlers call for models and providers.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -32,6 +33,8 @@ pub struct CatalogueRead {
     entry: Arc<Entry<Snapshot>>,
     /// How the read ended.
     pub outcome: Outcome,
+    /// How long the catalogue stays fresh; zero when it is stale.
+    pub fresh_for: Duration,
 }
 
 /// What this instance holds, for health.
@@ -52,6 +55,12 @@ impl CatalogueRead {
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.entry.value
+    }
+
+    /// Whether both reads found the very same value in memory, so that what was made of one holds for the other.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
     }
 
     /// Where this instance has it from.
@@ -100,7 +109,7 @@ impl Catalogue {
             self.status.decided().await;
         }
         let read = self.cache.read(&Whole).await?;
-        Ok(CatalogueRead { entry: read.entry, outcome: read.outcome })
+        Ok(CatalogueRead { entry: read.entry, outcome: read.outcome, fresh_for: read.fresh_for })
     }
 
     /// Loads or validates it now; what is held serves on when that fails.
@@ -118,7 +127,7 @@ impl Catalogue {
             loaded_at: held.entry.loaded_at,
             validated_at: held.validated_at,
             stale: held.stale,
-            read: CatalogueRead { entry: held.entry, outcome: Outcome::Memory },
+            read: CatalogueRead { entry: held.entry, outcome: Outcome::Memory, fresh_for: Duration::ZERO },
         })
     }
 

@@ -15,14 +15,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::automodel::ProviderHealthBoard;
 use crate::cache::{KvClient, KvSettings, Scopes, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
-use crate::domain::health::ProviderHealth;
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, KvState, Renderings, State};
+use crate::http::{self, Editions, KvState, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -48,6 +48,7 @@ pub struct App {
     address: SocketAddr,
     server: actix_web::dev::Server,
     status: Arc<Status>,
+    provider_health: ProviderHealthBoard,
     shared: Option<SharedTier>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -95,13 +96,16 @@ impl App {
         if let Some(shared) = shared.clone() {
             tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
         }
+        let provider_health = ProviderHealthBoard::default();
         let state = State {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
             keys: config.provider_keys.clone(),
-            provider_health: ProviderHealth::default(),
+            provider_health: provider_health.clone(),
             kv,
-            renderings: Renderings::default(),
+            editions: Editions::default(),
+            health: <_>::default(),
+            automodel_health: <_>::default(),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();
@@ -119,13 +123,19 @@ impl App {
         tasks.spawn(supervisor.run());
         tasks.close();
         let server = http::serve(listener, state).context("cannot serve on the listener")?;
-        Ok(Self { address, server, status, shared, cancel, tasks, refused })
+        Ok(Self { address, server, status, provider_health, shared, cancel, tasks, refused })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where whoever watches the providers says how they are. Nobody does yet.
+    #[must_use]
+    pub fn provider_health(&self) -> &ProviderHealthBoard {
+        &self.provider_health
     }
 
     /// Serves until `stop` completes, then stops in order: readiness first, half a second later the port, then requests

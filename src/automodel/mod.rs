@@ -1,9 +1,11 @@
 //! AutoModel, which its users also know as ModelSwapper: the health of providers and what they can serve.
 
+mod board;
 mod health;
 
 use std::collections::HashSet;
 
+pub use board::ProviderHealthBoard;
 pub use health::{AutoModelHealth, ProviderReport, TaskReport};
 
 use crate::domain::provider::Provider;

@@ -15,6 +15,12 @@ impl ProviderHealth {
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.0.get(provider).copied().unwrap_or(ProviderStatus::Unknown)
     }
+
+    /// Whether nobody has said anything of any provider.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.0.values().all(|status| *status == ProviderStatus::Unknown)
+    }
 }
 
 impl FromIterator<(ProviderId, ProviderStatus)> for ProviderHealth {
@@ -34,5 +40,6 @@ mod tests {
         assert_eq!(health.status_of("openai"), ProviderStatus::Down);
         assert_eq!(health.status_of("mistral"), ProviderStatus::Unknown);
         assert!(health.status_of("mistral").is_usable());
+        assert!(!health.is_silent() && ProviderHealth::default().is_silent());
     }
 }

@@ -16,4 +16,4 @@ pub mod seed;
 pub mod snapshot;
 pub mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

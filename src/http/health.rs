@@ -1,7 +1,10 @@
 //! Health: what the background checks last saw. No I/O, no waiting, whatever is down.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
@@ -11,9 +14,12 @@ use crate::automodel::AutoModelHealth;
 use crate::cache::{ListenerState, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
+use crate::domain::health::ProviderHealth;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
 
 use super::health_draft;
+use super::momentary::Momentary;
+use super::reading;
 use super::{KvState, State};
 
 closed_enum!(
@@ -121,7 +127,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(database),
-            cache: CacheHealth::of(kv, state.catalogue.statistics(), listener),
+            cache: CacheHealth::of(kv, state.catalogue.statistics(), state.editions.kept(), listener),
             catalogue: report.as_ref().map(CatalogueHealth::from),
         }
     }
@@ -192,7 +198,12 @@ impl From<&KvState> for KvHealth {
 }
 
 impl CacheHealth {
-    fn of(kv: KvHealth, statistics: Statistics, listener: ListenerState) -> Self {
+    fn of(
+        kv: KvHealth,
+        statistics: Statistics,
+        (bodies, bytes): (u64, u64),
+        listener: ListenerState,
+    ) -> Self {
         let KvHealth { status, detail } = kv;
         Self {
             cloudflare_kv: status,
@@ -203,6 +214,7 @@ impl CacheHealth {
             detail: json!({
                 "kv": detail,
                 "memory": { "entries": statistics.entries, "bytes": statistics.bytes, "hits": statistics.memory },
+                "representations": { "entries": bodies, "bytes": bytes },
                 "families": { crate::cache::CATALOGUE.name: FamilyHealth::from(statistics) },
                 "listener": listener,
             }),
@@ -226,24 +238,77 @@ impl From<&CatalogueReport> for CatalogueHealth {
     }
 }
 
+/// What shows in health at once when it changes; the rest may be a second old.
+#[derive(Debug, PartialEq)]
+pub struct Vital {
+    decided: bool,
+    draining: bool,
+    misconfigured: bool,
+    database: DatabaseReport,
+    listener: ListenerState,
+    statistics: Statistics,
+    /// Source, revision and whether it is stale.
+    catalogue: Option<(Source, u64, bool)>,
+}
+
+impl Vital {
+    fn of(state: &State) -> Self {
+        let status = &state.status;
+        Self {
+            decided: status.is_decided(),
+            draining: status.is_draining(),
+            misconfigured: status.is_misconfigured(),
+            database: status.database(),
+            listener: *status.listener().read().unwrap_or_else(std::sync::PoisonError::into_inner),
+            statistics: state.catalogue.statistics(),
+            catalogue: state
+                .catalogue
+                .report()
+                .map(|report| (report.read.source(), report.read.revision(), report.stale)),
+        }
+    }
+}
+
+/// The document of `/api/health`.
+pub type HealthDocument = Momentary<Vital, HealthBodies>;
+/// The document of `/api/automodel/health`, which rests on the catalogue's source and revision and on the providers.
+pub type AutoModelDocument = Momentary<(Source, u64, Arc<ProviderHealth>), Bytes>;
+
+/// Health as it is sent, in both shapes.
+#[derive(Debug)]
+pub struct HealthBodies {
+    status: StatusCode,
+    own: Bytes,
+    draft: Bytes,
+}
+
+impl From<Health> for HealthBodies {
+    fn from(health: Health) -> Self {
+        Self {
+            status: match health.status {
+                Overall::Healthy | Overall::Degraded => StatusCode::OK,
+                Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            own: reading::json(&health).into(),
+            draft: reading::json(&health_draft::HealthDraft::from(&health)).into(),
+        }
+    }
+}
+
 /// `/api/health`: for the platform and for people.
 pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let health = Health::of(&state);
-    let status = match health.status {
-        Overall::Healthy | Overall::Degraded => StatusCode::OK,
-        Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    let write = || HealthBodies::from(Health::of(&state));
+    let health = state.health.get(Vital::of(&state), state.status.uptime(), write);
+    let HealthBodies { status, own, draft } = &health.document;
     let accepts_draft = request
         .headers()
         .get_all(ACCEPT)
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(health_draft::CONTENT_TYPE)));
-    let mut response = HttpResponse::build(status);
+    let (kind, body) =
+        if accepts_draft { (health_draft::CONTENT_TYPE, draft) } else { ("application/json", own) };
+    let mut response = HttpResponse::build(*status);
     response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
-    if accepts_draft {
-        response.content_type(health_draft::CONTENT_TYPE).json(health_draft::HealthDraft::from(&health))
-    } else {
-        response.json(health)
-    }
+    response.content_type(kind).body(body.clone())
 }
 
 /// `/api/health/live`: the process runs.
@@ -270,7 +335,19 @@ pub(super) async fn automodel(state: web::Data<State>) -> HttpResponse {
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(json!({ "status": "unhealthy" }));
     };
-    let health =
-        AutoModelHealth::of(report.read.snapshot(), &state.provider_health, &state.keys, state.status.utc());
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(health)
+    let providers = state.provider_health.current();
+    let of = (report.read.source(), report.read.revision(), Arc::clone(&providers));
+    let health = state.automodel_health.get(of, state.status.uptime(), || {
+        let snapshot = report.read.snapshot();
+        Bytes::from(reading::json(&AutoModelHealth::of(
+            snapshot,
+            &providers,
+            &state.keys,
+            state.status.utc(),
+        )))
+    });
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(health.document.clone())
 }

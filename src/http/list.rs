@@ -1,6 +1,5 @@
 //! The one envelope of all lists.
 
-use actix_web::HttpResponse;
 use serde::Serialize;
 
 use crate::cache::Source;
@@ -52,10 +51,5 @@ impl<T: Serialize, F: Serialize, H: Serialize> Envelope<T, F, H> {
     /// With what to drop from a query without matches.
     pub fn with_hints(self, hints: Option<H>) -> Self {
         Self { hints, ..self }
-    }
-
-    /// As a response.
-    pub fn respond(&self) -> HttpResponse {
-        HttpResponse::Ok().json(self)
     }
 }

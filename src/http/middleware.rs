@@ -1,14 +1,13 @@
 //! What surrounds every request: its id, its span, the bound on its address, and errors in one form.
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
-use tracing::Span;
+use actix_web::{Error, HttpMessage, HttpRequest};
 use tracing::field::Empty;
-use tracing_actix_web::RootSpanBuilder;
-use uuid::Uuid;
+use tracing::{Level, Span};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::error::{ApiError, Code};
 
@@ -19,42 +18,35 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 /// The longest request id taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// The id of one request: the client's own, when it is a short plain token, else a new one.
-#[derive(Debug, Clone)]
-struct RequestId(HeaderValue);
-
-impl RequestId {
-    fn of(request: &ServiceRequest) -> Self {
-        let given = request.headers().get(&REQUEST_ID).filter(|value| {
-            (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
-                && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
-        });
-        let new = || HeaderValue::from_str(&Uuid::now_v7().to_string());
-        Self(given.cloned().map_or_else(new, Ok).unwrap_or_else(|_| HeaderValue::from_static("none")))
-    }
-
-    fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or("none")
-    }
+/// The id that a client gives its request, when it is a short plain token.
+fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
+    request.headers().get(&REQUEST_ID).filter(|value| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+    })
 }
 
-/// The outermost layer: gives the request its id and turns every error, whoever made it, into a problem document.
+/// The id of the request: the client's own, else the one that the logger gave it.
+fn request_id(request: &HttpRequest) -> HeaderValue {
+    if let Some(given) = given_id(request.head()) {
+        return given.clone();
+    }
+    let new = request.extensions().get::<RequestId>().map(ToString::to_string);
+    new.and_then(|id| HeaderValue::from_str(&id).ok()).unwrap_or_else(|| HeaderValue::from_static("none"))
+}
+
+/// The outermost layer: tells the request's id and turns every error, whoever made it, into a problem document.
 pub(super) async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = RequestId::of(&request);
-    request.extensions_mut().insert(id.clone());
-    let openai = request.path() == "/v1" || request.path().starts_with("/v1/");
-
     // Routes answer errors as responses; nothing in between fails on its own.
     let response = next.call(request).await?.map_into_boxed_body();
-    let mut response = if response.status().is_client_error() || response.status().is_server_error() {
-        as_problem(response, id.as_str(), openai)
-    } else {
-        response
-    };
-    response.headers_mut().insert(REQUEST_ID, id.0);
+    let id = request_id(response.request());
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let mut response =
+        if is_error { as_problem(response, id.to_str().unwrap_or_default()) } else { response };
+    response.headers_mut().insert(REQUEST_ID, id);
     Ok(response)
 }
 
@@ -70,7 +62,9 @@ pub(super) async fn bounded(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> ServiceResponse {
+fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
+    let path = response.request().path();
+    let openai = path == "/v1" || path.starts_with("/v1/");
     let is_health = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
         kind.as_bytes().starts_with(b"application/json")
             || kind.as_bytes().starts_with(b"application/health+json")
@@ -87,7 +81,10 @@ fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> Serv
         }
     };
     if error.code.status().is_server_error() {
-        tracing::error!(request_id, error = %error, "a request failed");
+        let pattern = response.request().match_pattern();
+        let route = pattern.as_deref().unwrap_or("unmatched");
+        let method = response.request().method().as_str();
+        tracing::error!(method, route, request_id, error = %error, "a request failed");
     }
     let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
     *response.response_mut().status_mut() = error.code.status();
@@ -97,21 +94,26 @@ fn as_problem(response: ServiceResponse, request_id: &str, openai: bool) -> Serv
     response
 }
 
-/// One root span per request, with the route's template and the request's id; probes of health at debug.
+/// One root span per request at debug, with the route's template and the request's id. At other levels a request that
+/// goes well costs nothing here and leaves no line.
 pub(super) struct RootSpan;
 
 impl RootSpanBuilder for RootSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
-        let extensions = request.extensions();
-        let id = extensions.get::<RequestId>().map_or("none", RequestId::as_str);
+        if !tracing::span_enabled!(Level::DEBUG) {
+            return Span::none();
+        }
+        let id = request_id(request.request());
+        let id = id.to_str().unwrap_or_default();
         let pattern = request.match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
-        let method = request.method().as_str();
-        if route.ends_with("/health") || route.contains("/health/") {
-            tracing::debug_span!("request", method, route, request_id = id, status = Empty)
-        } else {
-            tracing::info_span!("request", method, route, request_id = id, status = Empty)
-        }
+        tracing::debug_span!(
+            "request",
+            method = request.method().as_str(),
+            route,
+            request_id = id,
+            status = Empty
+        )
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -1,6 +1,11 @@
 //! HTTP: the only place that knows actix. One file per resource.
 
+mod coding;
+mod conditional;
+mod edition;
+mod editions;
 mod error;
+mod freshness;
 mod health;
 mod health_draft;
 mod list;
@@ -8,10 +13,12 @@ mod middleware;
 mod model_query;
 mod model_view;
 mod models;
+mod momentary;
 mod openai;
 mod params;
 mod providers;
-mod rendered;
+mod reading;
+mod representation;
 mod tasks;
 
 use std::net::TcpListener;
@@ -26,13 +33,13 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
+pub use editions::Editions;
 pub use error::{ApiError, Code};
-pub use rendered::Renderings;
+pub use health::{AutoModelDocument, HealthDocument};
 
-use crate::automodel::ProviderKeys;
+use crate::automodel::{ProviderHealthBoard, ProviderKeys};
 use crate::cache::{KvError, KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
-use crate::domain::health::ProviderHealth;
 use crate::status::Status;
 
 /// How long requests under way may take once the server stops; what remains of the 10 s is for the database.
@@ -78,11 +85,15 @@ pub struct State {
     /// Which provider keys are set.
     pub keys: ProviderKeys,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
-    pub provider_health: ProviderHealth,
+    pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.
     pub kv: KvState,
-    /// The models as text; begins empty.
-    pub renderings: Renderings,
+    /// The bodies that are ready to be sent; begins empty.
+    pub editions: Editions,
+    /// `/api/health`, written at most once a second while nothing vital changes; begins empty.
+    pub health: HealthDocument,
+    /// The same for `/api/automodel/health`.
+    pub automodel_health: AutoModelDocument,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }

@@ -1,5 +1,7 @@
 //! The parameters of `/api/models`, checked against the catalogue.
 
+use std::fmt::Write;
+
 use crate::domain::id::{ModelId, ProviderId, TaskId};
 use crate::domain::price::{InvalidPrice, Price};
 use crate::domain::query::{Cursor, ModelQuery, Position};
@@ -47,6 +49,33 @@ pub(super) struct ListRequest {
 }
 
 impl ListRequest {
+    /// The canonical text of a request for everything.
+    pub const ALL: &str = "sort=provider";
+
+    /// One text for all ways of writing the same request, and another for every other request.
+    pub fn canonical(&self) -> String {
+        let mut text = self.query.canonical();
+        // Writing to a String cannot fail.
+        if let Some(limit) = self.limit {
+            let _ = write!(text, "&limit={limit}");
+        }
+        if let Some(position) = &self.after {
+            let _ = write!(text, "&cursor={}", Cursor::encode(position, &self.query));
+        }
+        if let Some(fields) = &self.fields {
+            let _ = write!(text, "&fields={fields:?}");
+        }
+        if self.facets {
+            text.push_str("&facets=true");
+        }
+        text
+    }
+
+    /// Whether the answer depends on the providers' status.
+    pub fn tells_status(&self) -> bool {
+        self.query.healthy_only || self.fields.is_none_or(|fields| fields.has(Field::ProviderStatus))
+    }
+
     /// Reads the query string. `provider`: the one that the path names, if it does.
     pub fn parse(
         query_string: &str,
@@ -93,11 +122,11 @@ impl ListRequest {
             .map(|cursor| Cursor::decode(cursor, &query))
             .transpose()
             .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
-        let fields: Vec<Field> = params.names("fields")?;
+        let fields: FieldSet = params.names("fields")?.into_iter().collect();
         Ok(Self {
             limit,
             after,
-            fields: (!fields.is_empty()).then(|| fields.into_iter().collect()),
+            fields: (!fields.is_empty() && !fields.is_full()).then_some(fields),
             facets: params.flag("facets")?.unwrap_or(false),
             query,
         })

@@ -73,9 +73,20 @@ closed_enum!(
 pub(super) struct FieldSet(u32);
 
 impl FieldSet {
-    const ALL: Self = Self(u32::MAX);
+    const ALL: Self = Self((1 << Field::ALL.len()) - 1);
 
-    fn has(self, field: Field) -> bool {
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it has all.
+    pub fn is_full(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// Whether it has this one.
+    pub fn has(self, field: Field) -> bool {
         self.0 & (1 << field as u32) != 0
     }
 }

@@ -5,8 +5,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::catalogue::CatalogueRead;
-use crate::domain::cost::{InvalidUsage, Usage, cost};
+use crate::domain::cost::{Cost, InvalidUsage, Usage, cost};
 use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::facets::Facets;
 use crate::domain::id::ProviderId;
@@ -15,19 +14,22 @@ use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
+use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
+use super::freshness::Lifetime;
 use super::list::Envelope;
 use super::model_query::ListRequest;
 use super::model_view::ModelView;
 use super::params::{Params, echo};
+use super::reading::{Reading, json};
 
 /// The parameters of the cost route.
 const COST_PARAMETERS: &[&str] = &["input_tokens", "output_tokens", "cached_tokens", "queries"];
 
 /// The models that match the query.
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
-    respond_with_models(&state, &read, request.query_string(), None)
+    let reading = Reading::begin(&state).await?;
+    answer_with_models(&reading, &request, None).await
 }
 
 /// A model in a list.
@@ -41,60 +43,69 @@ enum Item<'a> {
 }
 
 /// The list of models, of all providers or of one.
-pub(super) fn respond_with_models(
-    state: &State,
-    read: &CatalogueRead,
-    query_string: &str,
+pub(super) async fn answer_with_models(
+    reading: &Reading,
+    request: &HttpRequest,
     provider: Option<&ProviderId>,
 ) -> Result<HttpResponse, ApiError> {
-    let (snapshot, health) = (read.snapshot(), &state.provider_health);
-    let request = ListRequest::parse(query_string, snapshot, provider)?;
-    let matches = request.query.run(snapshot, health);
-    let page = matches.page(request.after.as_ref(), request.limit);
-    let rendered = request.fields.is_none().then(|| state.renderings.of(read, health));
+    let asked = ListRequest::parse(request.query_string(), reading.snapshot(), provider)?;
+    let lifetime =
+        if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
+    let of_provider = provider.is_some();
+    let resource = match asked.canonical() {
+        query if query == ListRequest::ALL && !of_provider => Resource::List(List::Models),
+        query => Resource::Models { query: query.into(), of_provider },
+    };
+    reading.answer(request, resource, lifetime, move |edition| written(edition, &asked, of_provider)).await
+}
+
+fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8> {
+    let (snapshot, health) = (edition.read().snapshot(), edition.health());
+    let matches = asked.query.run(snapshot, health);
+    let page = matches.page(asked.after.as_ref(), asked.limit);
     let data: Vec<_> = page
         .models
         .iter()
-        .map(|model| match rendered.as_ref().and_then(|rendered| rendered.text(model)) {
+        .map(|model| match asked.fields.is_none().then(|| edition.text(model)).flatten() {
             Some(text) => Item::Text(text),
-            None => Item::View(ModelView::new(snapshot, health, model).only(request.fields.as_ref())),
+            None => Item::View(ModelView::new(snapshot, health, model).only(asked.fields.as_ref())),
         })
         .collect();
-    let next_cursor = page.next.map(|position| Cursor::encode(&position, &request.query).as_str().to_owned());
+    let next_cursor = page.next.map(|position| Cursor::encode(&position, &asked.query).as_str().to_owned());
     let hints = matches.is_empty().then(|| {
-        let mut hints = request.query.hints(snapshot, health);
+        let mut hints = asked.query.hints(snapshot, health);
         // What the path says cannot be dropped.
-        hints.retain(|hint| provider.is_none() || hint.parameter != Parameter::Provider);
+        hints.retain(|hint| !of_provider || hint.parameter != Parameter::Provider);
         hints
     });
-    Ok(Envelope::page(read, matches.len(), data, next_cursor)
-        .with_facets(request.facets.then(|| Facets::count(matches.models())))
-        .with_hints(hints)
-        .respond())
+    let list = Envelope::page(edition.read(), matches.len(), data, next_cursor);
+    json(&list.with_facets(asked.facets.then(|| Facets::count(matches.models()))).with_hints(hints))
 }
 
 /// One model, or what it costs: ids contain `/`, so one route takes all that follows.
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
+    let reading = Reading::begin(&state).await?;
     let params = Params::parse(request.query_string())?;
     let path = id_in_path(&request, "/api/models/")?;
-    let snapshot = read.snapshot();
+    let snapshot = reading.snapshot();
     // `a/cost` is the model of that name; only `a/b/cost` can ask for a price.
-    let priced = path.strip_suffix("/cost").filter(|id| id.contains('/') && snapshot.model(&path).is_none());
-    match priced {
-        Some(id) => {
-            let params = params.only(COST_PARAMETERS)?;
-            price(find_model(snapshot, id)?, &params)
-        }
-        None => {
-            params.only(&[])?;
-            let model = find_model(snapshot, &path)?;
-            Ok(HttpResponse::Ok().json(ModelView::new(snapshot, &state.provider_health, model)))
-        }
+    let priced = path.strip_suffix("/cost").filter(|id| id.contains('/') && snapshot.place(&path).is_none());
+    if let Some(id) = priced {
+        let params = params.only(COST_PARAMETERS)?;
+        let cost = price(&snapshot.models()[find_model(snapshot, id)?], &params)?;
+        return Ok(reading.answer_once(&request, Lifetime::Models, &cost));
     }
+    params.only(&[])?;
+    let place = find_model(snapshot, &path)?;
+    let lifetime = reading.with_status(Lifetime::Models);
+    let write = move |edition: &Edition| {
+        let snapshot = edition.read().snapshot();
+        json(&ModelView::new(snapshot, edition.health(), &snapshot.models()[place]))
+    };
+    reading.answer(&request, Resource::Model(place), lifetime, write).await
 }
 
-fn price(model: &Model, params: &Params) -> Result<HttpResponse, ApiError> {
+fn price(model: &Model, params: &Params) -> Result<Cost, ApiError> {
     let count = |name: &str| params.one::<u64>(name, "a whole number").map(Option::unwrap_or_default);
     let usage = Usage::new(
         count("input_tokens")?,
@@ -112,14 +123,7 @@ fn price(model: &Model, params: &Params) -> Result<HttpResponse, ApiError> {
     let unknown = |detail: String| ApiError::new(Code::PriceUnknown, detail);
     let pricing =
         model.pricing.as_ref().ok_or_else(|| unknown(format!("no price of `{}` is known", model.id)))?;
-    let cost = cost(pricing, &usage).map_err(|error| unknown(format!("`{}`: {error}", model.id)))?;
-    Ok(HttpResponse::Ok().json(cost))
-}
-
-/// The catalogue for one request.
-pub(super) async fn read(state: &State) -> Result<CatalogueRead, ApiError> {
-    let read = state.catalogue.read().await;
-    read.map_err(|error| ApiError::new(Code::CatalogueUnavailable, error.to_string()))
+    cost(pricing, &usage).map_err(|error| unknown(format!("`{}`: {error}", model.id)))
 }
 
 /// What follows `prefix` in the path, decoded once. The router's own parameters would leave `%2F` as it is and replace
@@ -132,9 +136,9 @@ pub(super) fn id_in_path(request: &HttpRequest, prefix: &str) -> Result<String, 
     Ok(path.strip_prefix(prefix).unwrap_or(&path).to_owned())
 }
 
-/// The model of that id, or a 404 that names the one that was probably meant.
-pub(super) fn find_model<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a Model, ApiError> {
-    snapshot.model(id).ok_or_else(|| {
+/// The place of the model of that id, or a 404 that names the one that was probably meant.
+pub(super) fn find_model(snapshot: &Snapshot, id: &str) -> Result<usize, ApiError> {
+    snapshot.place(id).ok_or_else(|| {
         let suggestion = did_you_mean(id, snapshot.models().iter().map(|model| model.id.as_str()));
         ApiError::new(Code::ModelNotFound, format!("`{}` is not in the catalogue", echo(id)))
             .suggesting(suggestion)

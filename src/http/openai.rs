@@ -6,8 +6,11 @@ use serde::Serialize;
 use crate::domain::model::Model;
 
 use super::State;
+use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
-use super::models::{find_model, id_in_path, read};
+use super::freshness::Lifetime;
+use super::models::{find_model, id_in_path};
+use super::reading::{Reading, json};
 
 #[derive(Serialize)]
 struct OpenAiModel<'a> {
@@ -30,23 +33,27 @@ impl<'a> From<&'a Model> for OpenAiModel<'a> {
     }
 }
 
+#[derive(Serialize)]
+struct OpenAiList<'a> {
+    object: &'static str,
+    data: Vec<OpenAiModel<'a>>,
+}
+
 /// All listed models. Parameters are ignored, as OpenAI does.
-pub(super) async fn list(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    #[derive(Serialize)]
-    struct List<'a> {
-        object: &'static str,
-        data: Vec<OpenAiModel<'a>>,
-    }
-    let read = read(&state).await?;
-    let snapshot = read.snapshot();
-    let data =
-        snapshot.models().iter().filter(|model| snapshot.is_listed(model)).map(OpenAiModel::from).collect();
-    Ok(HttpResponse::Ok().json(List { object: "list", data }))
+pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    let write = |edition: &Edition| {
+        let snapshot = edition.read().snapshot();
+        let listed = snapshot.models().iter().filter(|model| snapshot.is_listed(model));
+        json(&OpenAiList { object: "list", data: listed.map(OpenAiModel::from).collect() })
+    };
+    reading.answer(&request, Resource::List(List::OpenAiModels), Lifetime::Models, write).await
 }
 
 /// One model.
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
-    let id = id_in_path(&request, "/v1/models/")?;
-    Ok(HttpResponse::Ok().json(OpenAiModel::from(find_model(read.snapshot(), &id)?)))
+    let reading = Reading::begin(&state).await?;
+    let place = find_model(reading.snapshot(), &id_in_path(&request, "/v1/models/")?)?;
+    let write = move |edition: &Edition| json(&OpenAiModel::from(&edition.read().snapshot().models()[place]));
+    reading.answer(&request, Resource::OpenAiModel(place), Lifetime::Models, write).await
 }

@@ -11,10 +11,13 @@ use crate::domain::provider::{Provider, ProviderStatus};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
+use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
+use super::freshness::Lifetime;
 use super::list::Envelope;
-use super::models::{id_in_path, read, respond_with_models};
+use super::models::{answer_with_models, id_in_path};
 use super::params::{Params, echo};
+use super::reading::{Reading, json};
 
 #[derive(Serialize)]
 struct ProviderView<'a> {
@@ -33,7 +36,8 @@ struct ProviderView<'a> {
     openai_compatible: bool,
 }
 
-fn view<'a>(state: &State, snapshot: &'a Snapshot, provider: &'a Provider) -> ProviderView<'a> {
+fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
+    let snapshot = edition.read().snapshot();
     let models: Vec<&Model> =
         snapshot.models().iter().filter(|m| m.provider == provider.id && snapshot.is_listed(m)).collect();
     ProviderView {
@@ -43,7 +47,7 @@ fn view<'a>(state: &State, snapshot: &'a Snapshot, provider: &'a Provider) -> Pr
         docs_url: provider.docs_url.as_deref(),
         enabled: provider.enabled,
         configured: state.keys.configured(provider),
-        status: state.provider_health.status_of(provider.id.as_str()),
+        status: edition.health().status_of(provider.id.as_str()),
         models: models.len(),
         capabilities: models.iter().flat_map(|model| model.capabilities.iter().copied()).collect(),
         openai_compatible: provider.openai_compatible_base_url.is_some(),
@@ -52,35 +56,40 @@ fn view<'a>(state: &State, snapshot: &'a Snapshot, provider: &'a Provider) -> Pr
 
 /// All providers, disabled ones included: `enabled` tells them apart.
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
+    let reading = Reading::begin(&state).await?;
     Params::parse(request.query_string())?.only(&[])?;
-    let snapshot = read.snapshot();
-    let providers: Vec<_> =
-        snapshot.providers().iter().map(|provider| view(&state, snapshot, provider)).collect();
-    Ok(Envelope::whole(&read, providers.len(), providers).respond())
+    let lifetime = reading.with_status(Lifetime::Providers);
+    let write = move |edition: &Edition| {
+        let providers = edition.read().snapshot().providers();
+        let shown: Vec<_> = providers.iter().map(|provider| view(&state, edition, provider)).collect();
+        json(&Envelope::whole(edition.read(), shown.len(), shown))
+    };
+    reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
 }
 
 /// One provider.
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
+    let reading = Reading::begin(&state).await?;
     Params::parse(request.query_string())?.only(&[])?;
-    let id = id_in_path(&request, "/api/providers/")?;
-    let provider = find_provider(read.snapshot(), &id)?;
-    Ok(HttpResponse::Ok().json(view(&state, read.snapshot(), provider)))
+    let place = find_provider(reading.snapshot(), &id_in_path(&request, "/api/providers/")?)?;
+    let lifetime = reading.with_status(Lifetime::Providers);
+    let write =
+        move |edition: &Edition| json(&view(&state, edition, &edition.read().snapshot().providers()[place]));
+    reading.answer(&request, Resource::Provider(place), lifetime, write).await
 }
 
 /// The models of one provider: `/api/models` with the provider given by the path.
 pub(super) async fn models(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
+    let reading = Reading::begin(&state).await?;
     let path = id_in_path(&request, "/api/providers/")?;
-    let id = path.strip_suffix("/models").unwrap_or(&path);
-    let provider = find_provider(read.snapshot(), id)?;
-    respond_with_models(&state, &read, request.query_string(), Some(&provider.id))
+    let place = find_provider(reading.snapshot(), path.strip_suffix("/models").unwrap_or(&path))?;
+    answer_with_models(&reading, &request, Some(&reading.snapshot().providers()[place].id)).await
 }
 
-fn find_provider<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a Provider, ApiError> {
-    snapshot.provider(id).ok_or_else(|| {
-        let suggestion = did_you_mean(id, snapshot.providers().iter().map(|p| p.id.as_str()));
+fn find_provider(snapshot: &Snapshot, id: &str) -> Result<usize, ApiError> {
+    let providers = snapshot.providers();
+    providers.binary_search_by(|provider| provider.id.as_str().cmp(id)).map_err(|_| {
+        let suggestion = did_you_mean(id, providers.iter().map(|provider| provider.id.as_str()));
         ApiError::new(Code::ProviderNotFound, format!("`{}` is not in the catalogue", echo(id)))
             .suggesting(suggestion)
     })

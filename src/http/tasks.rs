@@ -1,12 +1,14 @@
 //! `/api/tasks`.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::State;
+use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
+use super::freshness::Lifetime;
 use super::list::Envelope;
-use super::models::read;
+use super::reading::{Reading, json};
 
 #[derive(Serialize)]
 struct TaskView<'a> {
@@ -18,9 +20,13 @@ struct TaskView<'a> {
 }
 
 /// All task types.
-pub(super) async fn list(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    let read = read(&state).await?;
-    let snapshot = read.snapshot();
+pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await
+}
+
+fn written(edition: &Edition) -> Vec<u8> {
+    let snapshot = edition.read().snapshot();
     let listed: Vec<_> = snapshot.models().iter().filter(|model| snapshot.is_listed(model)).collect();
     let tasks: Vec<_> = snapshot
         .tasks()
@@ -32,5 +38,5 @@ pub(super) async fn list(state: web::Data<State>) -> Result<HttpResponse, ApiErr
             models: listed.iter().filter(|model| model.tasks.contains(&task.id)).count(),
         })
         .collect();
-    Ok(Envelope::whole(&read, tasks.len(), tasks).respond())
+    json(&Envelope::whole(edition.read(), tasks.len(), tasks))
 }

@@ -50,6 +50,31 @@ async fn ctrl_c_in_the_terminal_ends_it_in_order_with_its_postgres() {
 }
 
 #[tokio::test]
+async fn a_request_that_goes_well_leaves_a_line_at_debug_only() {
+    for (filter, leaves) in [("info", false), ("chatchonk=debug", true)] {
+        let folder = folder();
+        let mut server = Serving::start(command(folder.path()).env("RUST_LOG", filter));
+        let address = serves_the_embedded_catalogue(&mut server).await;
+        let item = reqwest::Client::builder()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap()
+            .get(format!("http://{address}/api/models/openai/gpt-4o"));
+        let answer = item.header("x-request-id", "mine-1").send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-request-id"]),
+            (200, &"mine-1".parse().unwrap())
+        );
+        server.signal(Signal::SIGTERM);
+        let (_, lines) = server.end();
+        let of_requests: Vec<_> = lines.iter().filter(|line| line.contains("answered")).collect();
+        assert_eq!(!of_requests.is_empty(), leaves, "{lines:#?}");
+        let whole = |line: &&&String| line.contains("/api/models/{id:.+}") && line.contains("mine-1");
+        assert_eq!(of_requests.iter().filter(whole).count(), usize::from(leaves), "{of_requests:#?}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_kill_the_next_start_takes_the_orphaned_postgres_over() {
     let folder = folder();
     let mut killed = Serving::start(&mut command(folder.path()));

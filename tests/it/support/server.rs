@@ -4,8 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use chatchonk::app::App;
+use chatchonk::automodel::ProviderHealthBoard;
 use chatchonk::clock::Clock;
 use chatchonk::config::{Config, Environment};
+use chatchonk::domain::provider::ProviderStatus;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -25,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) struct TestServer {
     address: SocketAddr,
     client: reqwest::Client,
+    provider_health: ProviderHealthBoard,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -105,7 +108,7 @@ impl TestServer {
         let config = Config::from_environment(&environment, None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let app = App::start(config, listener, clock).unwrap();
-        let address = app.address();
+        let (address, provider_health) = (app.address(), app.provider_health().clone());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             app.run(async {
@@ -114,12 +117,18 @@ impl TestServer {
             .await
             .unwrap();
         });
-        Self { address, client: client(), stop: Some(stop), running }
+        Self { address, client: client(), provider_health, stop: Some(stop), running }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Says how the providers are, as whoever watches them would; of those not named nothing is known.
+    pub(crate) fn say(&self, statuses: &[(&str, ProviderStatus)]) {
+        let statuses = statuses.iter().map(|(id, status)| (id.parse().unwrap(), *status));
+        self.provider_health.replace(statuses.collect());
     }
 
     /// A GET.

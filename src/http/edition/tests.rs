@@ -1,0 +1,133 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::cache::Scopes;
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::testing::SEED;
+use crate::http::coding::Coding::{Brotli, Gzip, Identity};
+use crate::status::{DatabaseKind, Status};
+
+/// An edition of the seed, every model of it `times` times.
+async fn edition(times: usize) -> Arc<Edition> {
+    let seed = SEED.clone().into_snapshot();
+    let copies = seed.models().iter().flat_map(|model| {
+        (0..times).map(move |n| {
+            let mut copy = model.clone();
+            copy.id = format!("{}-{n}", model.id).parse().unwrap();
+            copy
+        })
+    });
+    let (snapshot, _) =
+        Snapshot::build(seed.providers().to_vec(), seed.tasks().to_vec(), copies.collect(), 0);
+    let clock = Clock::system();
+    let status = Arc::new(Status::new(clock.clone(), DatabaseKind::None));
+    status.decide();
+    let scopes = Arc::new(Scopes::new(clock.clone()));
+    let catalogue = Catalogue::new(snapshot, None, status, scopes, clock, Handle::current());
+    Arc::new(Edition::new(catalogue.read().await.unwrap(), Arc::default()))
+}
+
+/// Asks, and says whether the body had to be written.
+async fn is_written(edition: &Arc<Edition>, resource: Resource, coding: Coding, bytes: usize) -> bool {
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let accepted = Accepted { coding, identity: true };
+    let write = move |_: &Edition| {
+        count.fetch_add(1, Ordering::Relaxed);
+        (0..bytes).map(|n| b"0123456789abcdef"[(n * n / 7) % 16]).collect()
+    };
+    edition.body(resource, accepted, write).await.unwrap();
+    written.load(Ordering::Relaxed) > 0
+}
+
+fn query(n: usize) -> Resource {
+    Resource::Models { query: format!("min_context={n}").into(), of_provider: false }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_come_together_share_one_body_per_coding() {
+    for times in [1, 10] {
+        let edition = edition(times).await;
+        let (writes, mut callers) = (Arc::new(AtomicUsize::new(0)), tokio::task::JoinSet::new());
+        for coding in [Identity, Gzip, Brotli].into_iter().cycle().take(90) {
+            let (edition, writes) = (Arc::clone(&edition), Arc::clone(&writes));
+            callers.spawn(async move {
+                let write = move |edition: &Edition| {
+                    writes.fetch_add(1, Ordering::Relaxed);
+                    serde_json::to_vec(edition.read().snapshot()).unwrap()
+                };
+                let body = edition.body(query(1), Accepted { coding, identity: true }, write).await.unwrap();
+                assert_eq!(body.coding, coding);
+                (coding, body.bytes.as_ptr() as usize)
+            });
+        }
+        let shared: std::collections::HashSet<_> = callers.join_all().await.into_iter().collect();
+        assert_eq!((shared.len(), writes.load(Ordering::Relaxed)), (3, 1), "{times}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_queries_pushes_out_queries_and_nothing_else() {
+    let edition = edition(1).await;
+    let hot = [Resource::List(List::Models), Resource::List(List::Providers), Resource::Model(3)];
+    for resource in &hot {
+        for coding in [Identity, Gzip, Brotli] {
+            is_written(&edition, resource.clone(), coding, 5_000).await;
+        }
+    }
+    for n in 0..5_000 {
+        assert!(is_written(&edition, query(n), Identity, 4_000).await);
+    }
+    let (entries, bytes) = edition.kept();
+    assert!(bytes <= ITEMS_BYTES + QUERIES_BYTES + 9 * 5_000, "{entries} bodies of {bytes} bytes");
+    for resource in &hot {
+        for coding in [Identity, Gzip, Brotli] {
+            assert!(!is_written(&edition, resource.clone(), coding, 5_000).await, "{resource:?} {coding:?}");
+        }
+    }
+    assert!(!is_written(&edition, query(4_999), Identity, 4_000).await, "the last to come has room");
+    assert!(is_written(&edition, query(0), Identity, 4_000).await, "the first to come had to go");
+}
+
+#[tokio::test]
+async fn one_long_body_does_not_push_out_the_others_and_is_still_kept_compressed() {
+    let edition = edition(1).await;
+    for n in 0..100 {
+        is_written(&edition, query(n), Identity, 10_000).await;
+    }
+    for n in 100..104 {
+        assert!(is_written(&edition, query(n), Gzip, 1 << 20).await);
+        assert!(!is_written(&edition, query(n), Gzip, 1 << 20).await);
+        assert!(is_written(&edition, query(n), Identity, 1 << 20).await);
+    }
+    for n in 0..100 {
+        assert!(!is_written(&edition, query(n), Identity, 10_000).await, "{n}");
+    }
+    assert!(edition.kept().1 <= QUERIES_BYTES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_a_large_catalogue_stay_within_their_bound() {
+    let edition = edition(40).await;
+    assert!(edition.read().snapshot().models().len() > 4_000);
+    for place in 0..edition.read().snapshot().models().len() {
+        is_written(&edition, Resource::Model(place), Identity, 1_100).await;
+        is_written(&edition, Resource::Model(7), Identity, 1_100).await;
+    }
+    let (entries, bytes) = edition.kept();
+    assert!(bytes <= ITEMS_BYTES, "{entries} bodies of {bytes} bytes");
+    assert!(!is_written(&edition, Resource::Model(7), Identity, 1_100).await, "what is in demand stays");
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_written_is_an_error_and_the_next_caller_tries_again() {
+    let edition = edition(10).await;
+    let accepted = Accepted { coding: Brotli, identity: true };
+    let failed = edition.body(query(1), accepted, |_| panic!("a fault of ours")).await;
+    assert!(matches!(failed, Err(error) if error.code == Code::InternalError));
+    assert!(is_written(&edition, query(1), Brotli, 2_000).await);
+}

@@ -1,0 +1,79 @@
+//! One read of the catalogue, and the answer made of it.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use crate::catalogue::CatalogueRead;
+use crate::domain::snapshot::Snapshot;
+
+use super::State;
+use super::coding::{Accepted, Coding};
+use super::edition::{Edition, Resource};
+use super::error::{ApiError, Code};
+use super::freshness::Lifetime;
+use super::representation::Representation;
+
+/// The catalogue for one request, with everything that is written of it already.
+pub(super) struct Reading {
+    pub read: CatalogueRead,
+    edition: Arc<Edition>,
+}
+
+impl Reading {
+    /// Reads the catalogue, which counts as one read whatever comes of it.
+    ///
+    /// # Errors
+    /// [`Code::CatalogueUnavailable`] when there is none.
+    pub async fn begin(state: &State) -> Result<Self, ApiError> {
+        let read = state.catalogue.read().await;
+        let read = read.map_err(|error| ApiError::new(Code::CatalogueUnavailable, error.to_string()))?;
+        let edition = state.editions.of(&read, &state.provider_health.current());
+        Ok(Self { read, edition })
+    }
+
+    /// The catalogue.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.read.snapshot()
+    }
+
+    /// How long an answer lives that shows the providers' status: as long as others, while nobody has said anything of
+    /// any provider.
+    pub fn with_status(&self, lifetime: Lifetime) -> Lifetime {
+        if self.edition.health().is_silent() { lifetime } else { Lifetime::ProviderStatus }
+    }
+
+    /// The answer that shows a resource. `write` makes its body when nobody has asked for it before.
+    ///
+    /// # Errors
+    /// [`Code::InternalError`] when `write` panics.
+    pub async fn answer(
+        &self,
+        request: &HttpRequest,
+        resource: Resource,
+        lifetime: Lifetime,
+        write: impl FnOnce(&Edition) -> Vec<u8> + Send + 'static,
+    ) -> Result<HttpResponse, ApiError> {
+        let body = self.edition.body(resource, Accepted::by(request.headers()), write).await?;
+        Ok(body.answer(request, &self.read, lifetime))
+    }
+
+    /// An answer that nobody else is likely to ask for, and that is short: it is made for this request alone.
+    pub fn answer_once(
+        &self,
+        request: &HttpRequest,
+        lifetime: Lifetime,
+        value: &impl Serialize,
+    ) -> HttpResponse {
+        let accepted = Accepted::by(request.headers());
+        let body = Representation::new(json(value), Coding::Identity);
+        let body = if accepted.identity { body } else { body.encoded(accepted.coding) };
+        body.answer(request, &self.read, lifetime)
+    }
+}
+
+/// As JSON. Our own types hold nothing that cannot be written.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}

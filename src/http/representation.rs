@@ -1,0 +1,67 @@
+//! Bodies as they are sent, and the answers made of them.
+
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY,
+};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::catalogue::CatalogueRead;
+
+use super::coding::Coding;
+use super::conditional;
+use super::freshness::{Lifetime, cache_status};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A body in one coding, with its tag. Cheap to clone; clones share the bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Representation {
+    pub bytes: Bytes,
+    pub coding: Coding,
+    etag: HeaderValue,
+}
+
+impl Representation {
+    /// The bytes as they will be sent. Equal bytes have equal tags, and others have others.
+    pub fn new(bytes: Vec<u8>, coding: Coding) -> Self {
+        let tag = format!("\"{:032x}\"", xxh3_128(&bytes));
+        // Digits between quotes are a valid value.
+        let etag = HeaderValue::from_maybe_shared(Bytes::from(tag));
+        Self { bytes: bytes.into(), coding, etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
+    }
+
+    /// The same body in another coding, or itself where that fails.
+    pub fn encoded(&self, coding: Coding) -> Self {
+        coding.encode(&self.bytes).map_or_else(|| self.clone(), |bytes| Self::new(bytes, coding))
+    }
+
+    /// The answer to a request: the body, or 304 when the client holds it.
+    pub fn answer(self, request: &HttpRequest, read: &CatalogueRead, lifetime: Lifetime) -> HttpResponse {
+        let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
+            HttpResponse::new(StatusCode::NOT_MODIFIED)
+        } else {
+            let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(self.bytes));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(coding) = self.coding.name() {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            }
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(ETAG, self.etag);
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.insert(CACHE_CONTROL, lifetime.cache_control(read));
+        headers.insert(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
+        response
+    }
+}
+
+/// A place for a representation that is made once, by the first who needs it.
+pub(super) type Slot = Arc<tokio::sync::OnceCell<Representation>>;

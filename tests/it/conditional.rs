@@ -1,0 +1,206 @@
+//! Tags, `If-None-Match` and 304.
+
+use std::collections::HashMap;
+
+use chatchonk::domain::provider::ProviderStatus;
+use reqwest::Method;
+
+use crate::changes::{MODEL, listening, run};
+use crate::support::postgres::database;
+use crate::support::server::{Answer, TestServer};
+
+/// Every route whose answers are tagged.
+pub(crate) const TAGGED: [&str; 11] = [
+    "/api/models",
+    "/api/models?limit=3&facets=true",
+    "/api/models?q=no+such+model",
+    "/api/models/openai/gpt-4o",
+    "/api/models/openai/gpt-6-astra/cost?input_tokens=1",
+    "/api/providers",
+    "/api/providers/openai",
+    "/api/providers/openai/models",
+    "/api/tasks",
+    "/v1/models",
+    "/v1/models/openai/gpt-6-astra",
+];
+pub(crate) const CODINGS: [&str; 3] = ["identity", "gzip", "br"];
+const ORIGIN: (&str, &str) = ("origin", "http://localhost:3000");
+
+async fn ask(server: &TestServer, path: &str, coding: &str, tags: &str) -> Answer {
+    server.send(Method::GET, path, &[("accept-encoding", coding), ("if-none-match", tags), ORIGIN]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_names_the_tag_gets_a_304_without_a_body() {
+    let server = TestServer::seeded(&database().await).await;
+    for path in TAGGED {
+        for coding in CODINGS {
+            let whole = ask(&server, path, coding, "\"none\"").await;
+            let tag = whole.header("etag").to_owned();
+            assert_eq!((whole.status, tag.len()), (200, 34), "{path}");
+            assert!(tag.starts_with('"') && tag.ends_with('"'), "{path}: not a strong tag: {tag}");
+            for tags in [&tag, &format!("W/{tag}"), &format!("\"a,b\", W/\"c\",{tag}, \"d\""), "*"] {
+                let held = ask(&server, path, coding, tags).await;
+                assert_eq!((held.status, held.body.len()), (304, 0), "{path} {tags}");
+                for name in ["etag", "cache-control", "vary", "access-control-allow-origin"] {
+                    assert_eq!(held.header(name), whole.header(name), "{path} {name}");
+                    assert!(!held.header(name).is_empty(), "{path} {name}");
+                }
+                for name in ["cache-status", "x-request-id", "access-control-expose-headers", "date"] {
+                    assert!(!held.header(name).is_empty(), "{path} {name}");
+                }
+                for name in ["content-type", "content-encoding"] {
+                    assert_eq!(held.header(name), "", "{path} {name}");
+                }
+            }
+            for other in
+                [tag.trim_matches('"'), &tag.replace('"', "'"), &tag[..33], "\"", "W/*", "\"\", x, *"]
+            {
+                assert_eq!(ask(&server, path, coding, other).await.status, 200, "{path} {other}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_follows_the_head_of_a_304_on_the_wire() {
+    let server = TestServer::seeded(&database().await).await;
+    for method in ["GET", "HEAD"] {
+        for path in ["/api/models", MODEL, "/v1/models"] {
+            let both = format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\nAccept-Encoding: br\r\n\r\n\
+                 GET /api/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            );
+            let answers = server.raw(both.as_bytes()).await;
+            assert!(answers.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{answers}");
+            let (head, next) = answers.split_once("\r\n\r\n").unwrap();
+            assert!(next.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            assert!(length.is_none_or(|length| length != "0"), "a 304 must not claim an empty body: {head}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_lines_of_tags_are_one_list() {
+    let server = TestServer::seeded(&database().await).await;
+    let tag = server.get(MODEL).await.header("etag").to_owned();
+    let lines = |tag: &str| format!("If-None-Match: \"a\"\r\nIf-None-Match: {tag}\r\n");
+    assert_eq!(server.send_raw("GET", MODEL, &lines(&tag)).await.status, 304);
+    assert_eq!(server.send_raw("GET", MODEL, &lines("\"b\"")).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_tells_what_get_tells_conditions_included() {
+    let server = TestServer::seeded(&database().await).await;
+    for path in TAGGED {
+        for coding in CODINGS {
+            for tags in ["\"none\"", "*"] {
+                let headers =
+                    [("accept-encoding", coding), ("if-none-match", tags), ("x-request-id", "same")];
+                let get = server.send(Method::GET, path, &headers).await;
+                let head = server.send(Method::HEAD, path, &headers).await;
+                assert_eq!((get.status, head.body.len()), (head.status, 0), "{path}");
+                for name in ["etag", "content-length", "content-type", "content-encoding", "vary"] {
+                    assert_eq!(get.header(name), head.header(name), "{path} {name}");
+                }
+                assert!(!head.header("cache-control").is_empty() && !head.header("cache-status").is_empty());
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_bytes_never_share_a_tag_and_equal_ones_do() {
+    let server = TestServer::seeded(&database().await).await;
+    let mut tags: HashMap<String, Vec<u8>> = HashMap::new();
+    let mut seen: HashMap<Vec<u8>, String> = HashMap::new();
+    let limits: Vec<_> = (1..=20).map(|limit| format!("/api/models?limit={limit}")).collect();
+    for path in TAGGED.into_iter().chain(limits.iter().map(String::as_str)) {
+        for coding in CODINGS {
+            let answer = ask(&server, path, coding, "\"none\"").await;
+            let tag = answer.header("etag").to_owned();
+            let known = tags.entry(tag.clone()).or_insert_with(|| answer.body.clone());
+            assert_eq!(*known, answer.body, "{path} {coding}");
+            assert_eq!(*seen.entry(answer.body).or_insert_with(|| tag.clone()), tag, "{path} {coding}");
+        }
+    }
+    assert!(tags.len() > 60, "only {} tags", tags.len());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_by_sql_changes_the_tags_of_what_it_touches() {
+    let database = database().await;
+    let server = listening(&database).await;
+    let pool = database.pool().await;
+    let other = "/api/models/openai/gpt-4o-mini";
+    let mut before = HashMap::new();
+    for path in ["/api/models", MODEL, other] {
+        for coding in CODINGS {
+            before.insert(
+                (path, coding),
+                ask(&server, path, coding, "\"none\"").await.header("etag").to_owned(),
+            );
+        }
+    }
+    run(&pool, "update chatchonk.models set name = 'Renamed' where id = 'openai/gpt-4o'").await;
+    server.until(MODEL, |answer| answer.json()["name"] == "Renamed").await;
+    for ((path, coding), tag) in before {
+        let answer = ask(&server, path, coding, &tag).await;
+        // The item that nobody touched is what it was, byte for byte.
+        assert_eq!(answer.status, if path == other { 304 } else { 200 }, "{path} {coding}");
+        assert_eq!(answer.header("etag") == tag, path == other, "{path} {coding}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_providers_new_status_shows_at_once_in_bodies_tags_and_lifetimes() {
+    let server = listening(&database().await).await;
+    let healthy = "/api/models?healthy_only=true&limit=1";
+    let paths = ["/api/models", MODEL, "/api/providers", "/api/providers/openai", healthy];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(ask(&server, path, "br", "\"none\"").await);
+    }
+    server.say(&[("openai", ProviderStatus::Down)]);
+    for (path, before) in paths.into_iter().zip(before) {
+        let after = ask(&server, path, "br", before.header("etag")).await;
+        assert_eq!((before.status, after.status), (200, 200), "{path}");
+        assert_ne!(before.header("etag"), after.header("etag"), "{path}");
+        assert!(before.header("cache-control").contains("stale-while-revalidate"), "{path}");
+        assert_eq!(after.header("cache-control"), "public, max-age=30", "{path}");
+    }
+    let total = async |path: &str| server.get(path).await.json()["total"].as_u64().unwrap();
+    assert_eq!(total(healthy).await + total("/api/models?provider=openai").await, total("/api/models").await);
+    assert_eq!(server.get(MODEL).await.json()["provider_status"], "down");
+    // What shows no status lives as long as ever.
+    for path in ["/v1/models", "/api/tasks", "/api/models?fields=id"] {
+        assert!(
+            server.get(path).await.header("cache-control").contains("stale-while-revalidate=270"),
+            "{path}"
+        );
+    }
+    server.say(&[]);
+    assert_eq!(total(healthy).await, total("/api/models").await);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_no_tag_and_no_304() {
+    let server = TestServer::seeded(&database().await).await;
+    for path in ["/api/models?limit=0", "/api/models/nothing", "/api/nothing", "/v1/models/nothing"] {
+        let answer = ask(&server, path, "br, gzip", "*").await;
+        assert!((400..500).contains(&answer.status), "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        for name in ["etag", "cache-status", "content-encoding"] {
+            assert_eq!(answer.header(name), "", "{path} {name}");
+        }
+    }
+    server.stop().await;
+}
