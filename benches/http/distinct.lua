@@ -11,17 +11,11 @@ end
 
 function request()
   asked = asked + 1
+  if asked >= all then
+    wrk.thread:stop()
+  end
   if asked % per_query == 0 then
     return wrk.format("GET", "/api/models?limit=100&min_context=" .. asked)
   end
   return wrk.format("GET", "/api/models?limit=100")
-end
-
-function response(status)
-  if status ~= 200 then
-    io.stderr:write("a query was answered ", status, "\n")
-  end
-  if asked >= all then
-    wrk.thread:stop()
-  end
 end

@@ -13,7 +13,7 @@ BEGIN { FS = "\t" }
 # The median over the rounds of one measurement, or of its ratio to another server's in the same round.
 function median(of, scenario, server, against,    count, i, j, value, values) {
     for (i = 1; i <= rounds; i++) {
-        if (!((scenario, server, i) in of) || (against != "" && !((scenario, against, i) in of))) continue
+        if (!((scenario, server, i) in of) || (against != "" && !of[scenario, against, i])) continue
         value = of[scenario, server, i] / (against == "" ? 1 : of[scenario, against, i])
         for (j = count++; j > 0 && values[j] > value; j--) values[j + 1] = values[j]
         values[j + 1] = value

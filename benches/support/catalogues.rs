@@ -49,13 +49,18 @@ fn variant(model: &Model, copy: usize) -> Model {
     let provider = numbered(model.provider.as_str(), of);
     let (_, name) = model.id.as_str().split_once('/').unwrap();
     Model {
-        id: format!("{provider}/{}", numbered(name, edition)).parse().unwrap(),
+        id: format!("{provider}/{name}{}", version(edition)).parse().unwrap(),
         provider: provider.parse().unwrap(),
-        name: numbered(&model.name, edition),
+        name: format!("{}{}", model.name, version(edition)),
         ..model.clone()
     }
 }
 
 fn numbered(text: &str, number: usize) -> String {
     if number == 0 { text.to_owned() } else { format!("{text}-{number}") }
+}
+
+/// Not a bare number, which may make one model's id another's.
+fn version(edition: usize) -> String {
+    if edition == 0 { String::new() } else { format!("-v{edition}") }
 }
