@@ -18,8 +18,8 @@ impl Origin for Fixed {
     type Key = String;
     type Value = u64;
 
-    fn scope(&self, _: &String) -> ScopeName {
-        ScopeName::new("fixed")
+    fn scope(&self, _: &String) -> Option<ScopeName> {
+        Some(ScopeName::new("fixed"))
     }
 
     async fn load(&self, _: &String) -> Result<Loaded<u64>, LoadError> {

@@ -263,9 +263,10 @@ impl<O: Origin> Inner<O> {
         Some(Arc::clone(&front.entry.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version.
+    /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version. Nor
+    /// without a scope, as no newer value makes one outdated there.
     fn put_in_front(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
-        if entry.source != Source::Postgres {
+        if entry.source != Source::Postgres || self.origin.scope(key).is_none() {
             return;
         }
         let first = || Front { key: key.clone(), entry: RwLock::new(Arc::clone(entry)) };
