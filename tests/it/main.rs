@@ -15,6 +15,7 @@ mod conditional;
 mod cors;
 mod cost;
 mod counts;
+mod edge;
 mod embedded;
 mod encodings;
 mod env_example;
