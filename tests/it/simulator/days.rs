@@ -15,7 +15,7 @@ use super::runtime;
 use super::world::{MINUTE, SECOND, World};
 
 /// Just before midnight, so that all that happens is of one day.
-const EVENING: Duration = Duration::from_secs(24 * 3_600 - 60);
+const EVENING: Duration = Duration::from_mins(24 * 60 - 1);
 const START: Start = Start { families: &Families::REAL, lossy: 0, deaf: false, connected: false };
 
 /// Operations of a day.

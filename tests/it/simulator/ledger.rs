@@ -58,13 +58,13 @@ impl Ledger {
             self.keys.insert(claim.key.clone(), key);
             return KvClaimed::Granted;
         };
-        let claimed_for = now - held.claimed;
+        let claimed_for = now.saturating_sub(held.claimed);
         // A newer version; or the same one, when its writer failed, 10 minutes after its claim; when it was seen missing
         // 10 minutes after it was written; or when it is due again. Never within a minute of the last claim.
         let is_due = held.version == claim.version
             && held.written.map_or(claimed_for >= 10 * MINUTE, |at| {
-                claim.missing.is_some_and(|missing| now - at >= 10 * MINUTE + missing)
-                    || now - at >= claim.rewrite_after
+                claim.missing.is_some_and(|missing| now.saturating_sub(at) >= 10 * MINUTE + missing)
+                    || now.saturating_sub(at) >= claim.rewrite_after
             });
         if claimed_for >= MINUTE && (held.version < claim.version || is_due) {
             (held.version, held.claimed, held.written) = (claim.version, now, None);
@@ -75,7 +75,7 @@ impl Ledger {
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(MINUTE.saturating_sub(claimed_for)),
             std::cmp::Ordering::Equal => match held.written {
-                Some(at) => KvClaimed::Written(claim.rewrite_after.saturating_sub(now - at)),
+                Some(at) => KvClaimed::Written(claim.rewrite_after.saturating_sub(now.saturating_sub(at))),
                 None => KvClaimed::Later((10 * MINUTE).saturating_sub(claimed_for)),
             },
         }
@@ -177,8 +177,11 @@ impl cache::Ledger for Connected {
         Box::pin(async move {
             let statement = self.0.statement(Who::Ledger, |state, world| {
                 let keys = state.ledger.keys.iter().filter(|(key, _)| key.starts_with(prefix));
-                keys.map(|(key, held)| KvKnownKey { key: key.clone(), known_for: world.now() - held.created })
-                    .collect()
+                keys.map(|(key, held)| KvKnownKey {
+                    key: key.clone(),
+                    known_for: world.now().saturating_sub(held.created),
+                })
+                .collect()
             });
             statement.await.map_err(|_| StoreError::TimedOut)
         })
