@@ -15,6 +15,7 @@ use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
 use super::flight::{Flight, Landed, Slot};
 use super::origin::{LoadError, Origin};
+use super::retry::Failures;
 use super::scope::{Known, Scope, Scopes};
 use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
@@ -278,7 +279,8 @@ impl<O: Origin> Inner<O> {
 
     async fn miss(self: &Arc<Self>, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
         let scope = self.scope(key);
-        let fallback = self.fallback(key, &scope.known());
+        let known = scope.known();
+        let fallback = self.fallback(key, &known);
         let now = self.clock.now();
 
         let (flight, failing, error) = {
@@ -291,7 +293,10 @@ impl<O: Origin> Inner<O> {
                 slots.retain(|_, slot| slot.is_flying());
             }
             let slot = slots.entry(key.clone()).or_default();
-            let failing = slot.failures;
+            // A read of the version since then shows that the origin answers again.
+            let answers =
+                |failures: &Failures| known.seen.is_some_and(|seen| failures.ended_before(seen.begun));
+            let failing = slot.failures.filter(|failures| !answers(failures));
             let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
             let flight =
                 if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
