@@ -39,7 +39,7 @@ pub use error::{ApiError, Code};
 pub use health::{AutoModelDocument, HealthDocument};
 pub use rate_limit::RateLimit;
 
-use crate::automodel::{ProviderHealthBoard, ProviderKeys};
+use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::{KvError, KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::status::Status;
@@ -86,8 +86,8 @@ pub struct State {
     pub catalogue: Catalogue,
     /// What the background checks saw.
     pub status: Arc<Status>,
-    /// Which provider keys are set.
-    pub keys: ProviderKeys,
+    /// Which provider keys are set, and whether providers are probed.
+    pub probes: ProbeSettings,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
     pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.

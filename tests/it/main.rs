@@ -38,6 +38,7 @@ mod models;
 mod openai_shape;
 mod outages;
 mod paging;
+mod provider_health;
 mod raw_requests;
 mod representations;
 mod rooms;
