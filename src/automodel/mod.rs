@@ -4,6 +4,7 @@ mod board;
 mod health;
 mod keys;
 mod probe;
+mod rounds;
 mod standing;
 mod target;
 mod watch;

@@ -97,10 +97,12 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Reason> {
 fn is_list(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Listed {
-        #[serde(alias = "models", rename = "data")]
-        _models: Vec<IgnoredAny>,
+        data: Option<Vec<IgnoredAny>>,
+        models: Option<Vec<IgnoredAny>>,
     }
-    serde_json::from_slice::<Listed>(body).is_ok() || serde_json::from_slice::<Vec<IgnoredAny>>(body).is_ok()
+    let listed = serde_json::from_slice::<Listed>(body);
+    listed.is_ok_and(|listed| listed.data.or(listed.models).is_some())
+        || serde_json::from_slice::<Vec<IgnoredAny>>(body).is_ok()
 }
 
 fn names_the_key(body: &[u8]) -> bool {
@@ -141,7 +143,12 @@ mod tests {
 
     #[test]
     fn a_list_of_models_is_told_from_anything_else() {
-        for body in [r#"{"object":"list","data":[]}"#, r#"{"models":[{"name":"a"}]}"#, r#"[{"id":"a"}]"#] {
+        for body in [
+            r#"{"object":"list","data":[]}"#,
+            r#"{"models":[{"name":"a"}]}"#,
+            r#"[{"id":"a"}]"#,
+            r#"{"data":[],"models":[]}"#,
+        ] {
             assert!(is_list(body.as_bytes()), "{body}");
         }
         for body in ["", "<html>", "{}", r#"{"error":"x"}"#, r#"{"data":{}}"#, r#"{"data":[1"#, "null", "7"] {

@@ -43,7 +43,9 @@ closed_enum!(
         BadBody = "bad_body",
         /// Not probed: no key is set.
         NoKey = "no_key",
-        /// Not probed: the catalogue has no address of its list, or none that begins with https.
+        /// Not probed: the key holds characters that no header can carry.
+        BadKey = "bad_key",
+        /// Not probed: the catalogue has no address of its list that begins with https, or headers that cannot be sent.
         NoList = "no_list",
     }
 );
@@ -166,6 +168,15 @@ pub struct Standings(BTreeMap<ProviderId, Standing>);
 impl FromIterator<(ProviderId, Standing)> for Standings {
     fn from_iter<T: IntoIterator<Item = (ProviderId, Standing)>>(standings: T) -> Self {
         Self(standings.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Standings {
+    type Item = (ProviderId, Standing);
+    type IntoIter = std::collections::btree_map::IntoIter<ProviderId, Standing>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

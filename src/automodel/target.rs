@@ -54,8 +54,7 @@ impl Target {
     /// The request for that provider's list.
     ///
     /// # Errors
-    /// Why it must not, or cannot, be asked: [`Reason::NoKey`], [`Reason::NoList`], or [`Reason::Unauthorized`] where the
-    /// key could not even be sent.
+    /// Why it must not, or cannot, be asked: [`Reason::NoKey`], [`Reason::BadKey`] or [`Reason::NoList`].
     pub fn of(
         provider: &Provider,
         keys: &ProviderKeys,
@@ -77,7 +76,7 @@ impl Target {
                 Some(scheme) => format!("{scheme} {key}"),
                 None => key.to_owned(),
             };
-            let mut value = HeaderValue::try_from(value).map_err(|_| Reason::Unauthorized)?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| Reason::BadKey)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -150,7 +149,7 @@ mod tests {
         assert_eq!(target(&at("nowhere"), "k").unwrap_err(), Reason::NoList);
         let none = Provider { models_list_url: None, ..openai.clone() };
         assert_eq!(target(&none, "k").unwrap_err(), Reason::NoList);
-        assert_eq!(target(&openai, "hunter2\nx: y").unwrap_err(), Reason::Unauthorized);
+        assert_eq!(target(&openai, "hunter2\nx: y").unwrap_err(), Reason::BadKey);
         assert!(!format!("{:?}", target(&openai, "hunter2")).contains("hunter2"));
     }
 

@@ -102,7 +102,7 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_looks_and_is_forg
         (Mood::Says(400, google), "down", "unauthorized"),
         (Mood::Says(400, "{}"), "down", "unexpected_status"),
         (Mood::Says(404, "{}"), "down", "unexpected_status"),
-        (Mood::Says(307, ""), "down", "unexpected_status"),
+        (Mood::Redirects, "down", "unexpected_status"),
         (Mood::Says(429, "{}"), "degraded", "rate_limited"),
         (Mood::Says(500, "{}"), "down", "http_5xx"),
         (Mood::Says(503, "<html>"), "down", "http_5xx"),
@@ -123,6 +123,7 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_looks_and_is_forg
         assert_eq!(state(&watched.next_look().await), ("healthy", None), "{mood:?}");
         assert_eq!(state(&watched.provider("openrouter").await), ("healthy", None));
     }
+    assert_eq!(watched.upstream.count("elsewhere"), 0, "a key goes where the settings say");
     watched.end().await;
 }
 

@@ -100,6 +100,17 @@ fn a_look_is_never_due_within_a_minute_and_looks_are_spread() {
 }
 
 #[test]
+fn what_instances_share_has_these_very_bytes() {
+    let mut standing = after(&[QUICK]);
+    standing.took(BROKEN, START + Duration::from_mins(5));
+    let standings = Standings::from_iter([("openai".parse().unwrap(), standing)]);
+    let golden = r#"{"openai":{"status":"healthy","reason":null,"since":"2026-11-22T12:00:00Z","last_checked":"2026-11-22T12:05:00Z","settled":true,"contrary":"down","latencies":[200]}}"#;
+    let json = serde_json::to_string(&standings).unwrap();
+    assert_eq!(json, golden, "raise the family's schema with every change");
+    assert_eq!(serde_json::from_str::<Standings>(&json).unwrap(), standings);
+}
+
+#[test]
 fn a_clock_that_was_set_back_does_not_stop_the_looks() {
     let standing = after(&[QUICK]);
     assert_eq!(standing.due_in(START - Duration::from_hours(3)), Duration::ZERO);

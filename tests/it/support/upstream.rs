@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     Floods,
     /// Closes the connection without an answer.
     HangsUp,
+    /// Sends elsewhere.
+    Redirects,
     /// Does nothing, until its mood changes; then what that says.
     Waits,
 }
@@ -110,6 +112,9 @@ async fn serve(
     let answer = match mood {
         Mood::Lists => whole(200, r#"{"object":"list","data":[{"id":"a-model"}]}"#),
         Mood::Says(status, body) => whole(status, body),
+        Mood::Redirects => {
+            "HTTP/1.1 307 Fake\r\nlocation: /elsewhere/models\r\ncontent-length: 0\r\n\r\n".to_owned()
+        }
         Mood::BreaksOff => "HTTP/1.1 200 Fake\r\ncontent-length: 99\r\n\r\n{\"data\":[]}".to_owned(),
         Mood::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
         Mood::HangsUp | Mood::Waits => return,
