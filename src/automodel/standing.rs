@@ -59,8 +59,8 @@ pub enum Look {
     Failed(Reason),
 }
 
-/// How a provider stands. A status other than healthy comes about at the first look ever or by two looks in a row that
-/// contradict the old one; so does healthy, unless what it takes the place of rests on one look alone.
+/// How a provider stands. Two looks in a row that contradict its status move it. One is enough where the status rests on
+/// no look, or is a bad one that rests on a single look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The status.
