@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use chatchonk::cache::Outcome::{Kv, Memory, Origin, Stale};
-use chatchonk::cache::{CATALOGUE, FAMILIES, PREFERENCES, PROVIDER_CONFIGS, RESPONSES};
+use chatchonk::cache::{CATALOGUE, FAMILIES, PREFERENCES, PROVIDER_CONFIGS, RESPONSES, Source};
 use chatchonk::clock::Clock;
 use time::OffsetDateTime;
 
 use super::origin::SimulatedOrigin;
 use super::shelf::Shelf;
-use super::{MINUTE, Rig, SECOND, all_tasks_wait};
+use super::{Key, MINUTE, Rig, SECOND, all_tasks_wait};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -182,4 +182,40 @@ async fn another_instance_may_know_more_when_the_database_fails_right_after_a_ch
     first.announce();
     all_tasks_wait().await;
     assert_eq!(first.outcome().await, (Kv, 2));
+}
+
+#[tokio::test]
+async fn a_newer_answer_of_an_upstream_api_is_served_at_once_however_often_the_last_one_was_hit() {
+    let upstream = Upstream::new();
+    let (rig, _) = upstream.instance();
+    Upstream::read(&rig).await;
+    assert_eq!(Upstream::read(&rig).await, Some((Memory, 1)));
+    upstream.origin.change();
+    rig.advance(SECOND).await;
+    rig.cache.refresh(&Key(0)).await.unwrap();
+    assert_eq!(Upstream::read(&rig).await, Some((Memory, 2)));
+}
+
+#[tokio::test]
+async fn the_databases_own_word_is_served_in_place_of_what_kv_said_of_the_same_version() {
+    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let (tier, origin) = (shelf.tier(&time.0), SimulatedOrigin::default());
+    let instance = || Rig::on(CATALOGUE, origin.clone(), None, Some(tier.clone()), time.clone());
+    instance().outcome().await;
+    tier.flush().await;
+
+    let rig = instance();
+    origin.hold();
+    let first = rig.begin().await;
+    // Whoever comes after this waits for a flight that set out with it.
+    rig.announce();
+    let second = rig.begin().await;
+    rig.advance(Duration::from_millis(80)).await;
+    origin.release_one();
+    assert_eq!(first.end().await.unwrap(), (Kv, 1));
+    assert_eq!(rig.outcome().await, (Memory, 1));
+    assert_eq!(rig.read().await.unwrap().entry.source, Source::Kv);
+    origin.release_newest();
+    assert_eq!(second.end().await.unwrap(), (Origin, 1));
+    assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
 }
