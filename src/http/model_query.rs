@@ -1,6 +1,6 @@
 //! The parameters of `/api/models`, checked against the catalogue.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 
 use crate::domain::id::{ModelId, ProviderId, TaskId};
 use crate::domain::price::{InvalidPrice, Price};
@@ -94,8 +94,8 @@ impl ListRequest {
             status: params.names("status")?,
             ids: ids(&params)?,
             min_context: params.one("min_context", "a number of tokens from 0 to 4294967295")?,
-            max_input_price: params.one::<Price>("max_input_price", &price_range())?,
-            max_output_price: params.one::<Price>("max_output_price", &price_range())?,
+            max_input_price: params.one::<Price>("max_input_price", price_range())?,
+            max_output_price: params.one::<Price>("max_output_price", price_range())?,
             free: params.flag("free")?,
             open_weights: params.flag("open_weights")?,
             enabled: params.flag("enabled")?,
@@ -110,7 +110,7 @@ impl ListRequest {
         if let Some(provider) = provider {
             query.provider = vec![provider.clone()];
         }
-        let limit = params.one::<usize>("limit", &format!("a whole number from 1 to {MAX_LIMIT}"))?;
+        let limit = params.one::<usize>("limit", format_args!("a whole number from 1 to {MAX_LIMIT}"))?;
         if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
             return Err(ApiError::parameter(
                 "limit",
@@ -133,8 +133,9 @@ impl ListRequest {
     }
 }
 
-fn price_range() -> String {
-    InvalidPrice.to_string().replace("a price is ", "")
+/// Written only when it is needed: every list is asked for with the prices looked at, and hardly one has a wrong one.
+fn price_range() -> impl Display {
+    fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")))
 }
 
 fn providers(params: &Params, snapshot: &Snapshot) -> Result<Vec<ProviderId>, ApiError> {

@@ -1,5 +1,6 @@
 //! Query strings: read strictly, so that a typo never silently returns everything.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -69,7 +70,7 @@ impl Params {
     }
 
     /// The same, parsed. `expected` completes "expected …".
-    pub fn one<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
+    pub fn one<T: FromStr>(&self, name: &str, expected: impl Display) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         match text.parse() {
             Ok(value) => Ok(Some(value)),
