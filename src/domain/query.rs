@@ -29,7 +29,6 @@ use super::search::{Relevance, SearchText};
 use super::snapshot::Snapshot;
 use filter::Filters;
 use matches::Match;
-use place::Key;
 
 /// What a list of models is asked for. The default asks for every model that is listed.
 ///
@@ -91,22 +90,17 @@ impl ModelQuery {
     #[must_use]
     pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
         let filters = Filters::new(self, snapshot, health);
-        let keep = |at: usize| {
-            let model = snapshot.models().get(at)?;
-            filters.keeps(at, model).then(|| Match { at, model, relevance: filters.relevance(at) })
-        };
+        let models = snapshot.models();
+        // As the models lie in memory, whatever the order: thousands of them do not fit into the processor's caches.
+        let kept: Vec<_> = models.iter().enumerate().map(|(at, model)| filters.keeps(at, model)).collect();
         let order = self.order();
-        let found = match order {
-            Order::By(sort) => snapshot.sorted().places(sort).filter_map(keep).collect(),
-            Order::Relevance => {
-                let mut found: Vec<_> = (0..snapshot.models().len()).filter_map(keep).collect();
-                found.sort_unstable_by(|a, b| {
-                    let (a_key, b_key) = (Key::of(order, a), Key::of(order, b));
-                    place::compare(order, (&a_key, &a.model.id), (&b_key, &b.model.id))
-                });
-                found
-            }
-        };
+        let places = snapshot.sorted().places(order).filter(|&at| kept[at]);
+        let mut found: Vec<_> =
+            places.map(|at| Match { at, model: &models[at], relevance: filters.relevance(at) }).collect();
+        if order == Order::Relevance {
+            // Stable: those as relevant as each other stay in the order of their ids.
+            found.sort_by_key(|found| found.relevance);
+        }
         Matches::new(snapshot, order, found)
     }
 
