@@ -87,7 +87,8 @@ fn main() {
         group.finish();
     }
     table(&cases, &snapshots, &health);
-    let [small, middle, large] = pairs::medians(snapshots.each_ref().map(|of| move || building(of)).each_mut().map(|f| f as _));
+    let [small, middle, large] =
+        pairs::medians(snapshots.each_ref().map(|of| move || building(of)).each_mut().map(|f| f as _));
     println!("| making the snapshot | {small:.1?} | {middle:.1?} | {large:.1?} | |");
 }
 
@@ -95,7 +96,9 @@ fn main() {
 fn building(of: &Snapshot) -> Duration {
     let rows = (of.providers().to_vec(), of.tasks().to_vec(), of.models().to_vec());
     let mut rows = Some(rows);
-    pairs::time_of(1, || rows.take().map(|(providers, tasks, models)| Snapshot::build(providers, tasks, models, 0)))
+    pairs::time_of(1, || {
+        rows.take().map(|(providers, tasks, models)| Snapshot::build(providers, tasks, models, 0))
+    })
 }
 
 /// The medians, with the sizes in turn, and the growth beside that of `n log n`.
