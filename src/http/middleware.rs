@@ -7,10 +7,10 @@ use actix_web::http::header::{
     HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use tracing::field::Empty;
-use tracing::{Instrument, Level, Span};
-use uuid::Uuid;
+use tracing::{Level, Span};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::State;
 use super::error::{ApiError, Code};
@@ -37,13 +37,13 @@ fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
     })
 }
 
-/// The id of the request: the client's own, else a new one.
-fn request_id(request: &RequestHead) -> HeaderValue {
-    given_id(request).cloned().unwrap_or_else(|| {
-        let mut text = Uuid::encode_buffer();
-        let new = Uuid::now_v7().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(new).unwrap_or_else(|_| HeaderValue::from_static("none"))
-    })
+/// The id of the request: the client's own, else the one that the logger gave it.
+fn request_id(request: &HttpRequest) -> HeaderValue {
+    if let Some(given) = given_id(request.head()) {
+        return given.clone();
+    }
+    let new = request.extensions().get::<RequestId>().map(ToString::to_string);
+    new.and_then(|id| HeaderValue::from_str(&id).ok()).unwrap_or_else(|| HeaderValue::from_static("none"))
 }
 
 /// The outermost layer: tells the request's id and turns every error, whoever made it, into a problem document.
@@ -51,11 +51,10 @@ pub(super) async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = request_id(request.head());
-    let span = root_span(&request, &id);
     // Routes answer errors as responses; nothing in between fails on its own.
     let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
-    let response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+    let response = next.call(request).await?.map_into_boxed_body();
+    let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     let mut response =
         if is_error { as_problem(response, id.to_str().unwrap_or_default()) } else { response };
@@ -70,8 +69,6 @@ pub(super) async fn outermost(
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
     }
-    span.record("status", response.status().as_u16());
-    span.in_scope(|| tracing::debug!("answered"));
     Ok(response)
 }
 
@@ -163,18 +160,34 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
     response
 }
 
-/// One span per request at debug, with the route's template and the request's id. At other levels a request that goes
-/// well costs nothing here and leaves no line.
-fn root_span(request: &ServiceRequest, id: &HeaderValue) -> Span {
-    if !tracing::span_enabled!(Level::DEBUG) {
-        return Span::none();
+/// One root span per request at debug, with the route's template and the request's id. At other levels a request that
+/// goes well costs nothing here and leaves no line.
+pub(super) struct RootSpan;
+
+impl RootSpanBuilder for RootSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        if !tracing::span_enabled!(Level::DEBUG) {
+            return Span::none();
+        }
+        let id = request_id(request.request());
+        let id = id.to_str().unwrap_or_default();
+        let pattern = request.match_pattern();
+        let route = pattern.as_deref().unwrap_or("unmatched");
+        tracing::debug_span!(
+            "request",
+            method = request.method().as_str(),
+            route,
+            request_id = id,
+            status = Empty
+        )
     }
-    let pattern = request.match_pattern();
-    tracing::debug_span!(
-        "request",
-        method = request.method().as_str(),
-        route = pattern.as_deref().unwrap_or("unmatched"),
-        request_id = id.to_str().unwrap_or_default(),
-        status = Empty
-    )
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+        span.in_scope(|| tracing::debug!("answered"));
+    }
 }

@@ -32,6 +32,7 @@ use actix_web::dev::{Server, ServiceFactory, ServiceRequest};
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
+use tracing_actix_web::TracingLogger;
 
 pub use editions::Editions;
 pub use error::{ApiError, Code};
@@ -153,6 +154,7 @@ fn app(
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
+        .wrap(TracingLogger::<middleware::RootSpan>::new())
         .wrap(from_fn(middleware::outermost))
 }
 
