@@ -106,6 +106,7 @@ impl App {
             editions: Editions::default(),
             health: <_>::default(),
             automodel_health: <_>::default(),
+            pages: <_>::default(),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();
