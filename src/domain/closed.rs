@@ -1,7 +1,7 @@
 //! Closed enumerations: one table of names serves parsing, printing, JSON, error messages and schemas.
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// A name that is not in a closed enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -24,7 +24,7 @@ pub const MAX_SCALE: u32 = 8;
 #[schema(
     value_type = String,
     description = "USD as a decimal string, 0 to 10000000 with at most 8 decimal places. `\"0\"` is free.",
-    pattern = r"^[0-9]{1,8}(\.[0-9]{1,8})?$"
+    pattern = r"^(0?[0-9]{1,7}(\.[0-9]{1,8})?|10000000(\.0{1,8})?)$"
 )]
 pub struct Price(Decimal);
 
@@ -54,13 +54,14 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidPrice;
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
-        let plain =
-            !text.is_empty() && text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if !plain || text.starts_with('.') || text.ends_with('.') {
+        // No more digits than the columns have, so that a pattern can tell what is a price.
+        let digits = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_digit());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        if !digits(whole) || !digits(fraction) {
             return Err(InvalidPrice);
         }
         let amount = Decimal::from_str_exact(text).map_err(|_| InvalidPrice)?.normalize();
-        if amount > Decimal::from(MAX_PRICE) || amount.scale() > MAX_SCALE {
+        if amount > Decimal::from(MAX_PRICE) {
             return Err(InvalidPrice);
         }
         Ok(Self(amount))
@@ -203,6 +204,8 @@ mod tests {
             "5.",
             "1,5",
             "0.000000001",
+            "0.300000000",
+            "000000001",
             "10000001",
             "1_000",
             &"9".repeat(41),

@@ -28,25 +28,21 @@ pub(super) struct ProviderParameter {
 #[into_params(parameter_in = Query)]
 pub(super) struct ModelParameters {
     /// All of these capabilities.
-    #[param(inline)]
     capability: Option<Vec<Capability>>,
     /// Takes all of these.
-    #[param(inline)]
     input_modality: Option<Vec<Modality>>,
     /// Gives all of these.
-    #[param(inline)]
     output_modality: Option<Vec<Modality>>,
     /// Serves all of these task types, which `/api/tasks` lists.
     task: Option<Vec<TaskId>>,
     /// One of these kinds.
-    #[param(inline)]
     kind: Option<Vec<Kind>>,
     /// One of these; without it, any but `retired`.
-    #[param(inline)]
     status: Option<Vec<ModelStatus>>,
     /// One of these ids. Does not bring retired or hidden models back.
     ids: Option<Vec<ModelId>>,
     /// At least so many tokens of context.
+    #[param(maximum = 4_294_967_295u32)]
     min_context: Option<u32>,
     /// At most this base price of input, in USD per 1,000,000 tokens.
     max_input_price: Option<Price>,
@@ -73,7 +69,6 @@ pub(super) struct ModelParameters {
     /// Where the page begins: `next_cursor` of the page before, asked for with the same filters and sort.
     cursor: Option<String>,
     /// Only these fields of each model.
-    #[param(inline)]
     fields: Option<Vec<Field>>,
     /// With counts of the matches by each value.
     facets: Option<bool>,

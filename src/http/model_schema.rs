@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use utoipa::openapi::schema::{Array, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{Array, ObjectBuilder, OneOf, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -25,7 +25,10 @@ fn fields() -> ObjectBuilder {
             .description(Some("Whether neither it nor its provider is hidden."))
             .into(),
         Field::ProviderStatus => Ref::from_schema_name(ProviderStatus::name()).into(),
-        Field::Pricing => Option::<PricingView<'_>>::schema(),
+        Field::Pricing => OneOf::builder()
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .item(Ref::from_schema_name(PricingView::name()))
+            .into(),
         _ => stored.properties.get(field.as_str()).cloned().unwrap_or_default(),
     };
     Field::ALL.iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, field| {
@@ -42,7 +45,8 @@ fn parts(schemas: &mut Schemas) {
 
 impl PartialSchema for ModelView<'_> {
     fn schema() -> RefOr<Schema> {
-        let object = fields().description(Some("A model of one provider. `null` is unknown, never zero or false."));
+        let object =
+            fields().description(Some("A model of one provider. `null` is unknown, never zero or false."));
         Field::NAMES.iter().fold(object, |object, name| object.required(*name)).into()
     }
 }
@@ -79,10 +83,7 @@ impl PartialSchema for ModelList {
     fn schema() -> RefOr<Schema> {
         ListOf::<ListedModel>::object()
             .property("facets", Ref::from_schema_name(Facets::name()))
-            .property(
-                "hints",
-                Array::new(Ref::from_schema_name(Hint::name())),
-            )
+            .property("hints", Array::new(Ref::from_schema_name(Hint::name())))
             .description(Some("With `facets` when asked for, and with `hints` when nothing matches."))
             .into()
     }

@@ -100,7 +100,7 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
 /// Retired and hidden ones too.
 // Ids contain `/`, so this one route takes all that follows, and the cost of a model is asked for here, too.
 #[utoipa::path(get, path = "/api/models/{id}", operation_id = "get_model", tag = "Models",
-    params(("id" = ModelId, Path, description = MODEL_ID)),
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = ModelView)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
@@ -127,7 +127,7 @@ pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Resul
 /// Exact, at the prices of the model, with the tier of long prompts applied. What is not given is 0. Cached tokens
 /// without a known price of their own are charged as input.
 #[utoipa::path(get, path = "/api/models/{id}/cost", operation_id = "get_model_cost", tag = "Models",
-    params(("id" = ModelId, Path, description = MODEL_ID), CostParameters),
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5"), CostParameters),
     responses((status = 200, description = "The cost, with the way to the sum.", body = Cost)))]
 pub(super) fn answer_with_cost(
     reading: &Reading,

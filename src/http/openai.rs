@@ -68,7 +68,7 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
 ///
 /// Parameters are ignored.
 #[utoipa::path(get, path = "/v1/models/{id}", operation_id = "get_openai_model", tag = "OpenAI",
-    params(("id" = ModelId, Path, description = MODEL_ID)),
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = OpenAiModel)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;

@@ -9,6 +9,7 @@ use utoipa::openapi::OpenApi;
 pub(super) use examples::{Example, examples};
 
 use super::error::Problem;
+use super::model_view::Field;
 use super::{docs, health, models, openai, providers, tasks};
 
 #[derive(utoipa::OpenApi)]
@@ -41,7 +42,7 @@ use super::{docs, health, models, openai, providers, tasks};
         health::health, health::live, health::ready, health::automodel, health::modelswapper,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, Field)),
 )]
 struct Annotations;
 

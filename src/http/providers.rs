@@ -89,7 +89,7 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
 
 /// Show a provider.
 #[utoipa::path(get, path = "/api/providers/{id}", operation_id = "get_provider", tag = "Providers",
-    params(("id" = ProviderId, Path, description = "The id of the provider, such as `openai`.")),
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai")),
     responses((status = 200, description = "The provider.", body = ProviderView)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
@@ -105,7 +105,7 @@ pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Resul
 ///
 /// As `/api/models`, with the provider given by the path.
 #[utoipa::path(get, path = "/api/providers/{id}/models", operation_id = "list_provider_models", tag = "Providers",
-    params(("id" = ProviderId, Path, description = "The id of the provider, such as `openai`."), ModelParameters),
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]
 pub(super) async fn models(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;

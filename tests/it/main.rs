@@ -34,6 +34,7 @@ mod kv_recovery;
 mod kv_tier;
 mod models;
 mod openai_shape;
+mod openapi;
 mod outages;
 mod paging;
 mod raw_requests;

@@ -19,7 +19,11 @@ pub(super) fn page_html() -> String {
     for (code, meaning) in Code::ALL.iter().zip(Code::MEANINGS) {
         // Writing to a String cannot fail.
         let _ = writeln!(navigation, "<li><a href=\"#{code}\">{code}</a></li>");
-        let _ = writeln!(content, "<section id=\"{code}\">\n<h3><code>{code}</code> {}</h3>", code.status().as_u16());
+        let _ = writeln!(
+            content,
+            "<section id=\"{code}\">\n<h3><code>{code}</code> {}</h3>",
+            code.status().as_u16()
+        );
         content += &prose(&format!("{} {}", meaning.trim(), way_out(*code)));
         content += &shown(*code, recorded.iter().find(|example| example.name == code.as_str()));
         content += "</section>\n";
@@ -52,18 +56,26 @@ fn way_out(code: Code) -> &'static str {
              a cursor."
         }
         Code::InvalidPath => "Percent-encode the UTF-8 bytes of an id; its `/` may stay as it is.",
-        Code::BadRequest => "`detail` says what is wrong, such as a query that is not UTF-8 or has too many parameters.",
+        Code::BadRequest => {
+            "`detail` says what is wrong, such as a query that is not UTF-8 or has too many parameters."
+        }
         Code::RouteNotFound => "See the reference for all addresses. They have no slash at the end.",
         Code::ModelNotFound => {
             "Ids look like `openai/gpt-5.5`; `/api/models` lists them. `did_you_mean` is the nearest one."
         }
         Code::ProviderNotFound => "`/api/providers` lists them. `did_you_mean` is the nearest one.",
-        Code::MethodNotAllowed => "Use a method that the header `allow` names: every route takes GET and HEAD.",
-        Code::UriTooLong => "Path and query may have 8192 bytes together. Ask for less at once, for instance fewer `ids`.",
+        Code::MethodNotAllowed => {
+            "Use a method that the header `allow` names: every route takes GET and HEAD."
+        }
+        Code::UriTooLong => {
+            "Path and query may have 8192 bytes together. Ask for less at once, for instance fewer `ids`."
+        }
         Code::PriceUnknown => {
             "`detail` names the price that is missing. Ask only for what the model is priced by, or see its `pricing`."
         }
         Code::CatalogueUnavailable => "Try again in a few seconds; `/api/health` says what is wrong.",
-        Code::InternalError => "Try again; if it lasts, report it with the `request_id`, which finds the cause in the log.",
+        Code::InternalError => {
+            "Try again; if it lasts, report it with the `request_id`, which finds the cause in the log."
+        }
     }
 }

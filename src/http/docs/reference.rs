@@ -167,7 +167,8 @@ fn kind(schema: &Value) -> String {
         }
     }
     if let Some(names) = schema["enum"].as_array() {
-        let names: Vec<_> = names.iter().filter_map(Value::as_str).map(|name| format!("<code>{name}</code>")).collect();
+        let names: Vec<_> =
+            names.iter().filter_map(Value::as_str).map(|name| format!("<code>{name}</code>")).collect();
         return names.join(", ");
     }
     let types: Vec<_> = match &schema["type"] {

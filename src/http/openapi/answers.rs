@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use utoipa::ToSchema;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder};
@@ -50,6 +51,9 @@ pub(super) fn complete(document: &mut OpenApi) {
 }
 
 fn complete_operation(operation: &mut Operation, components: &mut Components) {
+    // Comments end their first line with a full stop and break the others.
+    operation.summary = operation.summary.as_deref().map(|text| text.trim_end_matches('.').to_owned());
+    operation.description = operation.description.as_deref().map(unbroken);
     let is_of = |group: &str| operation.tags.iter().flatten().any(|tag| tag == group);
     let (catalogue, page) = (CATALOGUE.iter().any(|tag| is_of(tag)), is_of("Documentation"));
     let headers = match (catalogue, page) {
@@ -60,6 +64,14 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response.headers = references(headers);
+        }
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in == ParameterIn::Query
+        {
+            // The library has no name for it.
+            parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
         }
     }
     if catalogue || page {
@@ -79,6 +91,11 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     for status in codes {
         insert(operation, components, status, problem(status));
     }
+}
+
+fn unbroken(text: &str) -> String {
+    let paragraphs: Vec<_> = text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+    paragraphs.join("\n\n")
 }
 
 /// Whether it refuses parameters that it does not know.

@@ -41,7 +41,8 @@ pub(super) fn add(document: &mut OpenApi) {
         if let Some(RefOr::T(response)) = response
             && let Some(RefOr::T(content)) = response.content.values_mut().next()
         {
-            let shown = ExampleBuilder::new().summary(format!("GET {}", example.request)).value(Some(example.body));
+            let shown =
+                ExampleBuilder::new().summary(format!("GET {}", example.request)).value(Some(example.body));
             content.examples.insert(example.name, shown.build().into());
         }
     }
