@@ -3,7 +3,6 @@
 #![expect(dead_code, reason = "they describe, and are never made")]
 
 use utoipa::IntoParams;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use crate::domain::id::{ModelId, ProviderId, TaskId};
 use crate::domain::model::{Capability, Kind, Modality, ModelStatus};
@@ -11,10 +10,6 @@ use crate::domain::price::Price;
 use crate::domain::query::Sort;
 
 use super::model_view::Field;
-
-fn sorts() -> Schema {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Sort::NAMES.iter().copied())).into()
-}
 
 /// Missing where the path names the provider.
 #[derive(IntoParams)]
@@ -57,12 +52,11 @@ pub(super) struct ModelParameters {
     /// Only models whose provider is `healthy` or `unknown`.
     healthy_only: Option<bool>,
     /// Search in id and name; forgives typos, and ranks unless `sort` says otherwise.
-    #[param(max_length = 200)]
+    #[param(max_length = 200, pattern = r"^[^\u0000]*$")]
     q: Option<String>,
     /// The order; `-` reverses. Unknown values come last both ways, and `id` breaks ties. By default by relevance with
     /// `q`, else `provider`.
-    #[param(schema_with = sorts)]
-    sort: Option<String>,
+    sort: Option<Sort>,
     /// How many models to show; without it, all.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,

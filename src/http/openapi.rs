@@ -8,6 +8,8 @@ use utoipa::openapi::OpenApi;
 
 pub(super) use examples::{Example, examples};
 
+use crate::domain::query::Sort;
+
 use super::error::Problem;
 use super::model_view::Field;
 use super::{docs, health, models, openai, providers, tasks};
@@ -42,7 +44,7 @@ use super::{docs, health, models, openai, providers, tasks};
         health::health, health::live, health::ready, health::automodel, health::modelswapper,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
-    components(schemas(Problem, Field)),
+    components(schemas(Problem, Field, Sort)),
 )]
 struct Annotations;
 

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use utoipa::ToSchema;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::http::error::{Code, Problem};
@@ -43,6 +43,11 @@ pub(super) fn complete(document: &mut OpenApi) {
         header.description = Some(about.to_owned());
         components.headers.insert(name.to_owned(), header.into());
     }
+    for schema in components.schemas.values_mut() {
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.description = object.description.as_deref().map(unbroken);
+        }
+    }
     for item in document.paths.paths.values_mut() {
         if let Some(operation) = &mut item.get {
             complete_operation(operation, components);
@@ -51,7 +56,7 @@ pub(super) fn complete(document: &mut OpenApi) {
 }
 
 fn complete_operation(operation: &mut Operation, components: &mut Components) {
-    // Comments end their first line with a full stop and break the others.
+    // Comments end their first line with a full stop.
     operation.summary = operation.summary.as_deref().map(|text| text.trim_end_matches('.').to_owned());
     operation.description = operation.description.as_deref().map(unbroken);
     let is_of = |group: &str| operation.tags.iter().flatten().any(|tag| tag == group);
@@ -67,9 +72,9 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         }
     }
     for parameter in operation.parameters.iter_mut().flatten() {
-        if let RefOr::T(parameter) = parameter
-            && parameter.parameter_in == ParameterIn::Query
-        {
+        let RefOr::T(parameter) = parameter else { continue };
+        parameter.description = parameter.description.as_deref().map(unbroken);
+        if parameter.parameter_in == ParameterIn::Query {
             // The library has no name for it.
             parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
         }
@@ -93,8 +98,12 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     }
 }
 
+/// Text without the line ends of a comment. Those of paragraphs and lists stay.
 fn unbroken(text: &str) -> String {
-    let paragraphs: Vec<_> = text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+    let paragraphs: Vec<_> = text
+        .split("\n\n")
+        .map(|part| part.replace("\n- ", "\r").replace('\n', " ").replace('\r', "\n- "))
+        .collect();
     paragraphs.join("\n\n")
 }
 

@@ -55,7 +55,7 @@ async fn pages_load_only_from_this_server_and_every_link_leads_somewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_shows_every_operation_parameter_and_type() {
-    let server = TestServer::with(&[]).await;
+    let server = TestServer::seeded(&database().await).await;
     let page = page(&server, "/api/docs").await;
     let document = document();
     let ids = attributes(&page, "id");
@@ -77,7 +77,7 @@ async fn the_reference_shows_every_operation_parameter_and_type() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_type_of_every_error_leads_to_its_explanation() {
-    let server = TestServer::with(&[]).await;
+    let server = TestServer::seeded(&database().await).await;
     for code in Code::NAMES {
         let page = page(&server, "/api/docs/errors").await;
         let section = page.split(&format!("<section id=\"{code}\">")).nth(1).unwrap();
