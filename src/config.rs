@@ -234,6 +234,7 @@ fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigE
         workers: workers.or(granted).unwrap_or_else(available),
         allowed_origins: allowed_origins(environment, &environment_name)?,
         rate_limit,
+        behind_render: render,
         environment: environment_name,
     })
 }

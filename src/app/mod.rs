@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, Editions, KvState, State};
+use crate::http::{self, Editions, KvState, RateLimit, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -107,6 +107,10 @@ impl App {
             health: <_>::default(),
             automodel_health: <_>::default(),
             pages: <_>::default(),
+            rate_limit: config
+                .http
+                .rate_limit
+                .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();

@@ -118,19 +118,106 @@ mod tests {
         assert_eq!(open(&bytes, KEY, 1, earlier).unwrap_err(), Rejected::FromTheFuture);
     }
 
-    proptest! {
-        #[test]
-        fn a_damaged_envelope_is_refused_or_unchanged(at in 0_usize..140, byte: u8, cut in 0_usize..140) {
-            let whole = sealed();
-            let mut bytes = whole.clone();
-            if let Some(place) = bytes.get_mut(at) {
-                *place = byte;
+    /// What may become of an envelope on its way, or by somebody else's hand.
+    #[derive(Debug, Clone)]
+    enum Mutation {
+        Change { at: usize, byte: u8 },
+        Insert { at: usize, bytes: Vec<u8> },
+        Cut { from: usize, until: usize },
+        SwapFields { one: usize, other: usize },
+        RenameField { field: usize, to: &'static str },
+        RepeatField { field: usize, value: &'static str },
+        DropField { field: usize },
+        Nest { array: bool },
+        OtherSchema { schema: u32 },
+    }
+
+    const FIELDS: [&str; 6] = ["format", "schema", "key", "version", "loaded_at", "value"];
+
+    impl Mutation {
+        fn any() -> impl Strategy<Value = Self> {
+            let place = || 0_usize..140;
+            let field = || 0..FIELDS.len();
+            let value = prop::sample::select(vec!["1", "2", "\"x\"", "null", "{}"]);
+            prop_oneof![
+                (place(), any::<u8>()).prop_map(|(at, byte)| Self::Change { at, byte }),
+                (place(), prop::collection::vec(any::<u8>(), 1..9))
+                    .prop_map(|(at, bytes)| Self::Insert { at, bytes }),
+                (place(), place()).prop_map(|(from, until)| Self::Cut { from, until }),
+                (field(), field()).prop_map(|(one, other)| Self::SwapFields { one, other }),
+                (field(), prop::sample::select(vec!["", "Key", "valu", "schema", "key"]))
+                    .prop_map(|(field, to)| Self::RenameField { field, to }),
+                (field(), value).prop_map(|(field, value)| Self::RepeatField { field, value }),
+                field().prop_map(|field| Self::DropField { field }),
+                any::<bool>().prop_map(|array| Self::Nest { array }),
+                (0_u32..4).prop_map(|schema| Self::OtherSchema { schema }),
+            ]
+        }
+
+        fn apply(&self, bytes: &[u8]) -> Vec<u8> {
+            let mut bytes = bytes.to_vec();
+            let end = bytes.len();
+            let text = || String::from_utf8_lossy(&bytes).into_owned();
+            let name = |field: usize| format!("\"{}\":", FIELDS[field]);
+            match self {
+                Self::Change { at, byte } => {
+                    if let Some(place) = bytes.get_mut(*at) {
+                        *place = *byte;
+                    }
+                    bytes
+                }
+                Self::Insert { at, bytes: more } => {
+                    let at = *at.min(&end);
+                    bytes.splice(at..at, more.iter().copied());
+                    bytes
+                }
+                Self::Cut { from, until } => {
+                    bytes.drain(*from.min(until).min(&end)..*until.max(from).min(&end));
+                    bytes
+                }
+                Self::SwapFields { one, other } => {
+                    let text = text().replace(&name(*one), "\0");
+                    text.replace(&name(*other), &name(*one)).replace('\0', &name(*other)).into_bytes()
+                }
+                Self::RenameField { field, to } => {
+                    text().replace(&name(*field), &format!("\"{to}\":")).into_bytes()
+                }
+                Self::RepeatField { field, value } => {
+                    text().replacen('{', &format!("{{{}{value},", name(*field)), 1).into_bytes()
+                }
+                Self::DropField { field } => text().replace(&name(*field), "").into_bytes(),
+                Self::Nest { array: true } => format!("[{}]", text()).into_bytes(),
+                Self::Nest { array: false } => format!("{{\"value\":{}}}", text()).into_bytes(),
+                Self::OtherSchema { schema } => {
+                    text().replace("\"schema\":1", &format!("\"schema\":{schema}")).into_bytes()
+                }
             }
-            bytes.truncate(whole.len().saturating_sub(cut));
+        }
+    }
+
+    /// `PROPTEST_CASES=1000000` tries more of them by hand.
+    fn cases() -> ProptestConfig {
+        let set = ProptestConfig::default();
+        let usual = ProptestConfig::with_cases(256).cases;
+        let cases = if set.cases == usual { 10_000 } else { set.cases };
+        ProptestConfig { cases, failure_persistence: None, ..set }
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn a_mutated_envelope_is_refused_or_one_of_this_key_and_schema(
+            mutations in prop::collection::vec(Mutation::any(), 1..4)
+        ) {
+            let bytes = mutations.iter().fold(sealed(), |bytes, mutation| mutation.apply(&bytes));
             if let Ok(opened) = open(&bytes, KEY, 1, NOW) {
-                // A changed digit or letter inside version, date or value cannot be told; structure and key can.
-                prop_assert_eq!(bytes.len(), whole.len());
-                prop_assert!(serde_json::from_str::<serde_json::Value>(opened.value).is_ok());
+                // A changed digit or letter inside version, date or value cannot be told; structure, key and schema can.
+                let whole: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                prop_assert_eq!((&whole["format"], &whole["schema"]), (&FORMAT.into(), &1.into()));
+                prop_assert_eq!(&whole["key"], KEY);
+                prop_assert_eq!(&whole["version"], opened.version);
+                prop_assert_eq!(&whole["value"], &serde_json::from_str::<serde_json::Value>(opened.value).unwrap());
             }
         }
     }

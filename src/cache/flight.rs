@@ -1,6 +1,6 @@
 //! Flights: one load at a time per key, in a task of its own, shared by all who wait for it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -31,26 +31,58 @@ impl<V> Clone for Landed<V> {
 
 pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
 
+/// What a flight knows, for those who may join it.
+#[derive(Debug, Default)]
+pub(super) struct Knowledge(Mutex<KnowledgeState>);
+
+#[derive(Debug, Default)]
+struct KnowledgeState {
+    /// Fence and epoch that its landing will not be behind; nothing as long as it waits to set out.
+    known: Option<(u64, u64)>,
+    /// It asks the origin for the value already.
+    loading: bool,
+}
+
+impl Knowledge {
+    /// Takes in what the flight was told itself, so that nobody sets out anew because of that. Once it loads, its value
+    /// may be behind what it is told.
+    pub fn grows(&self, known: &Known) {
+        let mut state = self.state();
+        if !state.loading {
+            state.known = Some((known.fence, known.epoch));
+        }
+    }
+
+    /// The flight asks the origin for the value, which will not be behind what is known now.
+    fn is_settled(&self, known: &Known) {
+        self.grows(known);
+        self.state().loading = true;
+    }
+
+    fn state(&self) -> MutexGuard<'_, KnowledgeState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A flight as those see it who may join.
 #[derive(Debug)]
 pub(super) struct Flight<V> {
     id: u64,
     pub started: Instant,
-    /// Fence and epoch as they were known when it set out; nothing as long as it waits to.
-    set_out: Arc<OnceLock<(u64, u64)>>,
+    knowledge: Arc<Knowledge>,
     landing: watch::Receiver<Option<Landing<V>>>,
 }
 
 impl<V> Clone for Flight<V> {
     fn clone(&self) -> Self {
-        Self { set_out: Arc::clone(&self.set_out), landing: self.landing.clone(), ..*self }
+        Self { knowledge: Arc::clone(&self.knowledge), landing: self.landing.clone(), ..*self }
     }
 }
 
 impl<V> Flight<V> {
-    /// Whether a caller who knows this much may share it: nothing was invalidated since it set out.
+    /// Whether a caller who knows this much may share it.
     fn serves(&self, known: &Known) -> bool {
-        self.set_out.get().is_none_or(|(fence, epoch)| *fence >= known.fence && *epoch == known.epoch)
+        self.knowledge.state().known.is_none_or(|(fence, epoch)| fence >= known.fence && epoch == known.epoch)
     }
 
     /// Waits for the end. Cancelling the wait changes nothing for the flight or the others.
@@ -72,10 +104,10 @@ struct Waiting<V> {
 /// What is going on about one key.
 #[derive(Debug)]
 pub(super) struct Slot<V> {
+    /// Those that set out and have not landed, in that order.
+    flights: Vec<Flight<V>>,
     /// The last that set out.
-    flight: Option<Flight<V>>,
-    /// All that set out and have not landed.
-    under_way: usize,
+    newest: Option<u64>,
     next: Option<Waiting<V>>,
     pub failures: Option<Failures>,
     pub error: Option<LoadError>,
@@ -83,18 +115,18 @@ pub(super) struct Slot<V> {
 
 impl<V> Slot<V> {
     pub fn is_flying(&self) -> bool {
-        self.under_way > 0
+        !self.flights.is_empty()
     }
 }
 
 impl<V> Default for Slot<V> {
     fn default() -> Self {
-        Self { flight: None, under_way: 0, next: None, failures: None, error: None }
+        Self { flights: Vec::new(), newest: None, next: None, failures: None, error: None }
     }
 }
 
 impl<O: Origin> Inner<O> {
-    /// The flight to wait for: the one that is under way, if it set out with all that is known now, else a new one. In a storm of changes at most [`MAX_FLIGHTS`] are under way and one waits.
+    /// The flight to wait for: the one that is under way, if it knows all that is known now, else a new one. In a storm of changes at most [`MAX_FLIGHTS`] are under way and one waits.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
@@ -103,14 +135,14 @@ impl<O: Origin> Inner<O> {
     ) -> Flight<O::Value> {
         let known = scope.known();
         let waiting = slot.next.as_ref().map(|waiting| &waiting.flight);
-        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.serves(&known)).or(waiting) {
+        if let Some(flight) = slot.flights.iter().rev().find(|flight| flight.serves(&known)).or(waiting) {
             return flight.clone();
         }
         let (land, landing) = watch::channel(None);
         let flight =
-            Flight { id: self.next_flight(), started: self.clock.now(), set_out: Arc::default(), landing };
+            Flight { id: self.next_flight(), started: self.clock.now(), knowledge: Arc::default(), landing };
         let waiting = Waiting { flight: flight.clone(), land };
-        if slot.under_way < MAX_FLIGHTS {
+        if slot.flights.len() < MAX_FLIGHTS {
             self.launch(key, scope, slot, waiting);
         } else {
             slot.next = Some(waiting);
@@ -126,16 +158,16 @@ impl<O: Origin> Inner<O> {
         waiting: Waiting<O::Value>,
     ) {
         let Waiting { flight, land } = waiting;
-        let (id, known) = (flight.id, scope.known());
-        flight.set_out.get_or_init(|| (known.fence, known.epoch));
-        slot.flight = Some(flight);
-        slot.under_way += 1;
+        let (id, knowledge) = (flight.id, Arc::clone(&flight.knowledge));
+        knowledge.grows(&scope.known());
+        slot.newest = Some(id);
+        slot.flights.push(flight);
         let (inner, key, scope) = (Arc::clone(self), key.clone(), Arc::clone(scope));
         let work = self.runtime.spawn({
             let (inner, key, scope) = (Arc::clone(&inner), key.clone(), Arc::clone(&scope));
             async move {
                 let limit = inner.family.flight_limit;
-                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope));
+                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, &knowledge));
                 flight.await.unwrap_or(Err(LoadError::TimedOut))
             }
         });
@@ -148,7 +180,7 @@ impl<O: Origin> Inner<O> {
     }
 
     /// The work of a flight: finds the held value unchanged, or loads a new one.
-    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>) -> Landing<O::Value> {
+    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, knowledge: &Knowledge) -> Landing<O::Value> {
         let set_out = scope.known();
         let held = self.memory.get(key);
         if self.has_versions(scope)
@@ -163,19 +195,27 @@ impl<O: Origin> Inner<O> {
             }
         }
         match (&self.shared, held) {
-            (Some(shared), None) => self.race(key, scope, shared).await,
+            (Some(shared), None) => self.race(key, scope, shared, knowledge).await,
             // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
-            (Some(shared), Some(held)) if held.version < set_out.fence => match self.load(key, scope).await {
-                Err(error) => self.rescue(key, scope, shared, error).await,
-                landed => landed,
-            },
-            _ => self.load(key, scope).await,
+            (Some(shared), Some(held)) if held.version < set_out.fence => {
+                match self.load(key, scope, knowledge).await {
+                    Err(error) => self.rescue(key, scope, shared, error).await,
+                    landed => landed,
+                }
+            }
+            _ => self.load(key, scope, knowledge).await,
         }
     }
 
     /// Reads the value from the origin, publishes it, and hands it to the shared tier.
-    pub(super) async fn load(&self, key: &O::Key, scope: &Arc<Scope>) -> Landing<O::Value> {
+    pub(super) async fn load(
+        &self,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        knowledge: &Knowledge,
+    ) -> Landing<O::Value> {
         let begun = self.clock.now();
+        knowledge.is_settled(&scope.known());
         self.counters.loaded();
         let loaded = self.origin.load(key).await?;
         let weight = self.origin.weight(&loaded.value);
@@ -241,12 +281,11 @@ impl<O: Origin> Inner<O> {
     fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(key) else { return };
-        slot.under_way = slot.under_way.saturating_sub(1);
+        slot.flights.retain(|flight| flight.id != id);
         // When another one set out since, with more knowledge, that one's fortune counts.
-        let is_last = slot.flight.as_ref().is_some_and(|flight| flight.id == id);
+        let is_last = slot.newest == Some(id);
         let before = slot.failures;
         if is_last {
-            slot.flight = None;
             slot.failures = error.map(|_| Failures::after(before, self.clock.now(), id));
             slot.error = error.cloned();
         }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::entry::{Entry, Source};
 use super::family::OnOriginFailure;
-use super::flight::{Landed, Landing};
+use super::flight::{Knowledge, Landed, Landing};
 use super::origin::{LoadError, Origin};
 use super::read::Inner;
 use super::scope::{Learned, Scope};
@@ -32,8 +32,8 @@ enum Confirmed<V> {
 /// What is known of the version that the origin has.
 #[derive(Clone, Copy)]
 enum Told {
-    /// That version, by a read that began then.
-    Version(u64, Instant),
+    /// That version of this epoch, by a read that began then and, where it is current, was overtaken by none.
+    Version { version: u64, epoch: u64, begun: Instant, is_current: bool },
     /// The origin failed or was too slow.
     Nothing,
 }
@@ -50,6 +50,7 @@ impl<O: Origin> Inner<O> {
         key: &O::Key,
         scope: &Arc<Scope>,
         shared: &SharedTier,
+        knowledge: &Knowledge,
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
         let mut waiters = self.waiters.subscribe();
@@ -68,7 +69,11 @@ impl<O: Origin> Inner<O> {
             let version = async {
                 let told = self.clock.timeout(VERSION_LIMIT, self.origin.version(key));
                 let version = if self.has_versions(scope) { told.await.ok() } else { None };
-                version.and_then(Result::ok).map_or(Told::Nothing, |version| Told::Version(version, begun))
+                version.and_then(Result::ok).map_or(Told::Nothing, |version| {
+                    let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
+                    knowledge.grows(&scope.known());
+                    Told::Version { version, epoch, begun, is_current: learned != Learned::Older }
+                })
             };
             let found = async {
                 let found = self.ask(key, shared).await;
@@ -90,7 +95,7 @@ impl<O: Origin> Inner<O> {
                 () = without_shared.notified() => {}
                 () = head_start => {}
             }
-            self.load(key, scope).await
+            self.load(key, scope, knowledge).await
         };
         tokio::pin!(confirmed, origin);
         let (mut stale, mut failed) = (None, None);
@@ -172,10 +177,8 @@ impl<O: Origin> Inner<O> {
         let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots();
         let (validated, epoch) = match told {
-            Told::Version(version, begun) => {
-                let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
-                let is_current = version == found.version && learned != Learned::Older;
-                (is_current.then_some(begun), epoch)
+            Told::Version { version, epoch, begun, is_current } => {
+                ((is_current && version == found.version).then_some(begun), epoch)
             }
             // Without versions its age says whether it is fresh.
             Told::Nothing if !self.has_versions(scope) => (Some(born), 0),
@@ -184,7 +187,7 @@ impl<O: Origin> Inner<O> {
         let known = scope.known();
         let is_outdated = epoch != known.epoch || found.version < known.fence;
         let is_usable = match (told, self.family.on_origin_failure) {
-            (Told::Version(..), _) => validated.is_some() && !is_outdated,
+            (Told::Version { .. }, _) => validated.is_some() && !is_outdated,
             (Told::Nothing, _) if !self.has_versions(scope) => age < self.family.fresh,
             (Told::Nothing, OnOriginFailure::Refuse) => false,
             (Told::Nothing, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
@@ -193,7 +196,7 @@ impl<O: Origin> Inner<O> {
         let is_better_than_nothing = match self.family.on_origin_failure {
             OnOriginFailure::Refuse => false,
             OnOriginFailure::ServeUpTo(limit) => {
-                age <= limit && !is_outdated && !matches!(told, Told::Version(..))
+                age <= limit && !is_outdated && !matches!(told, Told::Version { .. })
             }
             OnOriginFailure::ServeAnyAge => true,
         };

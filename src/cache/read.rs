@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -15,6 +15,7 @@ use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
 use super::flight::{Flight, Landed, Slot};
 use super::origin::{LoadError, Origin};
+use super::retry::Failures;
 use super::scope::{Known, Scope, Scopes};
 use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
@@ -38,6 +39,7 @@ pub(super) struct Inner<O: Origin> {
     pub clock: Clock,
     pub runtime: Handle,
     pub memory: moka::sync::Cache<O::Key, Arc<Entry<O::Value>>>,
+    front: OnceLock<Front<O::Key, O::Value>>,
     pub counters: Counters,
     pub shared: Option<SharedTier>,
     floor: Option<Arc<Entry<O::Value>>>,
@@ -47,6 +49,13 @@ pub(super) struct Inner<O: Origin> {
     pub waiters: watch::Sender<usize>,
     slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     flights: AtomicU64,
+}
+
+/// The value of the first key that was hit, once more: a family of one key, such as the catalogue, is read without the
+/// housekeeping of `memory`, which takes longer than the rest of a hit and now and then allocates.
+struct Front<K, V> {
+    key: K,
+    entry: RwLock<Arc<Entry<V>>>,
 }
 
 /// A value as it was read.
@@ -125,6 +134,7 @@ impl<O: Origin> Cache<O> {
             clock,
             runtime,
             memory,
+            front: OnceLock::new(),
             counters: Counters::default(),
             shared: shared.filter(|_| family.keep_shared.is_some()),
             floor,
@@ -231,18 +241,46 @@ impl<O: Origin> Inner<O> {
 
     /// A fresh value from memory, and whether it should be refreshed.
     fn fresh(&self, key: &O::Key) -> Option<(Read<O::Value>, bool)> {
-        let entry = self.memory.get(key)?;
-        match entry.standing(&self.family, &entry.scope.known(), self.clock.now()) {
-            Standing::Fresh { left, refresh_due } => {
-                Some((Read { entry, outcome: Outcome::Memory, fresh_for: left }, refresh_due))
-            }
-            Standing::Expired { .. } | Standing::Outdated => None,
+        let now = self.clock.now();
+        let fresh =
+            |entry: Arc<Entry<O::Value>>| match entry.standing(&self.family, &entry.scope.known(), now) {
+                Standing::Fresh { left, refresh_due } => {
+                    Some((Read { entry, outcome: Outcome::Memory, fresh_for: left }, refresh_due))
+                }
+                Standing::Expired { .. } | Standing::Outdated => None,
+            };
+        // What is due may have been replaced in memory by a value of the same version. Nothing else can be hidden
+        // there: a newer version makes this one outdated.
+        let in_front = self.in_front(key).and_then(fresh).filter(|(_, refresh_due)| !refresh_due);
+        in_front.or_else(|| {
+            let found = fresh(self.memory.get(key)?)?;
+            self.put_in_front(key, &found.0.entry);
+            Some(found)
+        })
+    }
+
+    fn in_front(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
+        let front = self.front.get().filter(|front| front.key == *key)?;
+        Some(Arc::clone(&front.entry.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version. Nor
+    /// without a scope, as no newer value makes one outdated there.
+    fn put_in_front(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
+        if entry.source != Source::Postgres || self.origin.scope(key).is_none() {
+            return;
+        }
+        let first = || Front { key: key.clone(), entry: RwLock::new(Arc::clone(entry)) };
+        let front = self.front.get_or_init(first);
+        if front.key == *key {
+            *front.entry.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(entry);
         }
     }
 
     async fn miss(self: &Arc<Self>, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
         let scope = self.scope(key);
-        let fallback = self.fallback(key, &scope.known());
+        let known = scope.known();
+        let fallback = self.fallback(key, &known);
         let now = self.clock.now();
 
         let (flight, failing, error) = {
@@ -255,7 +293,10 @@ impl<O: Origin> Inner<O> {
                 slots.retain(|_, slot| slot.is_flying());
             }
             let slot = slots.entry(key.clone()).or_default();
-            let failing = slot.failures;
+            // A read of the version since then shows that the origin answers again.
+            let answers =
+                |failures: &Failures| known.seen.is_some_and(|seen| failures.ended_before(seen.begun));
+            let failing = slot.failures.filter(|failures| !answers(failures));
             let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
             let flight =
                 if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };

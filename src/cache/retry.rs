@@ -29,6 +29,11 @@ impl Failures {
         self.count == 1
     }
 
+    /// Whether the last one ended before then.
+    pub fn ended_before(self, at: Instant) -> bool {
+        self.last < at
+    }
+
     /// Whether the origin may be asked again. With a value to serve meanwhile it waits 1 s, doubling to 30 s, each less
     /// up to a quarter as jitter; without one, half a second.
     pub fn may_retry(self, now: Instant, has_value: bool) -> bool {

@@ -1,14 +1,15 @@
 //! Facets: how many of a query's matches have each value.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::closed::closed_enum;
+use super::id::TaskId;
 use super::model::{Capability, Kind, Modality, Model, ModelStatus};
 use super::price::Price;
+use super::query::Matches;
 
 closed_enum!(
     /// Bands of the base price of input, in USD per 1,000,000 tokens. A bound belongs to the band above it.
@@ -102,115 +103,53 @@ pub struct Facets<'s> {
 }
 
 impl<'s> Facets<'s> {
-    /// Counts the models. One pass: in a sorted list each model is a visit to a far corner of memory.
+    /// Counts the matches. Models that are alike are counted first and looked at once.
     #[must_use]
-    pub fn count(models: impl IntoIterator<Item = &'s Model>) -> Self {
-        let mut provider = Names::default();
-        let mut task = Names::default();
-        let mut capability = Counter::new(Capability::ALL);
-        let mut input_modality = Counter::new(Modality::ALL);
-        let mut output_modality = Counter::new(Modality::ALL);
-        let mut kind = Counter::new(Kind::ALL);
-        let mut status = Counter::new(ModelStatus::ALL);
-        let mut open_weights = Counter::new(Known::ALL);
-        let mut price_band = Counter::new(PriceBand::ALL);
-        for model in models {
-            provider.add(model.provider.as_str());
-            for id in &model.tasks {
-                task.add(id.as_str());
-            }
-            capability.add(model.capabilities.iter().map(|c| *c as usize));
-            input_modality.add(model.input_modalities.iter().map(|m| *m as usize));
-            output_modality.add(model.output_modalities.iter().map(|m| *m as usize));
-            kind.add([model.kind as usize]);
-            status.add([model.status as usize]);
-            open_weights.add([Known::from(model.open_weights) as usize]);
-            price_band.add([PriceBand::of(model) as usize]);
+    pub fn count(matches: &Matches<'s>) -> Self {
+        let snapshot = matches.snapshot();
+        let mut facets = Self {
+            provider: BTreeMap::new(),
+            capability: zeros(Capability::ALL),
+            input_modality: zeros(Modality::ALL),
+            output_modality: zeros(Modality::ALL),
+            kind: zeros(Kind::ALL),
+            status: zeros(ModelStatus::ALL),
+            task: BTreeMap::new(),
+            open_weights: zeros(Known::ALL),
+            price_band: zeros(PriceBand::ALL),
+        };
+        for (at, count) in snapshot.by_provider().count(matches.places()) {
+            add(&mut facets.provider, [snapshot.models()[at].provider.as_str()], count);
         }
-        Self {
-            provider: provider.into_map(),
-            capability: capability.into_map(),
-            input_modality: input_modality.into_map(),
-            output_modality: output_modality.into_map(),
-            kind: kind.into_map(),
-            status: status.into_map(),
-            task: task.into_map(),
-            open_weights: open_weights.into_map(),
-            price_band: price_band.into_map(),
+        for (at, count) in snapshot.traits().count(matches.places()) {
+            let model = &snapshot.models()[at];
+            add(&mut facets.capability, model.capabilities.iter().copied(), count);
+            add(&mut facets.input_modality, model.input_modalities.iter().copied(), count);
+            add(&mut facets.output_modality, model.output_modalities.iter().copied(), count);
+            add(&mut facets.kind, [model.kind], count);
+            add(&mut facets.status, [model.status], count);
+            add(&mut facets.task, model.tasks.iter().map(TaskId::as_str), count);
+            add(&mut facets.open_weights, [model.open_weights.into()], count);
+            add(&mut facets.price_band, [PriceBand::of(model)], count);
         }
+        facets
     }
 }
 
-/// Counts names: first by the place of their texts in memory, which the models of a snapshot share, and at the end by
-/// what they say.
-#[derive(Default)]
-struct Names<'s>(HashMap<*const str, (&'s str, usize), BuildHasherDefault<PlaceHasher>>);
-
-impl<'s> Names<'s> {
-    fn add(&mut self, name: &'s str) {
-        self.0.entry(std::ptr::from_ref(name)).or_insert((name, 0)).1 += 1;
-    }
-
-    fn into_map(self) -> BTreeMap<&'s str, usize> {
-        let mut counts = BTreeMap::new();
-        for (name, count) in self.0.into_values() {
-            *counts.entry(name).or_default() += count;
-        }
-        counts
-    }
+fn zeros<T: Copy + Ord>(table: &[T]) -> BTreeMap<T, usize> {
+    table.iter().map(|value| (*value, 0)).collect()
 }
 
-/// Places in memory are no secret and nobody chooses them: one multiplication spreads them well enough.
-#[derive(Default)]
-struct PlaceHasher(u64);
-
-impl Hasher for PlaceHasher {
-    fn finish(&self) -> u64 {
-        // The map looks at the lowest bits first, and they know least of the places, which are aligned.
-        self.0.rotate_left(26)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-}
-
-/// Counts the values of a closed enumeration by their places in its table: an array needs no search, as a map would.
-struct Counter<T: 'static> {
-    table: &'static [T],
-    counts: Vec<usize>,
-}
-
-impl<T: Copy + Ord> Counter<T> {
-    fn new(table: &'static [T]) -> Self {
-        Self { table, counts: vec![0; table.len()] }
-    }
-
-    fn add(&mut self, places: impl IntoIterator<Item = usize>) {
-        for place in places {
-            if let Some(count) = self.counts.get_mut(place) {
-                *count += 1;
-            }
-        }
-    }
-
-    fn into_map(self) -> BTreeMap<T, usize> {
-        self.table.iter().copied().zip(self.counts).collect()
+fn add<T: Ord>(counts: &mut BTreeMap<T, usize>, values: impl IntoIterator<Item = T>, count: usize) {
+    for value in values {
+        *counts.entry(value).or_default() += count;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -218,6 +157,7 @@ mod tests {
     use crate::domain::price::Pricing;
     use crate::domain::query::ModelQuery;
     use crate::domain::query::testing::{any_query, any_snapshot};
+    use crate::domain::snapshot::Snapshot;
     use crate::domain::testing::SEED;
 
     #[test]
@@ -242,9 +182,14 @@ mod tests {
         assert_eq!(PriceBand::of(&model), PriceBand::Free);
     }
 
+    fn nothing() -> Facets<'static> {
+        static EMPTY: LazyLock<Snapshot> = LazyLock::new(|| Snapshot::build(vec![], vec![], vec![], 0).0);
+        Facets::count(&ModelQuery::default().run(&EMPTY, &ProviderHealth::default()))
+    }
+
     #[test]
     fn closed_values_show_their_zeros_and_keep_the_order_of_their_table() {
-        let json = serde_json::to_string(&Facets::count([])).unwrap();
+        let json = serde_json::to_string(&nothing()).unwrap();
         let bands = r#""price_band":{"free":0,"under_1":0,"1_to_5":0,"5_to_20":0,"over_20":0,"unknown":0}"#;
         assert!(json.contains(bands), "{json}");
         assert!(json.contains(r#""open_weights":{"true":0,"false":0,"unknown":0}"#));
@@ -255,7 +200,7 @@ mod tests {
         #[test]
         fn each_count_is_what_filtering_by_it_would_find(snapshot in any_snapshot(), query in any_query()) {
             let matches = query.run(&snapshot, &ProviderHealth::default());
-            let facets = Facets::count(matches.models());
+            let facets = Facets::count(&matches);
             let count = |has: &dyn Fn(&Model) -> bool| matches.models().filter(|m| has(m)).count();
             prop_assert_eq!(facets.provider.values().sum::<usize>(), matches.len());
             prop_assert_eq!(facets.kind.values().sum::<usize>(), matches.len());
@@ -278,7 +223,7 @@ mod tests {
         fn filtering_by_a_counted_provider_finds_as_many(snapshot in any_snapshot(), query in any_query()) {
             let health = ProviderHealth::default();
             let matches = query.run(&snapshot, &health);
-            for (provider, found) in Facets::count(matches.models()).provider {
+            for (provider, found) in Facets::count(&matches).provider {
                 let narrowed = ModelQuery { provider: vec![provider.parse().unwrap()], ..query.clone() };
                 prop_assert_eq!(narrowed.run(&snapshot, &health).len(), found);
             }

@@ -7,15 +7,19 @@
 mod canonical;
 mod cursor;
 mod filter;
+mod groups;
 mod matches;
 mod order;
 mod place;
+mod sorted;
 
 pub use cursor::{Cursor, InvalidCursor, MAX_CURSOR_BYTES};
 pub use filter::{Hint, Parameter};
+pub(super) use groups::Groups;
 pub use matches::{Matches, Page};
 pub use order::{Order, Sort, SortKey};
 pub use place::Position;
+pub(super) use sorted::Sorted;
 
 use super::health::ProviderHealth;
 use super::id::{ModelId, ProviderId, TaskId};
@@ -83,27 +87,27 @@ impl ModelQuery {
 
     /// The models that match, in order. Paging comes after: the number of matches is the total.
     ///
-    /// Linear in the number of models, and `n log n` in that of matches, except by provider, which is the snapshot's own
-    /// order.
+    /// Linear in the number of models; by relevance, `n log n` in that of matches besides.
     #[must_use]
     pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
         let filters = Filters::new(self, snapshot, health);
-        let kept = snapshot
-            .models()
-            .iter()
-            .enumerate()
-            .filter(|&(at, model)| filters.keeps(at, model))
-            .map(|(at, model)| Match { model, relevance: filters.relevance(at) });
+        let keep = |at: usize| {
+            let model = snapshot.models().get(at)?;
+            filters.keeps(at, model).then(|| Match { at, model, relevance: filters.relevance(at) })
+        };
         let order = self.order();
-        if let Order::By(Sort { key: SortKey::Provider, descending }) = order {
-            let kept: Vec<_> = kept.collect();
-            return Matches::new(order, if descending { reversed(&kept) } else { kept });
-        }
-        let mut keyed: Vec<_> = kept.map(|found| (Key::of(order, &found), found)).collect();
-        keyed.sort_unstable_by(|(a_key, a), (b_key, b)| {
-            place::compare(order, (a_key, &a.model.id), (b_key, &b.model.id))
-        });
-        Matches::new(order, keyed.into_iter().map(|(_, found)| found).collect())
+        let found = match order {
+            Order::By(sort) => snapshot.sorted().places(sort).filter_map(keep).collect(),
+            Order::Relevance => {
+                let mut found: Vec<_> = (0..snapshot.models().len()).filter_map(keep).collect();
+                found.sort_unstable_by(|a, b| {
+                    let (a_key, b_key) = (Key::of(order, a), Key::of(order, b));
+                    place::compare(order, (&a_key, &a.model.id), (&b_key, &b.model.id))
+                });
+                found
+            }
+        };
+        Matches::new(snapshot, order, found)
     }
 
     /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
@@ -115,12 +119,6 @@ impl ModelQuery {
     pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
         Filters::new(self, snapshot, health).hints()
     }
-}
-
-/// Turns matches by provider, name and id round, ids excepted.
-fn reversed<'s>(kept: &[Match<'s>]) -> Vec<Match<'s>> {
-    let key = |found: &Match<'s>| (&found.model.provider, &found.model.name);
-    kept.chunk_by(|a, b| key(a) == key(b)).rev().flatten().copied().collect()
 }
 
 #[cfg(test)]

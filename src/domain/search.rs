@@ -121,14 +121,16 @@ impl SearchIndex {
         let grades = self.grades(words);
         let together = self.neighbours(words);
         let phrase = words.concat();
+        let candidates = self.begin_alike(&phrase);
         let worst = words.len() * usize::from(matcher::WORST);
         let pairs = words.len() - 1;
         self.entries
             .iter()
             .zip(grades)
             .zip(together)
-            .map(|((entry, grades), together)| {
-                let found = entry.find(&phrase);
+            .zip(candidates)
+            .map(|(((entry, grades), together), candidate)| {
+                let found = if candidate { entry.find(&phrase) } else { Found::Nowhere };
                 if grades.is_none() && found == Found::Nowhere {
                     return None;
                 }
@@ -141,6 +143,22 @@ impl SearchIndex {
                 ))
             })
             .collect()
+    }
+
+    /// Which models can hold the phrase: where it begins with a word, one of both begins with the other.
+    fn begin_alike(&self, phrase: &str) -> Vec<bool> {
+        let mut candidates = vec![false; self.entries.len()];
+        let mut mark = |places: &[u32]| for_each(&mut candidates, places, |candidate| *candidate = true);
+        let start = self.vocabulary.partition_point(|(token, _)| token.text() < phrase);
+        let longer = self.vocabulary.iter().skip(start);
+        longer.take_while(|(token, _)| token.text().starts_with(phrase)).for_each(|(_, places)| mark(places));
+        for (end, _) in phrase.char_indices().skip(1) {
+            let found = self.vocabulary.binary_search_by(|(token, _)| token.text().cmp(&phrase[..end]));
+            if let Some((_, places)) = found.ok().and_then(|at| self.vocabulary.get(at)) {
+                mark(places);
+            }
+        }
+        candidates
     }
 
     /// The sum of the words' grades for each model; `None` where a word matches nothing.
@@ -191,7 +209,7 @@ impl SearchIndex {
     }
 }
 
-fn for_each(values: &mut [u8], places: &[u32], change: impl Fn(&mut u8)) {
+fn for_each<T>(values: &mut [T], places: &[u32], change: impl Fn(&mut T)) {
     for &place in places {
         if let Some(value) = values.get_mut(place as usize) {
             change(value);

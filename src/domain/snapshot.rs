@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::facets::PriceBand;
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
 use super::provider::Provider;
+use super::query::{Groups, Sorted};
 use super::search::SearchIndex;
 use super::task::TaskType;
 
@@ -20,12 +22,15 @@ pub struct Snapshot {
     provider_at: HashMap<ProviderId, usize>,
     model_at: HashMap<ModelId, usize>,
     search: SearchIndex,
+    sorted: Sorted,
+    traits: Groups,
+    by_provider: Groups,
     listed: usize,
     skipped: usize,
 }
 
-/// Lets the model's ids of its provider and tasks be the very texts of their own rows: thousands of copies are
-/// thousands of far corners of memory to visit for every count.
+/// Lets the model's ids of its provider and tasks be the very texts of their own rows: no need to hold thousands of
+/// copies.
 fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks: &[TaskType]) {
     if let Some((id, _)) = provider_at.get_key_value(&model.provider) {
         model.provider = id.clone();
@@ -121,10 +126,20 @@ impl Snapshot {
             providers,
             tasks,
             search: SearchIndex::build(&kept),
+            sorted: Sorted::build(&kept),
+            traits: Groups::default(),
+            by_provider: Groups::by(&kept, |model| model.provider.clone()),
             models: kept,
             provider_at,
             model_at,
         };
+        // All that queries and facets ask about but for the provider and what has many values.
+        snapshot.traits = Groups::by(&snapshot.models, |model| {
+            let lists =
+                (&model.capabilities, &model.input_modalities, &model.output_modalities, &model.tasks);
+            let facts = (model.kind, model.status, model.is_free, model.open_weights, PriceBand::of(model));
+            (snapshot.is_enabled(model), lists, facts)
+        });
         snapshot.listed = snapshot.models.iter().filter(|m| snapshot.is_listed(m)).count();
         (snapshot, rejected)
     }
@@ -169,6 +184,21 @@ impl Snapshot {
     #[must_use]
     pub fn search(&self) -> &SearchIndex {
         &self.search
+    }
+
+    /// Every sort of the models.
+    pub(super) fn sorted(&self) -> &Sorted {
+        &self.sorted
+    }
+
+    /// Models alike in all closed values: whether they are enabled, lists, kind, status, what is known, price band.
+    pub(super) fn traits(&self) -> &Groups {
+        &self.traits
+    }
+
+    /// Models by provider.
+    pub(super) fn by_provider(&self) -> &Groups {
+        &self.by_provider
     }
 
     /// Whether a task type of that id exists.

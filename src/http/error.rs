@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +33,10 @@ closed_enum!(
         MethodNotAllowed = "method_not_allowed",
         /// The address is too long.
         UriTooLong = "uri_too_long",
+        /// The body is too large.
+        PayloadTooLarge = "payload_too_large",
+        /// This client has asked too often.
+        RateLimited = "rate_limited",
         /// What a model costs cannot be said.
         PriceUnknown = "price_unknown",
         /// There is no catalogue at all.
@@ -55,6 +59,8 @@ impl Code {
             Self::RouteNotFound | Self::ModelNotFound | Self::ProviderNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::PriceUnknown => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CatalogueUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -75,6 +81,8 @@ impl Code {
             Self::ProviderNotFound => "There is no such provider",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::UriTooLong => "The address is too long",
+            Self::PayloadTooLarge => "The body is too large",
+            Self::RateLimited => "Too many requests from this client",
             Self::PriceUnknown => "The price is not known",
             Self::CatalogueUnavailable => "The catalogue is not available",
             Self::InternalError => "Something went wrong here",
@@ -88,6 +96,7 @@ impl Code {
             StatusCode::NOT_FOUND => Self::RouteNotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::URI_TOO_LONG => Self::UriTooLong,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::SERVICE_UNAVAILABLE => Self::CatalogueUnavailable,
             _ if status.is_client_error() => Self::BadRequest,
             _ => Self::InternalError,
@@ -100,24 +109,24 @@ impl Code {
 pub struct ApiError {
     /// What went wrong.
     pub code: Code,
-    detail: String,
-    parameter: Option<String>,
+    detail: Box<str>,
+    parameter: Option<Box<str>>,
     allowed: Vec<String>,
     did_you_mean: Option<String>,
-    allow: Option<&'static str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     /// An error of that code; `detail` says what is wrong with this request and the way out.
     #[must_use]
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
         Self {
             code,
             detail: detail.into(),
             parameter: None,
             allowed: Vec::new(),
             did_you_mean: None,
-            allow: None,
+            headers: Vec::new(),
         }
     }
 
@@ -130,7 +139,7 @@ impl ApiError {
     /// Names the parameter.
     #[must_use]
     pub fn of(self, parameter: &str) -> Self {
-        Self { parameter: Some(parameter.to_owned()), ..self }
+        Self { parameter: Some(parameter.into()), ..self }
     }
 
     /// Lists what would have been understood.
@@ -148,7 +157,15 @@ impl ApiError {
     /// A wrong method; `allow` goes into the header of that name.
     #[must_use]
     pub fn method(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("use one of {allow}")) }
+        Self::new(Code::MethodNotAllowed, format!("use one of {allow}"))
+            .with(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// The body. Under `/v1` it also has the `error` object that OpenAI's clients read.
@@ -160,7 +177,11 @@ impl ApiError {
             if server_fault { "try again later; quote the request id if it lasts" } else { &self.detail };
         let error = openai.then_some(OpenAiError {
             message: detail,
-            r#type: if server_fault { "server_error" } else { "invalid_request_error" },
+            r#type: match self.code {
+                _ if server_fault => "server_error",
+                Code::RateLimited => "rate_limit_error",
+                _ => "invalid_request_error",
+            },
             param: self.parameter.as_deref(),
             code: self.code,
         });
@@ -214,7 +235,7 @@ pub(super) struct Problem<'a> {
 pub(super) struct OpenAiError<'a> {
     /// As `detail`.
     message: &'a str,
-    /// `invalid_request_error`, or `server_error`.
+    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
     r#type: &'static str,
     /// As `parameter`.
     #[schema(required)]
@@ -238,8 +259,8 @@ impl ResponseError for ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
         }
         response
     }

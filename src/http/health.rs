@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::automodel::AutoModelHealth;
-use crate::cache::{ListenerState, Source, Statistics};
+use crate::cache::{ListenerState, SharedTier, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
 use crate::domain::health::ProviderHealth;
@@ -282,6 +282,8 @@ pub struct Vital {
     database: DatabaseReport,
     listener: ListenerState,
     statistics: Statistics,
+    /// Calls to KV, and keys that wait for one.
+    kv: Option<(u64, usize)>,
     /// Source, revision and whether it is stale.
     catalogue: Option<(Source, u64, bool)>,
 }
@@ -296,6 +298,7 @@ impl Vital {
             database: status.database(),
             listener: *status.listener().read().unwrap_or_else(std::sync::PoisonError::into_inner),
             statistics: state.catalogue.statistics(),
+            kv: state.kv.tier().map(SharedTier::activity),
             catalogue: state
                 .catalogue
                 .report()

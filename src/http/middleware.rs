@@ -1,20 +1,31 @@
-//! What surrounds every request: its id, its span, the bound on its address, and errors in one form.
+//! What surrounds every request: its id, its span, what it may cost, and errors in one form.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 
+use super::State;
 use super::error::{ApiError, Code};
+use super::rate_limit::TooMany;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest path and query taken.
 const MAX_URI_BYTES: usize = 8 * 1024;
+/// The largest body that is read past.
+const MAX_BODY_BYTES: u64 = 64 * 1024;
+/// The policy of answers that are no pages.
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The longest request id taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
@@ -41,25 +52,80 @@ pub(super) async fn outermost(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Routes answer errors as responses; nothing in between fails on its own.
+    let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     let mut response =
         if is_error { as_problem(response, id.to_str().unwrap_or_default()) } else { response };
-    response.headers_mut().insert(REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    // What a browser must not make of an answer: another type, a page, or a referrer for others.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if behind_render {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
+    }
     Ok(response)
 }
 
-/// Refuses addresses that are too long. Lies within CORS, so that a page may read that answer too.
+/// Refuses what is too long, too large or too often. Lies within CORS, so that a page may read that answer too.
+///
+/// There is no limit of time here: nothing that a handler waits for takes longer than the 15 s in which a start decides,
+/// and after that not longer than the 3 s of the cache.
 pub(super) async fn bounded(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
-        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
-        return Ok(request.error_response(ApiError::new(Code::UriTooLong, limit)));
+    if let Err(refusal) = admit(&request) {
+        return Ok(request.error_response(refusal));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn admit(request: &ServiceRequest) -> Result<(), ApiError> {
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
+        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
+        return Err(ApiError::new(Code::UriTooLong, limit));
+    }
+    // No route takes a body; small ones are read past, as some clients send one with every request.
+    let length =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(ApiError::new(Code::PayloadTooLarge, "no route takes a body; leave it out")
+            .with(CONNECTION, HeaderValue::from_static("close")));
+    }
+    let limit = state(request).and_then(|state| state.rate_limit.as_ref());
+    match limit.filter(|_| !is_health(request.path())).map_or(Ok(()), |limit| limit.check(request)) {
+        Ok(()) => Ok(()),
+        Err(too_many) => Err(too_many.into()),
+    }
+}
+
+fn state(request: &ServiceRequest) -> Option<&State> {
+    request.app_data::<web::Data<State>>().map(|state| &***state)
+}
+
+/// Probes are never refused: whoever runs the server relies on them.
+fn is_health(path: &str) -> bool {
+    path.starts_with("/api/health") || path.ends_with("/health")
+}
+
+impl From<TooMany> for ApiError {
+    /// With the headers of `draft-ietf-httpapi-ratelimit-headers-10`.
+    fn from(TooMany { per_minute, retry_after }: TooMany) -> Self {
+        let detail = format!("{per_minute} requests a minute are allowed; try again in {retry_after} s");
+        let number = |number: u64| HeaderValue::from(number);
+        let text =
+            |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self::new(Code::RateLimited, detail)
+            .with(RETRY_AFTER, number(retry_after))
+            .with(RATE_LIMIT_POLICY, text(format!("\"client\";q={per_minute};w=60")))
+            .with(RATE_LIMIT, text(format!("\"client\";r=0;t={retry_after}")))
+    }
 }
 
 fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {

@@ -21,6 +21,7 @@ mod openai;
 mod openapi;
 mod params;
 mod providers;
+mod rate_limit;
 mod reading;
 mod representation;
 mod tasks;
@@ -42,6 +43,7 @@ pub use editions::Editions;
 pub use error::{ApiError, Code};
 pub use health::{AutoModelDocument, HealthDocument};
 pub use openapi::document_text;
+pub use rate_limit::RateLimit;
 
 use crate::automodel::{ProviderHealthBoard, ProviderKeys};
 use crate::cache::{KvError, KvSettings, SharedTier};
@@ -58,8 +60,10 @@ pub struct HttpSettings {
     pub workers: usize,
     /// Origins whose pages may read answers.
     pub allowed_origins: Vec<String>,
-    /// Requests per minute and client; `None`: no limit. Checked, but nothing enforces it yet.
+    /// Requests per minute and client; `None`: no limit.
     pub rate_limit: Option<NonZeroU32>,
+    /// Whether Render's proxy stands in front, and names the client in a header that nobody else can set.
+    pub behind_render: bool,
     /// The name of the deployment, such as `production`.
     pub environment: String,
 }
@@ -102,6 +106,8 @@ pub struct State {
     pub automodel_health: AutoModelDocument,
     /// The API's document and its pages; begins empty.
     pub pages: Pages,
+    /// How often a client may ask; `None`: as often as it likes.
+    pub rate_limit: Option<RateLimit>,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }
@@ -118,6 +124,8 @@ pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
         .workers(workers)
         // Longer than any proxy in front keeps an idle connection, so that it is never we who close one in use.
         .keep_alive(Duration::from_mins(2))
+        // For the head of a request: whoever sends it byte by byte is cut off.
+        .client_request_timeout(Duration::from_secs(5))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;
@@ -183,7 +191,8 @@ async fn nothing_here() -> Result<HttpResponse, ApiError> {
 
 /// Exact origins only; answers to others carry no permission, which is what makes a browser refuse them.
 fn cors(origins: &[String]) -> Cors {
-    let exposed = ["etag", "cache-status", "x-request-id", "retry-after"].map(HeaderName::from_static);
+    let exposed = ["etag", "cache-status", "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"];
+    let exposed = exposed.map(HeaderName::from_static);
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "OPTIONS"])
         .allowed_headers([

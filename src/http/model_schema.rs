@@ -81,12 +81,12 @@ pub(super) struct ModelList;
 
 impl PartialSchema for ModelList {
     fn schema() -> RefOr<Schema> {
-        let hints = Array::builder()
-            .items(Ref::from_schema_name(Hint::name()))
-            .description(Some("What to drop from a query without matches: each parameter whose removal gives some."));
+        let hints = Array::builder().items(Ref::from_schema_name(Hint::name())).description(Some(
+            "What to drop from a query without matches: each parameter whose removal gives some.",
+        ));
         ListOf::<ListedModel>::object()
             .property("facets", Ref::from_schema_name(Facets::name()))
-            .property("hints", hints))
+            .property("hints", hints)
             .description(Some("With `facets` when asked for, and with `hints` when nothing matches."))
             .into()
     }

@@ -92,7 +92,7 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
         hints
     });
     let list = Envelope::page(edition.read(), matches.len(), data, next_cursor);
-    json(&list.with_facets(asked.facets.then(|| Facets::count(matches.models()))).with_hints(hints))
+    json(&list.with_facets(asked.facets.then(|| Facets::count(&matches))).with_hints(hints))
 }
 
 /// Show a model.

@@ -66,7 +66,9 @@ pub struct KvError {
 }
 
 impl KvError {
-    pub(super) fn new(class: KvErrorClass) -> Self {
+    /// An error of that class, of which no more is known.
+    #[must_use]
+    pub const fn new(class: KvErrorClass) -> Self {
         Self { class, status: None, code: None, ray: None, detail: None }
     }
 

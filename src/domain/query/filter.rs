@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::groups::{Groups, Tested};
 use super::{ModelQuery, Relevance};
 use crate::domain::closed::closed_enum;
 use crate::domain::health::ProviderHealth;
@@ -93,6 +94,11 @@ pub(super) struct Filters<'a> {
     health: &'a ProviderHealth,
     /// The parameters that can keep a model out.
     active: Vec<Parameter>,
+    /// Those of them that have to be asked model by model.
+    single: Vec<Parameter>,
+    /// By what models of the same traits, and of the same provider, have in common.
+    traits: Tested<'a>,
+    providers: Tested<'a>,
     /// A caller may ask for hundreds of ids, so they are looked up, not searched.
     ids: HashSet<&'a ModelId>,
     /// By place in the snapshot; empty without `q`.
@@ -105,19 +111,32 @@ impl<'a> Filters<'a> {
         let active = |parameter: &Parameter| {
             matches!(parameter, Parameter::Status | Parameter::Enabled) || query.is_given(*parameter)
         };
+        let active: Vec<_> = Parameter::ALL.iter().copied().filter(active).collect();
+        let of = |reach| active.iter().copied().filter(move |parameter| parameter.reach() == reach);
+        let test = |groups: &'a Groups, reach| {
+            groups.test(|at| {
+                let example = &snapshot.models()[at];
+                of(reach).all(|parameter| passes_in_group(query, snapshot, health, parameter, example))
+            })
+        };
         Self {
             query,
             snapshot,
             health,
-            active: Parameter::ALL.iter().copied().filter(active).collect(),
+            single: of(Reach::Model).collect(),
+            traits: test(snapshot.traits(), Reach::Traits),
+            providers: test(snapshot.by_provider(), Reach::Provider),
             ids: query.ids.iter().collect(),
             ranks: query.q.as_ref().map_or_else(Vec::new, |text| snapshot.search().rank(text)),
+            active,
         }
     }
 
     /// Whether the model at that place of the snapshot passes every filter.
     pub(super) fn keeps(&self, at: usize, model: &Model) -> bool {
-        self.active.iter().all(|&parameter| self.passes(parameter, at, model))
+        self.traits.holds(at)
+            && self.providers.holds(at)
+            && self.single.iter().all(|&parameter| self.passes(parameter, at, model))
     }
 
     /// The relevance of the model at that place; the same for all without `q`.
@@ -153,24 +172,73 @@ impl<'a> Filters<'a> {
     fn passes(&self, parameter: Parameter, at: usize, model: &Model) -> bool {
         let query = self.query;
         match parameter {
-            Parameter::Provider => query.provider.contains(&model.provider),
-            Parameter::Capability => all_in(&query.capability, &model.capabilities),
-            Parameter::InputModality => all_in(&query.input_modality, &model.input_modalities),
-            Parameter::OutputModality => all_in(&query.output_modality, &model.output_modalities),
-            Parameter::Task => all_in(&query.task, &model.tasks),
-            Parameter::Kind => query.kind.contains(&model.kind),
-            Parameter::Status if query.status.is_empty() => model.status != ModelStatus::Retired,
-            Parameter::Status => query.status.contains(&model.status),
             Parameter::Ids => self.ids.contains(&model.id),
             Parameter::MinContext => model.context_length >= query.min_context,
             Parameter::MaxInputPrice => at_most(query.max_input_price, model, |p| p.input),
             Parameter::MaxOutputPrice => at_most(query.max_output_price, model, |p| p.output),
-            Parameter::Free => model.is_free == query.free,
-            Parameter::OpenWeights => model.open_weights == query.open_weights,
-            Parameter::Enabled => self.snapshot.is_enabled(model) == query.enabled.unwrap_or(true),
-            Parameter::HealthyOnly => self.health.status_of(model.provider.as_str()).is_usable(),
             Parameter::Q => self.ranks.get(at).is_some_and(Option::is_some),
+            shared => passes_in_group(query, self.snapshot, self.health, shared, model),
         }
+    }
+}
+
+/// What a parameter looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// What [`Snapshot::traits`] groups by.
+    Traits,
+    /// The provider alone.
+    Provider,
+    /// The model itself.
+    Model,
+}
+
+impl Parameter {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Provider | Self::HealthyOnly => Reach::Provider,
+            Self::Capability
+            | Self::InputModality
+            | Self::OutputModality
+            | Self::Task
+            | Self::Kind
+            | Self::Status
+            | Self::Free
+            | Self::OpenWeights
+            | Self::Enabled => Reach::Traits,
+            Self::Ids | Self::MinContext | Self::MaxInputPrice | Self::MaxOutputPrice | Self::Q => {
+                Reach::Model
+            }
+        }
+    }
+}
+
+/// Whether a model passes a parameter that all models of its group pass, or none.
+fn passes_in_group(
+    query: &ModelQuery,
+    snapshot: &Snapshot,
+    health: &ProviderHealth,
+    parameter: Parameter,
+    model: &Model,
+) -> bool {
+    match parameter {
+        Parameter::Provider => query.provider.contains(&model.provider),
+        Parameter::Capability => all_in(&query.capability, &model.capabilities),
+        Parameter::InputModality => all_in(&query.input_modality, &model.input_modalities),
+        Parameter::OutputModality => all_in(&query.output_modality, &model.output_modalities),
+        Parameter::Task => all_in(&query.task, &model.tasks),
+        Parameter::Kind => query.kind.contains(&model.kind),
+        Parameter::Status if query.status.is_empty() => model.status != ModelStatus::Retired,
+        Parameter::Status => query.status.contains(&model.status),
+        Parameter::Free => model.is_free == query.free,
+        Parameter::OpenWeights => model.open_weights == query.open_weights,
+        Parameter::Enabled => snapshot.is_enabled(model) == query.enabled.unwrap_or(true),
+        Parameter::HealthyOnly => health.status_of(model.provider.as_str()).is_usable(),
+        Parameter::Ids
+        | Parameter::MinContext
+        | Parameter::MaxInputPrice
+        | Parameter::MaxOutputPrice
+        | Parameter::Q => true,
     }
 }
 

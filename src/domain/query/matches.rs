@@ -3,10 +3,13 @@
 use super::place::{self, Key};
 use super::{Order, Position, Relevance};
 use crate::domain::model::Model;
+use crate::domain::snapshot::Snapshot;
 
 /// A model that matches, and how well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Match<'s> {
+    /// Its place in the snapshot.
+    pub(super) at: usize,
     pub(super) model: &'s Model,
     pub(super) relevance: Relevance,
 }
@@ -14,6 +17,7 @@ pub(super) struct Match<'s> {
 /// All models that match a query, in its order.
 #[derive(Debug, Clone)]
 pub struct Matches<'s> {
+    snapshot: &'s Snapshot,
     order: Order,
     found: Vec<Match<'s>>,
 }
@@ -28,8 +32,18 @@ pub struct Page<'s> {
 }
 
 impl<'s> Matches<'s> {
-    pub(super) fn new(order: Order, found: Vec<Match<'s>>) -> Self {
-        Self { order, found }
+    pub(super) fn new(snapshot: &'s Snapshot, order: Order, found: Vec<Match<'s>>) -> Self {
+        Self { snapshot, order, found }
+    }
+
+    /// What was asked.
+    pub(in crate::domain) fn snapshot(&self) -> &'s Snapshot {
+        self.snapshot
+    }
+
+    /// The places of the matches in the snapshot.
+    pub(in crate::domain) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.found.iter().map(|found| found.at)
     }
 
     /// How many models match: the total, whatever is shown of it.

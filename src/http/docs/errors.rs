@@ -70,6 +70,8 @@ fn way_out(code: Code) -> &'static str {
         Code::UriTooLong => {
             "Path and query may have 8192 bytes together. Ask for less at once, for instance fewer `ids`."
         }
+        Code::PayloadTooLarge => "No route takes a body: leave it out.",
+        Code::RateLimited => "Wait as many seconds as the header `retry-after` says, and ask less often.",
         Code::PriceUnknown => {
             "`detail` names the price that is missing. Ask only for what the model is priced by, or see its `pricing`."
         }

@@ -30,7 +30,13 @@ const HEADERS: [(&str, &str, &str); 5] = [
         "How the answer was had (RFC 9211), such as `chatchonk-memory; hit; ttl=42`, the rest of its freshness in seconds.",
     ),
 ];
-/// How many of them errors and health have.
+/// What a refusal for asking too often has besides (`draft-ietf-httpapi-ratelimit-headers-10`).
+const LIMIT_HEADERS: [(&str, &str, &str); 3] = [
+    ("RetryAfter", "retry-after", "Whole seconds until one more request is allowed."),
+    ("RateLimit", "ratelimit", "What is left of the limit, and the seconds until there is more."),
+    ("RateLimitPolicy", "ratelimit-policy", "The limit: requests, and the seconds that they are counted in."),
+];
+/// How many of [`HEADERS`] errors and health have.
 const BRIEF: usize = 2;
 /// How many of them pages have.
 const PAGES: usize = 4;
@@ -38,7 +44,7 @@ const PAGES: usize = 4;
 /// Adds it to every operation.
 pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
-    for (name, _, about) in HEADERS {
+    for (name, _, about) in HEADERS.into_iter().chain(LIMIT_HEADERS) {
         let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String));
         header.description = Some(about.to_owned());
         components.headers.insert(name.to_owned(), header.into());
@@ -85,7 +91,10 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         response.headers = references(headers);
         insert(operation, components, StatusCode::NOT_MODIFIED, response);
     }
-    let mut codes = vec![StatusCode::URI_TOO_LONG, StatusCode::INTERNAL_SERVER_ERROR];
+    let health = !catalogue && !page;
+    let mut codes =
+        vec![StatusCode::URI_TOO_LONG, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::INTERNAL_SERVER_ERROR];
+    codes.extend((!health).then_some(StatusCode::TOO_MANY_REQUESTS));
     codes.extend(catalogue.then_some(StatusCode::SERVICE_UNAVAILABLE));
     let query = operation.parameters.iter().flatten().any(in_path_or_query);
     let strict = is_strict(operation);
@@ -157,5 +166,8 @@ fn problem(status: StatusCode) -> Response {
         )
         .build();
     response.headers = references(&HEADERS[..BRIEF]);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers.extend(references(&LIMIT_HEADERS));
+    }
     response
 }

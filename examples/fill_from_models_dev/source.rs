@@ -1,37 +1,16 @@
-//! Fills a database with the models of a models.dev `api.json`, to see how the server does with thousands of them.
-//!
-//! ```text
-//! DATABASE_URL=postgres://… cargo run --release --example fill_from_models_dev -- api.json
-//! ```
-//!
-//! Meant for a scratch database: rows of the same id are replaced. The file is the one that
-//! <https://models.dev/api.json> serves. Prices are taken over digit by digit; what the catalogue cannot represent is
-//! left out and counted. A server that starts on the database writes its own seed on top.
+//! A models.dev `api.json` as a seed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use chatchonk::clock::Clock;
-use chatchonk::config::{Config, DatabaseChoice, Environment};
 use chatchonk::domain::date::PartialDate;
 use chatchonk::domain::model::{Capability, Kind, Modality, Model, ModelStatus};
 use chatchonk::domain::price::{Price, Pricing, Tier};
 use chatchonk::domain::provider::Provider;
 use chatchonk::domain::seed::{Seed, tasks_of};
-use chatchonk::store::{SeedMode, Store};
-use clap::Parser;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-
-#[derive(Parser)]
-struct Arguments {
-    /// The `api.json`.
-    file: PathBuf,
-}
 
 #[derive(Deserialize)]
 struct Source<'a> {
@@ -113,15 +92,16 @@ struct Modalities {
     output: Vec<String>,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let config = Config::from_environment(&Environment::of_process()?, None)?;
-    let DatabaseChoice::Url(settings) = config.database else { bail!("DATABASE_URL is not set") };
-    let text = std::fs::read_to_string(&arguments.file).context("cannot read the file")?;
-    let sources: BTreeMap<String, Source<'_>> = serde_json::from_str(&text).context("not an api.json")?;
+/// How much has no place in the catalogue.
+#[derive(Default)]
+pub struct LeftOut {
+    pub providers: usize,
+    pub models: usize,
+}
 
-    let now = Clock::system().utc();
+/// Reads the file. Its rows count as made at `now`.
+pub fn seed(text: &str, now: OffsetDateTime) -> anyhow::Result<(Seed, LeftOut)> {
+    let sources: BTreeMap<String, Source<'_>> = serde_json::from_str(text)?;
     let mut seed = Seed {
         // Older than any real one, which a server may therefore write on top.
         version: 0,
@@ -130,33 +110,22 @@ async fn main() -> anyhow::Result<()> {
         tasks: Seed::builtin()?.tasks,
         models: Vec::new(),
     };
-    let (mut providers_left_out, mut models_left_out) = (0, 0);
+    let mut left_out = LeftOut::default();
     for (id, source) in &sources {
         let Some(provider) = provider(id, source) else {
-            providers_left_out += 1;
-            models_left_out += source.models.len();
+            left_out.providers += 1;
+            left_out.models += source.models.len();
             continue;
         };
         for (name, found) in &source.models {
             match model(&provider, name, found, now) {
                 Some(model) => seed.models.push(model),
-                None => models_left_out += 1,
+                None => left_out.models += 1,
             }
         }
         seed.providers.push(provider);
     }
-
-    let store = Store::new(*settings);
-    store.migrate().await?;
-    store.apply_seed(&seed, SeedMode::Overwrite).await?;
-    store.close().await;
-    writeln!(
-        std::io::stdout(),
-        "{} providers and {} models written; left out: {providers_left_out} providers and {models_left_out} models",
-        seed.providers.len(),
-        seed.models.len()
-    )?;
-    Ok(())
+    Ok((seed, left_out))
 }
 
 fn provider(id: &str, source: &Source<'_>) -> Option<Provider> {

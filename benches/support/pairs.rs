@@ -1,0 +1,29 @@
+//! Several things measured in turn, so that what disturbs the machine disturbs all of them.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
+
+/// How often each of them is measured.
+const ROUNDS: usize = 9;
+
+/// The time of one call, from so many of them.
+pub fn time_of<T>(calls: u32, mut call: impl FnMut() -> T) -> Duration {
+    let clock = Clock::system();
+    let start = clock.now();
+    for _ in 0..calls {
+        black_box(call());
+    }
+    (clock.now() - start) / calls
+}
+
+/// The medians of measurements taken in turn.
+pub fn medians<const N: usize>(mut measurements: [&mut dyn FnMut() -> Duration; N]) -> [Duration; N] {
+    let rounds: Vec<_> = (0..ROUNDS).map(|_| measurements.each_mut().map(|measure| measure())).collect();
+    std::array::from_fn(|nth| {
+        let mut times: Vec<_> = rounds.iter().map(|round| round[nth]).collect();
+        times.sort_unstable();
+        times[ROUNDS / 2]
+    })
+}

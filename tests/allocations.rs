@@ -1,0 +1,60 @@
+//! What a read allocates. A binary of its own, since counting takes an allocator of its own.
+#![expect(clippy::unwrap_used, reason = "clippy spares test functions only, not their helpers")]
+
+#[path = "../benches/support/database.rs"]
+mod database;
+#[path = "../benches/support/hits.rs"]
+mod hits;
+
+use allocation_counter::{AllocationInfo, measure};
+use chatchonk::domain::seed::Seed;
+use tokio::runtime::{self, Runtime};
+
+use database::Database;
+
+/// More than enough for what a cache does only now and then, such as keeping its order of use.
+const READS: u32 = 10_000;
+
+fn runtime() -> Runtime {
+    runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// What this thread allocates while so many of these futures are made and run to their ends.
+fn allocated<F: Future>(runtime: &Runtime, mut read: impl FnMut() -> F) -> AllocationInfo {
+    let mut reads = |count| {
+        runtime.block_on(async {
+            for _ in 0..count {
+                read().await;
+            }
+        });
+    };
+    // What is made once, such as the memory of a thread, is no cost of a read.
+    reads(READS);
+    measure(|| reads(READS))
+}
+
+#[test]
+fn a_hit_of_the_cache_allocates_nothing() {
+    let (runtime, key) = (runtime(), "key".to_owned());
+    let cache = runtime.block_on(hits::cache(&key));
+    let info = allocated(&runtime, || cache.read(&key));
+    assert_eq!((info.count_total, info.bytes_total), (0, 0));
+    assert_eq!(cache.statistics().memory, u64::from(2 * READS), "every read was a hit");
+}
+
+#[test]
+fn a_hit_of_the_catalogue_allocates_nothing() {
+    let runtime = runtime();
+    let database = runtime.block_on(Database::start());
+    let catalogue = runtime.block_on(hits::catalogue(database.store.clone()));
+    let info = allocated(&runtime, || catalogue.read());
+    assert_eq!((info.count_total, info.bytes_total), (0, 0));
+    assert_eq!(catalogue.statistics().memory, u64::from(2 * READS), "every read was a hit");
+    runtime.block_on(database.stop());
+}
+
+#[test]
+fn allocations_are_counted() {
+    let info = measure(|| drop(Seed::builtin()));
+    assert!(info.count_total > 1_000, "{info:?}");
+}

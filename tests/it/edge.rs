@@ -1,0 +1,131 @@
+//! The edge of the API: what one client may cost the others.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::support::postgres::{TestDatabase, database};
+use crate::support::server::{Answer, TestServer};
+
+const LIST: &str = "/api/models?limit=1";
+
+async fn limited(database: &TestDatabase, others: &[(&str, &str)]) -> TestServer {
+    let url = database.url();
+    let variables: Vec<_> = [("DATABASE_URL", url.as_str()), ("RATE_LIMIT", "5")]
+        .into_iter()
+        .chain(others.iter().copied())
+        .collect();
+    TestServer::with(&variables).await
+}
+
+async fn get_as(server: &TestServer, client: &str) -> Answer {
+    server.send(reqwest::Method::GET, LIST, &[("CF-Connecting-IP", client)]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_is_told_when_to_come_back_and_health_is_never_refused() {
+    let server = limited(&database().await, &[]).await;
+    for _ in 0..5 {
+        assert_eq!(server.get(LIST).await.status, 200);
+    }
+    for path in [LIST, "/v1/models", "/api/providers/openai", "/nowhere"] {
+        let refused = server.get(path).await;
+        refused.problem(429, "rate_limited");
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=12).contains(&seconds), "{seconds}");
+        assert_eq!(refused.header("ratelimit-policy"), "\"client\";q=5;w=60");
+        assert_eq!(refused.header("ratelimit"), format!("\"client\";r=0;t={seconds}"));
+        assert_eq!(refused.header("cache-control"), "no-store");
+    }
+    for path in ["/api/health", "/api/health/live", "/api/health/ready", "/api/automodel/health"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    let page = [("Origin", "http://localhost:3000")];
+    let refused = server.send(reqwest::Method::GET, LIST, &page).await;
+    assert_eq!(refused.header("access-control-allow-origin"), "http://localhost:3000", "a page may read it");
+    assert!(refused.header("access-control-expose-headers").contains("ratelimit"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_render_clients_are_told_apart_by_its_header_and_nowhere_else() {
+    let database = database().await;
+    let origins = ("ALLOWED_ORIGINS", "https://app.example.com");
+    let render = limited(&database, &[("RENDER", "true"), origins]).await;
+    let direct = limited(&database, &[]).await;
+    for _ in 0..5 {
+        assert_eq!(get_as(&render, "198.51.100.1").await.status, 200);
+        assert_eq!(get_as(&direct, "198.51.100.1").await.status, 200);
+    }
+    assert_eq!(get_as(&render, "198.51.100.1").await.status, 429);
+    let other = get_as(&render, "198.51.100.2").await;
+    assert_eq!((other.status, other.header("strict-transport-security")), (200, "max-age=31536000"));
+    assert_eq!(get_as(&direct, "198.51.100.2").await.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_tells_browsers_what_not_to_make_of_it() {
+    let server = TestServer::seeded(&database().await).await;
+    let etag = server.get(LIST).await.header("etag").to_owned();
+    let unchanged = server.send(reqwest::Method::GET, LIST, &[("If-None-Match", &etag)]).await;
+    assert_eq!(unchanged.status, 304);
+    let mut answers = vec![unchanged];
+    for path in [LIST, "/api/health", "/nowhere", "/api/models?limit=x"] {
+        answers.push(server.get(path).await);
+    }
+    for answer in answers {
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+        assert_eq!((answer.header("server"), answer.header("strict-transport-security")), ("", ""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_are_refused_before_they_are_sent_and_small_ones_are_read_past() {
+    let server = TestServer::seeded(&database().await).await;
+    let large = server.send_raw("GET", LIST, "Content-Length: 10000000\r\n").await;
+    large.problem(413, "payload_too_large");
+    let small = server.send_raw("GET", LIST, "Content-Length: 2\r\n\r\n{}").await;
+    assert_eq!(small.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_clients_that_send_byte_by_byte_are_cut_off_and_hold_nobody_up() {
+    let server = TestServer::seeded(&database().await).await;
+    let address = server.address();
+    let mut slow = JoinSet::new();
+    for _ in 0..200 {
+        slow.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut answer = Vec::new();
+            let mut bytes = b"GET /api/models HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+                .iter()
+                .chain([b'a'].iter().cycle());
+            let mut pace = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                tokio::select! {
+                    _ = pace.tick() => {
+                        if stream.write_all(&[*bytes.next().unwrap()]).await.is_err() {
+                            break;
+                        }
+                    }
+                    read = stream.read_buf(&mut answer) => {
+                        if read.unwrap_or(0) == 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+            answer
+        });
+    }
+    for _ in 0..50 {
+        assert_eq!(server.get(LIST).await.status, 200);
+    }
+    for answer in slow.join_all().await {
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+}

@@ -1,0 +1,25 @@
+//! What is written to the shared tier: its bytes change only together with the schema's number.
+
+use std::path::Path;
+
+use chatchonk::cache::CATALOGUE;
+use chatchonk::domain::snapshot::Snapshot;
+
+/// The same value read and written again: a field that came, went or changed its name shows.
+fn written_again(bytes: &str) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(&serde_json::from_str::<Snapshot>(bytes)?)? + "\n")
+}
+
+#[test]
+fn the_catalogue_is_written_as_its_schema_number_says() {
+    let name = format!("tests/it/golden/catalogue.{}.json", CATALOGUE.schema);
+    let golden =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name)).unwrap_or_default();
+    let written = written_again(&golden);
+    assert!(
+        matches!(&written, Ok(written) if *written == golden),
+        "what is written to the shared tier is not what {name} holds, and instances of other releases would misread it. \
+         Raise CATALOGUE.schema in src/cache/family.rs, leave the file of the old number, and put a small catalogue as \
+         it is written now into a file of the new number. Written now: {written:#?}"
+    );
+}

@@ -1,0 +1,77 @@
+//! The whole cache in a simulated world: several instances, a database, and a KV that may show anything. Histories are
+//! random by one seed each, and every promise is checked after every step.
+//!
+//! `SIMULATE_SEED=7 cargo test --test it simulator` replays one history, `SIMULATE_HISTORIES=100000` runs more of them.
+
+mod checks;
+mod damage;
+mod data;
+mod database;
+mod days;
+mod following;
+mod history;
+mod instance;
+mod ledger;
+mod namespace;
+mod origin;
+mod steps;
+mod told;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::{Builder, Runtime};
+
+use self::data::Subject;
+
+/// Everything that there is to read.
+const SUBJECTS: [Subject; 5] =
+    [Subject::Catalogue, Subject::User(0), Subject::User(1), Subject::Upstream(0), Subject::Upstream(1)];
+
+/// How many histories are enough when nobody says.
+const HISTORIES: u64 = 2_000;
+
+/// One thread, which looks for what comes from outside so rarely that one turn runs all tasks that are ready. Nothing
+/// comes from outside: there is neither I/O nor any time but the world's.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().event_interval(1_000_000).build().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "for whoever runs more by hand")]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+fn run(seed: u64) -> Result<(), String> {
+    runtime().block_on(steps::run(seed))
+}
+
+#[test]
+fn whatever_happens_to_instances_database_and_kv_every_promise_holds() {
+    if let Some(seed) = setting("SIMULATE_SEED") {
+        run(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        return;
+    }
+    let histories = setting("SIMULATE_HISTORIES").unwrap_or(HISTORIES);
+    let (next, failed) = (AtomicU64::new(0), Mutex::new(None::<(u64, String)>));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= histories || failed.lock().unwrap().is_some() {
+                        return;
+                    }
+                    let ran = std::panic::catch_unwind(|| run(seed));
+                    if let Err(broken) = ran.unwrap_or_else(|_| Err("it panicked".to_owned())) {
+                        failed.lock().unwrap().get_or_insert((seed, broken));
+                    }
+                }
+            });
+        }
+    });
+    if let Some((seed, broken)) = failed.into_inner().unwrap() {
+        panic!("{broken}\nreplay it: SIMULATE_SEED={seed} cargo test --test it simulator");
+    }
+}

@@ -1,0 +1,101 @@
+//! What can happen to bytes under a key.
+
+use chatchonk::cache::KvLimits;
+
+use super::data::{Data, FOREIGN, Subject};
+use super::world::{Dice, World};
+
+/// Cut, with a byte that no text has, or something else altogether.
+pub(super) fn damaged(dice: &Dice, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if bytes.is_empty() {
+        return bytes;
+    }
+    match dice.draw(|rng| rng.u32(0..5)) {
+        0 => bytes.truncate(dice.draw(|rng| rng.usize(0..bytes.len()))),
+        1 => {
+            let at = dice.draw(|rng| rng.usize(0..bytes.len()));
+            bytes[at] = 0xff;
+        }
+        2 => bytes = b"null".to_vec(),
+        3 => bytes = b"<html>502</html>".to_vec(),
+        _ => bytes.extend_from_slice(b"}"),
+    }
+    bytes
+}
+
+/// An envelope as another writer would make it.
+pub(super) fn envelope(
+    world: &World,
+    schema: u32,
+    key: &str,
+    version: u64,
+    value: &Data,
+    future: bool,
+) -> Vec<u8> {
+    let ahead = time::Duration::minutes(if future { 60 } else { 0 });
+    let loaded_at =
+        (world.clock.utc() + ahead).format(&time::format_description::well_known::Rfc3339).unwrap();
+    let value = serde_json::to_string(value).unwrap();
+    format!(
+        r#"{{"format":1,"schema":{schema},"key":"{key}","version":{version},"loaded_at":"{loaded_at}","value":{value}}}"#
+    )
+    .into_bytes()
+}
+
+/// The key of a subject in the shared tier.
+pub(super) fn key_of(subject: Subject) -> String {
+    match subject {
+        Subject::Catalogue => "chatchonk:test:catalogue.1:all".to_owned(),
+        Subject::User(user) => format!("chatchonk:test:preferences.1:{user}"),
+        Subject::Upstream(api) => format!("chatchonk:test:responses.1:{api}"),
+    }
+}
+
+/// What lies under a subject's key although it is not its value.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Planted {
+    /// Of another database, whole.
+    Foreign,
+    /// By a newer release, under the older one's key.
+    Newer,
+    /// Of another key or family.
+    Misplaced,
+    /// Dated tomorrow.
+    Future,
+    /// What lay there, damaged.
+    Damaged,
+}
+
+impl Planted {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Foreign, Self::Newer, Self::Misplaced, Self::Future, Self::Damaged];
+
+    pub(super) fn plant(self, world: &World, subject: Subject) {
+        let key = key_of(subject);
+        let version = world.database.foreign_version(world, subject);
+        let value = Data::new(subject, FOREIGN, version);
+        let bytes = match self {
+            Self::Foreign => envelope(world, 1, &key, version, &value, false),
+            Self::Newer => envelope(world, 2, &key, version, &Data { schema: 2, ..value }, false),
+            Self::Misplaced => {
+                let other =
+                    if subject == Subject::Catalogue { Subject::Upstream(0) } else { Subject::Catalogue };
+                let value = Data::new(other, FOREIGN, version);
+                envelope(world, 1, &key_of(other), version, &value, false)
+            }
+            Self::Future => envelope(world, 1, &key, version, &value, true),
+            Self::Damaged => match world.namespace.value(&key, world.now()) {
+                Some(bytes) if !bytes.is_empty() => damaged(&world.dice, &bytes),
+                _ => Vec::new(),
+            },
+        };
+        world.namespace.plant(world, &key, bytes);
+    }
+}
+
+/// Limits so low that a history reaches them.
+pub(super) fn narrow(world: &World) -> KvLimits {
+    let (writes, deletes) = world.dice.draw(|rng| (rng.u64(4..30), rng.u64(2..12)));
+    KvLimits { writes, deletes, ..KvLimits::FREE_PLAN }
+}

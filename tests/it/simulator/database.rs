@@ -1,0 +1,281 @@
+//! The simulated database: versions as the triggers make them, one state that is edited, restored and replaced, and
+//! answers that come late, break off or never come.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::data::{Data, Subject, Truth};
+use super::instance::Process;
+use super::ledger::Ledger;
+use super::world::{Dice, SECOND, World};
+
+/// How the database is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A statement takes 600 ms at most.
+    Answers,
+    /// It takes up to 8 s.
+    Slow,
+    /// It fails, or its answer is lost.
+    Fails,
+    /// It gets no answer, also after the database is back; or an error then.
+    Hangs,
+}
+
+/// The longest way of a statement or of its answer, in milliseconds.
+const LEG: u64 = 299;
+
+/// All rows.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    number: u32,
+    versions: BTreeMap<Subject, u64>,
+    pub ledger: Ledger,
+}
+
+impl State {
+    /// The version of a scope, 0 when it has never changed; of an upstream API, what it answers.
+    pub(super) fn version(&self, subject: Subject) -> u64 {
+        self.versions.get(&subject).copied().unwrap_or(0)
+    }
+
+    pub(super) fn data(&self, subject: Subject) -> Data {
+        // Upstream APIs are no part of any database.
+        let number = if subject.scope().is_some() { self.number } else { 1 };
+        Data::new(subject, number, self.version(subject))
+    }
+}
+
+/// What `NOTIFY` carries, and when it was committed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Announced {
+    pub subject: Subject,
+    pub version: u64,
+    pub committed: Duration,
+}
+
+struct Listener {
+    process: Arc<Process>,
+    hears: UnboundedSender<Announced>,
+}
+
+struct Inner {
+    state: State,
+    backup: Option<State>,
+    mode: Mode,
+    since: Duration,
+    databases: u32,
+    /// Every version that any of the databases ever had.
+    taken: HashSet<(Subject, u64)>,
+    truth: Truth,
+    /// When the database was last replaced or restored.
+    replaced: Option<Duration>,
+    listeners: Vec<Listener>,
+}
+
+pub(super) struct Database {
+    inner: Mutex<Inner>,
+    mended: Notify,
+}
+
+/// A statement that failed.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+fn milliseconds(clock: &Clock) -> u64 {
+    u64::try_from(clock.utc().unix_timestamp_nanos() / 1_000_000).unwrap()
+}
+
+impl Database {
+    pub(super) fn new(clock: &Clock) -> Self {
+        let first = milliseconds(clock) - 1_000_000;
+        let versions = BTreeMap::from([(Subject::Catalogue, first)]);
+        let state = State { number: 1, versions, ledger: Ledger::default() };
+        let mut truth = Truth::default();
+        for subject in super::SUBJECTS {
+            truth.becomes(state.data(subject), Duration::ZERO);
+        }
+        let inner = Inner {
+            state,
+            backup: None,
+            mode: Mode::Answers,
+            since: Duration::ZERO,
+            databases: 1,
+            taken: HashSet::from([(Subject::Catalogue, first)]),
+            truth,
+            replaced: None,
+            listeners: Vec::new(),
+        };
+        Self { inner: Mutex::new(inner), mended: Notify::new() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.inner().mode
+    }
+
+    /// Since when statements are answered; nothing while they are not.
+    pub(super) fn answers_since(&self) -> Option<Duration> {
+        let inner = self.inner();
+        (inner.mode == Mode::Answers).then_some(inner.since)
+    }
+
+    pub(super) fn replaced(&self) -> Option<Duration> {
+        self.inner().replaced
+    }
+
+    pub(super) fn truth<T>(&self, ask: impl FnOnce(&Truth) -> T) -> T {
+        ask(&self.inner().truth)
+    }
+
+    /// A version that no database ever had: of a value that somebody else planted.
+    pub(super) fn foreign_version(&self, world: &World, subject: Subject) -> u64 {
+        let mut inner = self.inner();
+        let mut version = milliseconds(&world.clock) - world.dice.draw(|rng| rng.u64(0..2_000_000));
+        while !inner.taken.insert((subject, version)) {
+            version += 1;
+        }
+        version
+    }
+
+    pub(super) fn becomes(&self, world: &World, mode: Mode) {
+        let mut inner = self.inner();
+        if inner.mode == mode {
+            return;
+        }
+        (inner.mode, inner.since) = (mode, world.now());
+        match mode {
+            // Connections break.
+            Mode::Fails => inner.listeners.clear(),
+            Mode::Answers => self.mended.notify_waiters(),
+            Mode::Slow | Mode::Hangs => {}
+        }
+    }
+
+    /// Somebody edits: `version = greatest(version + 1, milliseconds of clock_timestamp())`, and its trigger announces it.
+    pub(super) fn edit(&self, world: &World, subject: Subject) {
+        let mut inner = self.inner();
+        let before = inner.state.data(subject);
+        let mut version = (inner.state.version(subject) + 1).max(milliseconds(&world.clock));
+        // Two databases never meet in one number; here, where years pass in no time, they might.
+        while !inner.taken.insert((subject, version)) {
+            version += 1;
+        }
+        inner.state.versions.insert(subject, version);
+        let after = inner.state.data(subject);
+        inner.truth.ceases(before, world.now());
+        inner.truth.becomes(after, world.now());
+        if subject.scope().is_some() && inner.mode != Mode::Hangs {
+            let announced = Announced { subject, version, committed: world.now() };
+            inner.listeners.retain(|listener| !listener.hears.is_closed());
+            for listener in &inner.listeners {
+                listener.process.announce(announced, listener.hears.clone());
+            }
+        }
+    }
+
+    pub(super) fn back_up(&self) {
+        let mut inner = self.inner();
+        inner.backup = Some(inner.state.clone());
+    }
+
+    /// Back to the last backup, if there is one.
+    pub(super) fn restore(&self, world: &World) {
+        let backup = self.inner().backup.clone();
+        if let Some(backup) = backup {
+            self.swap(world, backup);
+        }
+    }
+
+    /// Another database, with an empty ledger, whose versions may be lower or higher.
+    pub(super) fn replace(&self, world: &World) {
+        let version = self.foreign_version(world, Subject::Catalogue);
+        let state = {
+            let mut inner = self.inner();
+            inner.databases += 1;
+            let versions = BTreeMap::from([(Subject::Catalogue, version)]);
+            State { number: inner.databases, versions, ledger: Ledger::default() }
+        };
+        self.swap(world, state);
+    }
+
+    fn swap(&self, world: &World, mut state: State) {
+        let mut inner = self.inner();
+        state.versions.retain(|subject, _| subject.scope().is_some());
+        let upstream = inner.state.versions.iter().filter(|(subject, _)| subject.scope().is_none());
+        state.versions.extend(upstream);
+        let now = world.now();
+        for subject in super::SUBJECTS {
+            let (before, after) = (inner.state.data(subject), state.data(subject));
+            if before != after {
+                inner.truth.ceases(before, now);
+                inner.truth.becomes(after, now);
+            }
+        }
+        inner.state = state;
+        inner.replaced = Some(now);
+        inner.listeners.clear();
+    }
+
+    /// Connections that wait for announcements break.
+    pub(super) fn cut_listeners(&self) {
+        self.inner().listeners.clear();
+    }
+
+    pub(super) fn listen(&self, process: &Arc<Process>, hears: UnboundedSender<Announced>) {
+        self.inner().listeners.push(Listener { process: Arc::clone(process), hears });
+    }
+
+    /// One statement: it travels, is done in one moment, and its answer travels back.
+    pub(super) async fn statement<T>(
+        &self,
+        world: &World,
+        process: &Process,
+        dice: &Dice,
+        act: impl FnOnce(&mut State, &World) -> T,
+    ) -> Result<T, Broken> {
+        self.travel(world, dice).await;
+        self.passable(world, process, dice).await?;
+        let answer = act(&mut self.inner().state, world);
+        self.travel(world, dice).await;
+        self.passable(world, process, dice).await?;
+        Ok(answer)
+    }
+
+    async fn travel(&self, world: &World, dice: &Dice) {
+        let leg = match self.mode() {
+            Mode::Slow => dice.milliseconds(200..4_000),
+            _ if dice.one_in(8) => dice.milliseconds(0..=LEG),
+            _ => dice.milliseconds(0..30),
+        };
+        world.sleep(leg).await;
+    }
+
+    async fn passable(&self, world: &World, process: &Process, dice: &Dice) -> Result<(), Broken> {
+        if !process.is_alive() {
+            return Err(Broken);
+        }
+        match self.mode() {
+            Mode::Answers | Mode::Slow => Ok(()),
+            Mode::Fails => Err(Broken),
+            Mode::Hangs => {
+                let limit = 30 * SECOND;
+                if dice.one_in(2) {
+                    world.sleep(limit).await;
+                } else {
+                    // Mended or not, this connection is lost.
+                    let _ = world.clock.timeout(limit, self.mended.notified()).await;
+                }
+                Err(Broken)
+            }
+        }
+    }
+}

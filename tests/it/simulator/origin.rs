@@ -1,0 +1,76 @@
+//! What the caches load from: the simulated database, and upstream APIs that share its fate.
+
+use std::sync::Arc;
+
+use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
+use serde_json::value::RawValue;
+
+use super::data::{Data, Subject};
+use super::database::Broken;
+use super::instance::{Process, Who};
+
+/// The origin as one process reaches it.
+pub(super) struct Reached(pub Arc<Process>);
+
+fn failed(_: Broken) -> LoadError {
+    LoadError::Failed("the simulated database fails".into())
+}
+
+impl Origin for Reached {
+    type Key = Subject;
+    type Value = Data;
+
+    fn scope(&self, subject: &Subject) -> Option<ScopeName> {
+        subject.scope().map(|name| ScopeName::new(&name))
+    }
+
+    async fn load(&self, subject: &Subject) -> Result<Loaded<Data>, LoadError> {
+        let process = &self.0;
+        if !process.is_connected() {
+            return Err(LoadError::NoOrigin);
+        }
+        let begun = process.world.now();
+        let load = process.loads(*subject);
+        let loaded =
+            process.statement(Who::Load(*subject), |state, world| (state.data(*subject), world.now())).await;
+        load.ends();
+        let (value, seen) = loaded.map_err(failed)?;
+        process.read_version(*subject, value.version, begun, seen);
+        Ok(Loaded { value, version: value.version })
+    }
+
+    async fn version(&self, subject: &Subject) -> Result<u64, LoadError> {
+        if !self.0.is_connected() {
+            return Err(LoadError::NoOrigin);
+        }
+        let call = self.0.calls(*subject, false);
+        let version = self
+            .0
+            .statement(Who::Version(*subject), |state, _| state.version(*subject))
+            .await
+            .map_err(failed)?;
+        call.ends();
+        // The cache need not take it in: the start with an empty memory may be over before.
+        self.0.heard(*subject);
+        Ok(version)
+    }
+
+    fn id(&self, subject: &Subject) -> String {
+        match subject {
+            Subject::Catalogue => "all".to_owned(),
+            Subject::User(number) | Subject::Upstream(number) => number.to_string(),
+        }
+    }
+
+    fn encode(&self, value: &Data) -> Option<Box<RawValue>> {
+        serde_json::value::to_raw_value(value).ok()
+    }
+
+    fn decode(&self, json: &str) -> Option<Data> {
+        serde_json::from_str(json).ok()
+    }
+
+    fn weight(&self, _: &Data) -> u32 {
+        100
+    }
+}
