@@ -14,8 +14,8 @@ pub(super) fn prose(text: &str) -> String {
         // Writing to a String cannot fail.
         let _ = match part.strip_prefix("- ") {
             Some(list) => {
-                let rows: String = list.split("\n- ").map(|row| format!("<li>{}</li>", words(row))).collect();
-                writeln!(html, "<ul>{rows}</ul>")
+                let rows: Vec<_> = list.split("\n- ").map(words).collect();
+                writeln!(html, "<ul><li>{}</li></ul>", rows.join("</li><li>"))
             }
             None => writeln!(html, "<p>{}</p>", words(part)),
         };
@@ -30,6 +30,12 @@ pub(super) fn words(text: &str) -> String {
         0 => html + &escape(part),
         _ => html + "<code>" + &escape(part) + "</code>",
     })
+}
+
+/// A table; the rows are HTML already.
+pub(super) fn table(heads: [&str; 3], rows: &str) -> String {
+    let [first, second, third] = heads;
+    format!("<table><tr><th>{first}</th><th>{second}</th><th>{third}</th></tr>\n{rows}</table>\n")
 }
 
 /// An example: the request, to be followed, and its answer.

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{Components, Schema};
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
-use super::html::{escape, example, page, prose, words};
+use super::html::{escape, example, page, prose, table, words};
 
 /// Where the document keeps its types.
 const TYPES: &str = "#/components/schemas/";
@@ -52,15 +52,15 @@ fn section(id: &str, path: &str, operation: &Operation, components: &Components)
         }
     }
     if !rows.is_empty() {
-        html += &format!("<table><tr><th>Parameter</th><th>Type</th><th>Meaning</th></tr>\n{rows}</table>\n");
+        html += &table(["Parameter", "Type", "Meaning"], &rows);
     }
-    html += "<table><tr><th>Status</th><th>Answer</th><th>Headers</th></tr>\n";
+    let mut rows = String::new();
     for (status, response) in &operation.responses.responses {
         if let Some(response) = resolved(response, components) {
-            html += &response_row(status, response);
+            rows += &response_row(status, response);
         }
     }
-    html += "</table>\n";
+    html += &table(["Status", "Answer", "Headers"], &rows);
     for response in operation.responses.responses.values() {
         if let RefOr::T(response) = response {
             html += &examples(response);
@@ -133,13 +133,13 @@ fn type_section(name: &str, schema: &RefOr<Schema>) -> String {
     for part in objects {
         match part {
             RefOr::T(part) => rows += &fields(part),
-            RefOr::Ref(_) => html += &format!("<p>With all fields of {}, and:</p>\n", kind(&json!(part))),
+            RefOr::Ref(_) => html = html + "<p>With all fields of " + &kind(&json!(part)) + ", and:</p>\n",
         }
     }
     if rows.is_empty() {
-        html += &format!("<p>{}</p>\n", kind(&whole));
+        html = html + "<p>" + &kind(&whole) + "</p>\n";
     } else {
-        html += &format!("<table><tr><th>Field</th><th>Type</th><th>Meaning</th></tr>\n{rows}</table>\n");
+        html += &table(["Field", "Type", "Meaning"], &rows);
     }
     html + "</section>\n"
 }
