@@ -84,9 +84,10 @@ fn settle(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                match VOLATILE.contains(&name.as_str()) && !member.is_null() {
-                    true => *member = "…".into(),
-                    false => settle(member),
+                if VOLATILE.contains(&name.as_str()) && !member.is_null() {
+                    *member = "…".into();
+                } else {
+                    settle(member);
                 }
             }
         }
@@ -129,7 +130,8 @@ fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
     ];
     let mut codes: Vec<_> = provoked.chain(others).collect();
     let mut all = Code::NAMES.to_vec();
-    (codes.sort_unstable(), all.sort_unstable());
+    codes.sort_unstable();
+    all.sort_unstable();
     assert_eq!(codes, all);
 }
 
