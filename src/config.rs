@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::automodel::ProviderKeys;
+use crate::automodel::{ProbeSettings, ProviderBaseUrls};
 use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::HttpSettings;
@@ -38,6 +38,8 @@ pub const SETTINGS: &[&str] = &[
     "RATE_LIMIT",
     "RUST_LOG",
     "LOG_FORMAT",
+    "PROBE_PROVIDERS",
+    "PROVIDER_BASE_URLS",
 ];
 
 /// The variables without which there is no Cloudflare KV.
@@ -148,8 +150,8 @@ pub struct Config {
     pub kv: KvSettings,
     /// What the plan of its account allows per day.
     pub kv_limits: KvLimits,
-    /// Which provider keys are set.
-    pub provider_keys: ProviderKeys,
+    /// The probes of providers, with their keys.
+    pub probes: ProbeSettings,
     /// Logging.
     pub telemetry: TelemetrySettings,
 }
@@ -190,7 +192,7 @@ impl Config {
                 .unwrap_or(true),
             kv: kv(environment)?,
             kv_limits: kv_limits(environment)?,
-            provider_keys: environment.0.keys().cloned().collect(),
+            probes: probes(environment)?,
             telemetry: telemetry(environment)?,
         })
     }
@@ -351,6 +353,19 @@ fn kv_limits(environment: &Environment) -> Result<KvLimits, ConfigError> {
         reads: limit("CLOUDFLARE_KV_DAILY_READS")?.unwrap_or(free.reads),
         writes: limit("CLOUDFLARE_KV_DAILY_WRITES")?.unwrap_or(free.writes),
         deletes: limit("CLOUDFLARE_KV_DAILY_DELETES")?.unwrap_or(free.deletes),
+    })
+}
+
+fn probes(environment: &Environment) -> Result<ProbeSettings, ConfigError> {
+    // A row of the catalogue must not be able to ask for another secret than a provider's key.
+    let own = |name: &String| SETTINGS.contains(&name.as_str());
+    let variables = environment.0.iter().filter(|(name, _)| !own(name));
+    Ok(ProbeSettings {
+        enabled: environment.parse("PROBE_PROVIDERS", "true or false", |_| true)?.unwrap_or(true),
+        keys: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        base_urls: environment
+            .parse("PROVIDER_BASE_URLS", ProviderBaseUrls::EXPECTED, |_| true)?
+            .unwrap_or_default(),
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::automodel::ProviderHealthBoard;
+use crate::automodel::{ProviderHealthBoard, Watch};
 use crate::cache::{KvClient, KvSettings, Scopes, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
@@ -97,10 +97,22 @@ impl App {
             tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
         }
         let provider_health = ProviderHealthBoard::default();
+        if config.probes.enabled {
+            let watch = Watch::new(
+                config.probes.clone(),
+                catalogue.clone(),
+                Arc::clone(&status),
+                provider_health.clone(),
+                (shared.clone(), Arc::clone(&scopes)),
+                clock.clone(),
+                Handle::current(),
+            );
+            tasks.spawn(cancel.clone().run_until_cancelled_owned(watch.run()));
+        }
         let state = State {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
-            keys: config.provider_keys.clone(),
+            probes: config.probes.clone(),
             provider_health: provider_health.clone(),
             kv,
             editions: Editions::default(),
@@ -137,7 +149,7 @@ impl App {
         self.address
     }
 
-    /// Where whoever watches the providers says how they are. Nobody does yet.
+    /// Where whoever watches the providers says how they are.
     #[must_use]
     pub fn provider_health(&self) -> &ProviderHealthBoard {
         &self.provider_health

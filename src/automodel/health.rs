@@ -4,11 +4,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::domain::health::ProviderHealth;
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 
-use super::ProviderKeys;
+use super::standing::{Reason, Standings};
+use super::watch::ProbeSettings;
 
 /// The health of all providers at one moment.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,9 +58,9 @@ pub struct ProviderReport<'a> {
     pub configured: bool,
     /// What the probes say.
     pub status: ProviderStatus,
-    /// Why it is not healthy.
+    /// Why it is not healthy, or why nobody knows.
     #[schema(required)]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// Since when it has that status.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
@@ -75,16 +75,16 @@ pub struct ProviderReport<'a> {
     pub models: usize,
 }
 
-/// Percentiles over the last probes, in milliseconds.
+/// Percentiles over the last 20 answers, in whole milliseconds; `null` before the first.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = ProbeLatency)]
 pub struct Latency {
-    /// Half of the probes were quicker.
+    /// Half of the answers took no longer.
     #[schema(required)]
-    pub p50: Option<f64>,
-    /// All but one in twenty were quicker.
+    pub p50: Option<u32>,
+    /// All but one in twenty took no longer.
     #[schema(required)]
-    pub p95: Option<f64>,
+    pub p95: Option<u32>,
 }
 
 impl<'a> AutoModelHealth<'a> {
@@ -92,29 +92,34 @@ impl<'a> AutoModelHealth<'a> {
     #[must_use]
     pub fn of(
         snapshot: &'a Snapshot,
-        health: &ProviderHealth,
-        keys: &ProviderKeys,
+        standings: &Standings,
+        settings: &ProbeSettings,
         timestamp: OffsetDateTime,
     ) -> Self {
         let listed: Vec<_> = snapshot.models().iter().filter(|model| snapshot.is_listed(model)).collect();
         let is_active = |id: &str| {
-            health.status_of(id) != ProviderStatus::Down && snapshot.provider(id).is_some_and(|p| p.enabled)
+            standings.status_of(id) != ProviderStatus::Down
+                && snapshot.provider(id).is_some_and(|p| p.enabled)
         };
         let available: Vec<_> = listed.iter().filter(|model| is_active(model.provider.as_str())).collect();
         let providers: Vec<_> = snapshot
             .providers()
             .iter()
-            .map(|provider| ProviderReport {
-                id: provider.id.as_str(),
-                name: &provider.name,
-                enabled: provider.enabled,
-                configured: keys.configured(provider),
-                status: health.status_of(provider.id.as_str()),
-                reason: None,
-                since: None,
-                last_checked: None,
-                latency_ms: Latency::default(),
-                models: listed.iter().filter(|model| model.provider == provider.id).count(),
+            .map(|provider| {
+                let standing = standings.of(provider.id.as_str());
+                let latency = |percent| standing.and_then(|standing| standing.latency(percent));
+                ProviderReport {
+                    id: provider.id.as_str(),
+                    name: &provider.name,
+                    enabled: provider.enabled,
+                    configured: settings.keys.configured(provider),
+                    status: standings.status_of(provider.id.as_str()),
+                    reason: standing.and_then(|standing| standing.reason),
+                    since: standing.and_then(|standing| standing.since),
+                    last_checked: standing.and_then(|standing| standing.last_checked),
+                    latency_ms: Latency { p50: latency(50), p95: latency(95) },
+                    models: listed.iter().filter(|model| model.provider == provider.id).count(),
+                }
             })
             .collect();
         let at_fault = |provider: &ProviderReport<'_>| {
@@ -137,8 +142,18 @@ impl<'a> AutoModelHealth<'a> {
                     models: available.iter().filter(|model| model.tasks.contains(&task.id)).count(),
                 })
                 .collect(),
-            hint: Some("providers are not probed in this release, so their status is unknown"),
+            hint: hint(settings, &providers),
             providers,
         }
+    }
+}
+
+fn hint(settings: &ProbeSettings, providers: &[ProviderReport<'_>]) -> Option<&'static str> {
+    if !settings.enabled {
+        Some("providers are not probed, so their status is unknown: PROBE_PROVIDERS is false")
+    } else if !providers.iter().any(|provider| provider.configured) {
+        Some("providers are not probed, so their status is unknown: set a key of one, such as OPENAI_API_KEY")
+    } else {
+        None
     }
 }

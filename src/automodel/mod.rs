@@ -2,28 +2,16 @@
 
 mod board;
 mod health;
-
-use std::collections::HashSet;
+mod keys;
+mod probe;
+mod rounds;
+mod standing;
+mod target;
+mod watch;
 
 pub use board::ProviderHealthBoard;
 pub use health::{AutoModelHealth, ProviderReport, TaskReport};
-
-use crate::domain::provider::Provider;
-
-/// The names of the environment variables that are set. Values stay where they are until a probe needs one.
-#[derive(Debug, Clone, Default)]
-pub struct ProviderKeys(HashSet<String>);
-
-impl FromIterator<String> for ProviderKeys {
-    fn from_iter<T: IntoIterator<Item = String>>(names: T) -> Self {
-        Self(names.into_iter().collect())
-    }
-}
-
-impl ProviderKeys {
-    /// Whether a key for the provider is set.
-    #[must_use]
-    pub fn configured(&self, provider: &Provider) -> bool {
-        provider.env.iter().any(|name| self.0.contains(name))
-    }
-}
+pub use keys::ProviderKeys;
+pub use standing::{Look, Reason, Standing, Standings};
+pub use target::{InvalidBaseUrls, ProviderBaseUrls};
+pub use watch::{ProbeSettings, Watch};

@@ -10,7 +10,7 @@ use super::gate::{Operation, Skip};
 use super::kv::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
 use super::queue::{Pending, rewrite_after};
 use super::settings::KvLimits;
-use super::shared::{Inner, SharedTier};
+use super::shared::{Inner, SharedTier, is_day_young};
 
 /// How soon to ask again for what another instance is writing: it will be done long before its time is over.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -270,13 +270,14 @@ impl Inner {
         }
     }
 
-    /// What was refused for sure costs Cloudflare's quota nothing; what failed otherwise may have been done.
+    /// What was refused for sure costs Cloudflare's quota nothing; what failed otherwise may have been done. Nothing is
+    /// given back to a day that may not have paid for it.
     async fn refund(&self, kind: KvSpending, count: u64, class: KvErrorClass) {
         let is_refused = matches!(
             class,
             KvErrorClass::Configuration(_) | KvErrorClass::Permission | KvErrorClass::Throttled { .. }
         );
-        if let Some(ledger) = self.ledger.get().filter(|_| is_refused) {
+        if let Some(ledger) = self.ledger.get().filter(|_| is_refused && !is_day_young(self.clock.utc())) {
             // Lost, it is some operations less today.
             let _ = ledger.refund(kind, count).await;
         }

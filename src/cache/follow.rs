@@ -1,6 +1,5 @@
 //! Following the database's announcements, so that changes show at once.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -98,9 +97,10 @@ impl Follower {
 
     async fn poll(&self) {
         let begun = self.clock.now();
-        let versions: Result<HashMap<_, _>, _> = self.store.versions(&self.scopes.names()).await;
+        let scopes = self.scopes.names();
+        let versions = tokio::time::timeout(ANSWER_LIMIT, self.store.versions(&scopes)).await;
         // A failure says what is known already: the database is away.
-        if let Ok(versions) = versions {
+        if let Ok(Ok(versions)) = versions {
             self.scopes.learn_versions(&versions, begun);
             self.report(false, true);
         }

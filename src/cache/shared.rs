@@ -152,6 +152,10 @@ impl SharedTier {
     ) {
         let Some(keep) = family.keep_shared else { return };
         let Some(key) = self.0.key(family, id) else { return };
+        if version == 0 {
+            // The scope has no row: nothing would tell one state of the data from another.
+            return;
+        }
         if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
             let now = self.0.clock.now();
             let pending = Pending { key, version, bytes, keep, claimed: false, not_before: None };
@@ -331,6 +335,11 @@ impl Inner {
             _ => {}
         }
     }
+}
+
+/// Whether the day began so little ago that what is just done may have been paid for on the day before.
+pub(super) fn is_day_young(now: OffsetDateTime) -> bool {
+    now.hour() == 0 && now.minute() == 0
 }
 
 /// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>). In the first minutes of a day

@@ -11,11 +11,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::automodel::AutoModelHealth;
+use crate::automodel::{AutoModelHealth, Standings};
 use crate::cache::{ListenerState, SharedTier, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
-use crate::domain::health::ProviderHealth;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
 
 use super::health_draft;
@@ -310,7 +309,7 @@ impl Vital {
 /// The document of `/api/health`.
 pub type HealthDocument = Momentary<Vital, HealthBodies>;
 /// The document of `/api/automodel/health`, which rests on the catalogue's source and revision and on the providers.
-pub type AutoModelDocument = Momentary<(Source, u64, Arc<ProviderHealth>), Bytes>;
+pub type AutoModelDocument = Momentary<(Source, u64, Arc<Standings>), Bytes>;
 
 /// Health as it is sent, in both shapes.
 #[derive(Debug)]
@@ -412,14 +411,14 @@ pub(super) async fn automodel(state: web::Data<State>) -> HttpResponse {
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(json!({ "status": "unhealthy" }));
     };
-    let providers = state.provider_health.current();
+    let providers = state.provider_health.standings();
     let of = (report.read.source(), report.read.revision(), Arc::clone(&providers));
     let health = state.automodel_health.get(of, state.status.uptime(), || {
         let snapshot = report.read.snapshot();
         Bytes::from(reading::json(&AutoModelHealth::of(
             snapshot,
             &providers,
-            &state.keys,
+            &state.probes,
             state.status.utc(),
         )))
     });

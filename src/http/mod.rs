@@ -45,7 +45,7 @@ pub use health::{AutoModelDocument, HealthDocument};
 pub use openapi::document_text;
 pub use rate_limit::RateLimit;
 
-use crate::automodel::{ProviderHealthBoard, ProviderKeys};
+use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::{KvError, KvSettings, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::status::Status;
@@ -92,8 +92,8 @@ pub struct State {
     pub catalogue: Catalogue,
     /// What the background checks saw.
     pub status: Arc<Status>,
-    /// Which provider keys are set.
-    pub keys: ProviderKeys,
+    /// Which provider keys are set, and whether providers are probed.
+    pub probes: ProbeSettings,
     /// What the probes say of the providers; empty, hence all unknown, as long as nothing probes them.
     pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.

@@ -8,8 +8,15 @@ use chatchonk::domain::seed::Seed;
 const FILE: &str = include_str!("../../.env.example");
 
 /// Settings without a default that is the same everywhere: the file shows an example in its place.
-const EXAMPLES: [&str; 6] =
-    ["WORKERS", "DATABASE_URL", "PGSSLROOTCERT", "DATA_DIR", "CLOUDFLARE_KV_BASE_URL", "LOG_FORMAT"];
+const EXAMPLES: [&str; 7] = [
+    "WORKERS",
+    "DATABASE_URL",
+    "PGSSLROOTCERT",
+    "DATA_DIR",
+    "CLOUDFLARE_KV_BASE_URL",
+    "LOG_FORMAT",
+    "PROVIDER_BASE_URLS",
+];
 
 /// The commented-out settings, in the order of the file.
 fn entries() -> Vec<(&'static str, &'static str)> {
@@ -62,6 +69,7 @@ fn the_defaults_in_it_are_the_defaults() {
     assert_eq!((given.migrate_on_start, given.kv), (absent.migrate_on_start, absent.kv));
     assert_eq!(given.kv_limits, absent.kv_limits);
     assert_eq!(given.telemetry.filter, absent.telemetry.filter);
+    assert_eq!(given.probes.enabled, absent.probes.enabled);
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod openai_shape;
 mod openapi;
 mod outages;
 mod paging;
+mod provider_health;
 mod raw_requests;
 mod representations;
 mod rooms;

@@ -38,6 +38,12 @@ fn a_bad_value_stops_the_start_with_the_variable_and_what_was_expected() {
         ("CLOUDFLARE_KV_BASE_URL", "https://", &["hunter2", "ftp://hunter2"]),
         ("RATE_LIMIT", "`off` or requests per minute", &["hunter2", "0", "-1", "OFF", "600/min"]),
         ("LOG_FORMAT", "pretty or json", &["hunter2", "JSON"]),
+        ("PROBE_PROVIDERS", "true or false", &["hunter2", "on", "1"]),
+        (
+            "PROVIDER_BASE_URLS",
+            "pairs such as openai=https://",
+            &["hunter2", "openai=hunter2", "openai=http://hunter2.com", "hunter2/=https://a"],
+        ),
         ("RUST_LOG", "levels", &["x=hunter2", "info,hunter2=loud", "hunter2=7"]),
         (
             "ALLOWED_ORIGINS",

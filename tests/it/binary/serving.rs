@@ -155,13 +155,17 @@ fn a_port_in_use_is_one_line_with_the_remedy() {
 async fn log_lines_are_json_objects_and_hold_no_secret() {
     let folder = folder();
     let database = database().await;
+    let nobody = ["openai", "openrouter", "huggingface"].map(|id| format!("{id}=http://127.0.0.1:1"));
     let mut server = Serving::start(
         command(folder.path())
             .env("DATABASE_URL", database.url())
             .env("CLOUDFLARE_API_TOKEN", "a-secret-token")
-            .env("OPENAI_API_KEY", "a-secret-key"),
+            .env("OPENAI_API_KEY", "a-secret-key")
+            .env("PROBE_PROVIDERS", "true")
+            .env("PROVIDER_BASE_URLS", nobody.join(",")),
     );
     let address = server.address();
+    server.line_with("the provider is down");
     assert_eq!(get(&address, ALL).await.0, 200);
     server.signal(Signal::SIGTERM);
     let (status, lines) = server.end();

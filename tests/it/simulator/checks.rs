@@ -52,7 +52,10 @@ impl History {
         let calls = member.instance.process.calls_since(begun.subject, begun.at);
         let is_slow = shown.outcome == Outcome::Stale && !calls.is_empty();
         self.check_freshness(ended, &shown, &family, is_healthy && !is_slow, &breaks);
-        self.check_order(member, begun, &shown, is_healthy, &breaks);
+        if is_healthy {
+            self.check_promptness(member, begun, &shown, &breaks);
+        }
+        self.check_order(begun, &shown, is_healthy, &breaks);
     }
 
     /// Whether the database answered all the time, and long enough before to be asked.
@@ -96,14 +99,7 @@ impl History {
         }
     }
 
-    fn check_order(
-        &self,
-        member: &Member,
-        begun: &Begun,
-        shown: &Shown,
-        is_healthy: bool,
-        breaks: &impl Fn(&str, &str),
-    ) {
+    fn check_order(&self, begun: &Begun, shown: &Shown, is_healthy: bool, breaks: &impl Fn(&str, &str)) {
         let database = &self.world.database;
         let Some(ceased) = database.truth(|truth| truth.ceased(shown.data)) else { return };
         let replaced = database.replaced();
@@ -116,8 +112,15 @@ impl History {
         if replaced.is_none() && begun.newest.is_some_and(|newest| ceased <= newest) {
             breaks("P3", "backwards");
         }
+    }
+
+    fn check_promptness(&self, member: &Member, begun: &Begun, shown: &Shown, breaks: &impl Fn(&str, &str)) {
+        let database = &self.world.database;
+        let Some(ceased) = database.truth(|truth| truth.ceased(shown.data)) else { return };
+        let replaced = database.replaced();
+        let is_confused = replaced.is_some_and(|at| begun.at < at + CONFUSION || ceased == at);
         let instance = &member.instance;
-        if begun.subject.scope().is_none() || instance.start.deaf || !is_healthy {
+        if begun.subject.scope().is_none() || instance.start.deaf {
             return;
         }
         let announced = begun
@@ -161,7 +164,7 @@ impl History {
             return breaks("P5", "waited for KV without asking the database");
         };
         if load.ended.is_none_or(|end| end < ended.at) {
-            breaks("P5", &format!("waited although the database had answered {calls:?}"));
+            breaks("P5", "waited although the database had answered");
         }
     }
 

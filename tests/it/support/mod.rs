@@ -8,3 +8,4 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod recount;
 pub(crate) mod server;
+pub(crate) mod upstream;

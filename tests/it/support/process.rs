@@ -30,6 +30,7 @@ pub(crate) fn command(data_dir: &Path) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatchonk"));
     command.env_clear().env("PATH", path).env("DATA_DIR", data_dir).env("PORT", "0").current_dir(data_dir);
+    command.env("PROBE_PROVIDERS", "false");
     command
 }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use chatchonk::app::App;
-use chatchonk::automodel::ProviderHealthBoard;
+use chatchonk::automodel::{ProviderHealthBoard, Standing};
 use chatchonk::clock::Clock;
 use chatchonk::config::{Config, Environment};
 use chatchonk::domain::provider::ProviderStatus;
@@ -104,7 +104,8 @@ impl TestServer {
     /// The same by this clock. Its sockets keep real time, and so do the limits of calls over them.
     #[expect(clippy::unused_async, reason = "so that it is called within the runtime that the server needs")]
     pub(crate) async fn at(variables: &[(&str, &str)], clock: Clock) -> Self {
-        let environment: Environment = [("WORKERS", "2")].iter().chain(variables).copied().collect();
+        let own = [("WORKERS", "2"), ("PROBE_PROVIDERS", "false")];
+        let environment: Environment = own.iter().chain(variables).copied().collect();
         let config = Config::from_environment(&environment, None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let app = App::start(config, listener, clock).unwrap();
@@ -127,7 +128,7 @@ impl TestServer {
 
     /// Says how the providers are, as whoever watches them would; of those not named nothing is known.
     pub(crate) fn say(&self, statuses: &[(&str, ProviderStatus)]) {
-        let statuses = statuses.iter().map(|(id, status)| (id.parse().unwrap(), *status));
+        let statuses = statuses.iter().map(|(id, status)| (id.parse().unwrap(), Standing::from(*status)));
         self.provider_health.replace(statuses.collect());
     }
 

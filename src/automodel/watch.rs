@@ -1,0 +1,106 @@
+//! The loop that keeps an eye on the providers. Nothing in it stands in the way of a request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::cache::{Cache, RESPONSES, Scopes, SharedTier, Source};
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::domain::id::ProviderId;
+use crate::domain::provider::Provider;
+use crate::status::Status;
+
+use super::board::ProviderHealthBoard;
+use super::keys::ProviderKeys;
+use super::rounds::{Everything, Probes};
+use super::standing::{Reason, Standing};
+use super::target::{ProviderBaseUrls, Target};
+
+/// How long a change of the catalogue may go unnoticed.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// Whom to ask, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeSettings {
+    /// Whether to ask at all.
+    pub enabled: bool,
+    /// The keys.
+    pub keys: ProviderKeys,
+    /// Other addresses than the catalogue's.
+    pub base_urls: ProviderBaseUrls,
+}
+
+/// Watches the enabled providers: asks each for its list of models about every 5 minutes and a minute after a surprise,
+/// never twice within a minute, and shows on the board how they stand. A process that starts takes over what another
+/// one saw in the last 15 minutes, if it shares Cloudflare KV with it.
+///
+/// As long as no provider has a key nobody is asked, not even for lists that need none.
+pub struct Watch {
+    settings: ProbeSettings,
+    catalogue: Catalogue,
+    status: Arc<Status>,
+    board: ProviderHealthBoard,
+    clock: Clock,
+    probes: Probes,
+    cache: Cache<Probes>,
+}
+
+impl Watch {
+    /// Asks nobody yet. Probes run on `runtime`.
+    #[must_use]
+    pub fn new(
+        settings: ProbeSettings,
+        catalogue: Catalogue,
+        status: Arc<Status>,
+        board: ProviderHealthBoard,
+        (shared, scopes): (Option<SharedTier>, Arc<Scopes>),
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
+        let probes = Probes::new(clock.clone());
+        let cache = Cache::new(RESPONSES, probes.clone(), None, shared, scopes, clock.clone(), runtime);
+        Self { settings, catalogue, status, board, clock, probes, cache }
+    }
+
+    /// Watches until it is dropped. Begins when the first source of the catalogue is decided.
+    pub async fn run(self) {
+        self.status.decided().await;
+        loop {
+            let unprobed = self.aim();
+            if self.probes.due_in().is_some_and(|wait| wait.is_zero())
+                && let Ok(entry) = self.cache.refresh(&Everything).await
+                && entry.source == Source::Kv
+            {
+                self.probes.adopt(&entry.value.standings);
+            }
+            let standings = self.probes.standings().into_iter().chain(unprobed).collect();
+            let wait = self.probes.due_in().unwrap_or(LONGEST_WAIT);
+            let wait = wait.clamp(Duration::from_secs(1), LONGEST_WAIT);
+            // In this order: whoever sees the one can count on the other.
+            tokio::join!(biased; self.clock.sleep(wait), async { self.board.replace(standings) });
+        }
+    }
+
+    /// Finds out whom to ask. Returns those who are enabled and are not asked.
+    fn aim(&self) -> Vec<(ProviderId, Standing)> {
+        let Some(report) = self.catalogue.report() else { return Vec::new() };
+        let providers = report.read.snapshot().providers();
+        let has_keys = providers.iter().any(|provider| self.settings.keys.configured(provider));
+        let target = |provider: &Provider| {
+            let target = Target::of(provider, &self.settings.keys, &self.settings.base_urls);
+            if has_keys { target } else { Err(target.err().unwrap_or(Reason::NoKey)) }
+        };
+        let (mut targets, mut unprobed) = (BTreeMap::new(), Vec::new());
+        for provider in providers.iter().filter(|provider| provider.enabled) {
+            match target(provider) {
+                Ok(target) => drop(targets.insert(provider.id.clone(), target)),
+                Err(reason) => unprobed.push((provider.id.clone(), Standing::unprobed(reason))),
+            }
+        }
+        self.probes.aim(targets);
+        unprobed
+    }
+}

@@ -1,0 +1,307 @@
+//! The health of providers: what the probes make of each misbehaviour, what they send, and whom they leave alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chatchonk::clock::{Clock, ClockHand};
+use chatchonk::domain::provider::ProviderStatus;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
+
+use crate::support::kv::fake::FakeKv;
+use crate::support::kv::start_with;
+use crate::support::postgres::database;
+use crate::support::server::{TestServer, eventually};
+use crate::support::upstream::{Mood, Upstream};
+
+const HEALTH: &str = "/api/automodel/health";
+const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-hunter2");
+/// Nobody listens there, so that the builtin catalogue is served at once.
+const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+const MINUTE: Duration = Duration::from_mins(1);
+/// Longer than the time between two looks.
+const ROUND: Duration = Duration::from_secs(331);
+
+/// A server whose time a test moves, and the providers that it watches.
+struct Watched {
+    server: TestServer,
+    upstream: Upstream,
+    clock: Clock,
+    hand: ClockHand,
+}
+
+impl Watched {
+    /// With these variables; those that come later win.
+    async fn with(variables: &[(&str, &str)]) -> Self {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let upstream = Upstream::start(clock.clone()).await;
+        let base_urls = upstream.base_urls();
+        let own = [NO_DATABASE, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
+        let variables: Vec<_> = own.iter().chain(variables).copied().collect();
+        let server = TestServer::at(&variables, clock.clone()).await;
+        Self { server, upstream, clock, hand }
+    }
+
+    /// With OpenAI's key, after the first look.
+    async fn start() -> Self {
+        let this = Self::with(&[KEY]).await;
+        this.looked().await;
+        this
+    }
+
+    /// What health says of that provider.
+    async fn provider(&self, id: &str) -> Value {
+        provider(&self.server, id).await
+    }
+
+    /// Waits until the look at OpenAI that began now is over, and says what health makes of it.
+    async fn looked(&self) -> Value {
+        let now = self.clock.utc().format(&Rfc3339).unwrap();
+        eventually(async || self.provider("openai").await["last_checked"] == now).await;
+        self.provider("openai").await
+    }
+
+    /// Moves the time on to the next look.
+    async fn next_look(&self) -> Value {
+        self.hand.advance(ROUND);
+        self.looked().await
+    }
+
+    /// Ends the test: nobody was ever asked twice within a minute.
+    async fn end(self) {
+        let mut last = HashMap::new();
+        for asked in self.upstream.asked() {
+            if let Some(before) = last.insert(asked.provider.clone(), asked.at) {
+                assert!(asked.at - before >= MINUTE, "{} at {before} and {}", asked.provider, asked.at);
+            }
+        }
+        self.server.stop().await;
+    }
+}
+
+async fn provider(server: &TestServer, id: &str) -> Value {
+    let health = server.get(HEALTH).await.json();
+    let mut providers = health["providers"].as_array().into_iter().flatten();
+    providers.find(|provider| provider["id"] == id).cloned().unwrap_or_default()
+}
+
+/// Its status and reason.
+fn state(provider: &Value) -> (&str, Option<&str>) {
+    (provider["status"].as_str().unwrap(), provider["reason"].as_str())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_misbehaviour_has_its_status_and_reason_after_two_looks_and_is_forgotten_after_two_more() {
+    let watched = Watched::start().await;
+    assert_eq!(state(&watched.provider("openai").await), ("healthy", None));
+    let google = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key."}}"#;
+    for (mood, status, reason) in [
+        (Mood::Says(401, "{}"), "down", "unauthorized"),
+        (Mood::Says(403, "{}"), "down", "unauthorized"),
+        (Mood::Says(400, google), "down", "unauthorized"),
+        (Mood::Says(400, "{}"), "down", "unexpected_status"),
+        (Mood::Says(404, "{}"), "down", "unexpected_status"),
+        (Mood::Redirects, "down", "unexpected_status"),
+        (Mood::Says(429, "{}"), "degraded", "rate_limited"),
+        (Mood::Says(500, "{}"), "down", "http_5xx"),
+        (Mood::Says(503, "<html>"), "down", "http_5xx"),
+        (Mood::Says(200, "<html>garbage</html>"), "down", "bad_body"),
+        (Mood::Says(200, "{}"), "down", "bad_body"),
+        (Mood::Says(200, ""), "down", "bad_body"),
+        (Mood::BreaksOff, "down", "bad_body"),
+        (Mood::Floods, "down", "bad_body"),
+        (Mood::HangsUp, "down", "connect"),
+    ] {
+        watched.upstream.becomes("openai", mood);
+        assert_eq!(state(&watched.next_look().await), ("healthy", None), "{mood:?}: once is a blip");
+        let bad = watched.next_look().await;
+        assert_eq!(state(&bad), (status, Some(reason)), "{mood:?}");
+        assert_eq!(bad["since"], bad["last_checked"], "{mood:?}");
+        watched.upstream.becomes("openai", Mood::Lists);
+        assert_eq!(state(&watched.next_look().await), (status, Some(reason)), "{mood:?}: nor is one enough");
+        assert_eq!(state(&watched.next_look().await), ("healthy", None), "{mood:?}");
+        assert_eq!(state(&watched.provider("openrouter").await), ("healthy", None));
+    }
+    assert_eq!(watched.upstream.count("elsewhere"), 0, "a key goes where the settings say");
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_slow_or_silent_is_told_so_and_how_long_it_takes() {
+    let watched = Watched::start().await;
+    for (takes, status, reason) in [(4, "degraded", "slow"), (8, "down", "timeout")] {
+        for _ in 0..2 {
+            watched.upstream.becomes("openai", Mood::Waits);
+            let asked = watched.upstream.count("openai");
+            watched.hand.advance(ROUND);
+            let began = watched.clock.utc().format(&Rfc3339).unwrap();
+            eventually(async || watched.upstream.count("openai") > asked).await;
+            watched.hand.advance(Duration::from_secs(takes));
+            if takes < 8 {
+                watched.upstream.becomes("openai", Mood::Lists);
+            }
+            eventually(async || watched.provider("openai").await["last_checked"] == began).await;
+        }
+        assert_eq!(state(&watched.provider("openai").await), (status, Some(reason)));
+        watched.upstream.becomes("openai", Mood::Lists);
+        watched.next_look().await;
+        assert_eq!(state(&watched.next_look().await), ("healthy", None));
+    }
+    // Of seven answers two took 4 s.
+    assert_eq!(watched.provider("openai").await["latency_ms"], json!({ "p50": 0, "p95": 4_000 }));
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_an_address_is_told_from_an_address_without_a_server() {
+    let watched = Watched::with(&[
+        ("MISTRAL_API_KEY", "k"),
+        ("GROQ_API_KEY", "k"),
+        (
+            "PROVIDER_BASE_URLS",
+            "mistral=https://nowhere.invalid,groq=http://127.0.0.1:1,openrouter=http://127.0.0.1:1,\
+             huggingface=http://127.0.0.1:1",
+        ),
+    ])
+    .await;
+    eventually(async || !watched.provider("mistral").await["last_checked"].is_null()).await;
+    assert_eq!(state(&watched.provider("mistral").await), ("down", Some("dns")));
+    assert_eq!(state(&watched.provider("groq").await), ("down", Some("connect")));
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_surprise_is_looked_at_again_after_a_minute_and_what_is_well_after_five() {
+    let watched = Watched::start().await;
+    watched.hand.advance(Duration::from_mins(4));
+    watched.hand.advance(Duration::from_secs(20));
+    let _ = watched.server.get(HEALTH).await;
+    assert_eq!(watched.upstream.count("openai"), 1, "not before 270 s have passed");
+    watched.upstream.becomes("openai", Mood::Says(500, ""));
+    watched.next_look().await;
+    watched.hand.advance(Duration::from_secs(67));
+    assert_eq!(state(&watched.looked().await), ("down", Some("http_5xx")));
+    assert_eq!(watched.upstream.count("openai"), 3);
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_provider_gets_its_own_key_in_its_own_header_and_no_others() {
+    let watched = Watched::with(&[
+        KEY,
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("GEMINI_API_KEY", "AIza"),
+        ("COHERE_API_KEY", "co-key"),
+    ])
+    .await;
+    watched.looked().await;
+    let asked = watched.upstream.asked();
+    let mut providers: Vec<_> = asked.iter().map(|asked| asked.provider.as_str()).collect();
+    providers.sort_unstable();
+    assert_eq!(providers, ["anthropic", "cohere", "google", "huggingface", "openai", "openrouter"]);
+    for (provider, path, header, value) in [
+        ("openai", "models", "authorization", Some("Bearer sk-hunter2")),
+        ("anthropic", "models", "x-api-key", Some("sk-ant")),
+        ("google", "models", "x-goog-api-key", Some("AIza")),
+        ("cohere", "v1/models", "authorization", Some("Bearer co-key")),
+        ("openrouter", "models", "authorization", None),
+    ] {
+        let asked = asked.iter().find(|asked| asked.provider == provider).unwrap();
+        assert_eq!(asked.path, path);
+        assert_eq!(asked.headers.get(header).map(String::as_str), value, "{provider}");
+        let keys = ["authorization", "x-api-key", "x-goog-api-key"];
+        let sent = keys.iter().filter(|header| asked.headers.contains_key(**header)).count();
+        assert_eq!(sent, usize::from(value.is_some()), "{provider}");
+        let version = (provider == "anthropic").then_some("2023-06-01");
+        assert_eq!(asked.headers.get("anthropic-version").map(String::as_str), version, "{provider}");
+    }
+    assert_eq!(state(&watched.provider("groq").await), ("unknown", Some("no_key")));
+    let health = watched.server.get(HEALTH).await.json();
+    assert_eq!((&health["status"], &health["hint"]), (&json!("healthy"), &Value::Null));
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_without_a_key_or_when_probes_are_off() {
+    for (variables, hint) in [
+        (&[("PROBE_PROVIDERS", "true")][..], "set a key"),
+        (&[KEY, ("PROBE_PROVIDERS", "false")], "PROBE_PROVIDERS is false"),
+    ] {
+        let watched = Watched::with(variables).await;
+        watched.server.until("/api/health/ready", |answer| answer.status == 200).await;
+        if hint == "set a key" {
+            eventually(async || state(&watched.provider("openrouter").await).1 == Some("no_key")).await;
+        }
+        for _ in 0..3 {
+            watched.hand.advance(ROUND);
+            let health = watched.server.get(HEALTH).await.json();
+            assert_eq!(health["status"], "healthy");
+            assert!(health["hint"].as_str().unwrap().contains(hint), "{health}");
+            let providers = health["providers"].as_array().unwrap();
+            assert!(providers.iter().all(|provider| provider["status"] == "unknown"), "{health}");
+        }
+        assert_eq!(watched.upstream.asked().len(), 0);
+        watched.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_of_a_provider_that_is_down_leave_the_healthy_ones_and_come_back() {
+    const LIST: &str = "/api/models?healthy_only=true&fields=id,provider";
+    let watched = Watched::start().await;
+    let list = async || {
+        let answer = watched.server.get(LIST).await;
+        (answer.header("etag").to_owned(), answer.json()["total"].as_u64().unwrap())
+    };
+    let health = async |field: &str| watched.server.get(HEALTH).await.json()[field].clone();
+    let own = watched.server.get("/api/models?provider=openai").await.json()["total"].as_u64().unwrap();
+    let (tag, all) = list().await;
+    assert_eq!((all, health("status").await), (118, json!("healthy")));
+
+    watched.upstream.becomes("openai", Mood::Says(401, "{}"));
+    watched.next_look().await;
+    assert_eq!(list().await, (tag.clone(), all), "another look without another status changes nothing");
+    watched.next_look().await;
+    let (other, left) = list().await;
+    assert!(other != tag && left == all - own, "{left}");
+    let model = watched.server.get("/api/models/openai/gpt-4o").await.json();
+    assert_eq!(model["provider_status"], ProviderStatus::Down.as_str());
+    assert_eq!((health("status").await, health("active_providers").await), (json!("degraded"), json!(11)));
+    assert_eq!(health("available_models").await, json!(all - own));
+    assert_eq!(watched.server.get("/api/health").await.status, 200);
+
+    watched.upstream.becomes("openai", Mood::Lists);
+    watched.next_look().await;
+    watched.next_look().await;
+    assert_eq!((list().await, health("status").await), ((tag, all), json!("healthy")));
+    watched.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_knows_at_once_from_kv_what_the_first_has_seen_and_asks_nobody() {
+    let (database, clock) = (database().await, Clock::system());
+    let kv = FakeKv::start(clock.clone()).unwrap();
+    let upstream = Upstream::start(clock).await;
+    upstream.becomes("openai", Mood::Says(401, "wrong key sk-hunter2"));
+    let base_urls = upstream.base_urls();
+    let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
+    let first = start_with(&database.url(), &kv, &variables).await;
+    let key = "chatchonk:development:responses.1:providers";
+    eventually(async || kv.value(key).is_some()).await;
+    let before = provider(&first, "openai").await;
+    assert_eq!(state(&before), ("down", Some("unauthorized")));
+
+    let second = start_with(&database.url(), &kv, &variables).await;
+    eventually(async || provider(&second, "openai").await["status"] != "unknown").await;
+    assert_eq!(provider(&second, "openai").await, before);
+    assert_eq!(state(&provider(&second, "openrouter").await), ("healthy", None));
+    for id in ["openai", "openrouter", "huggingface"] {
+        assert_eq!(upstream.count(id), 1, "{id}");
+    }
+    let shared = String::from_utf8(kv.value(key).unwrap()).unwrap();
+    assert!(shared.contains("unauthorized") && !shared.contains("hunter2"), "{shared}");
+    kv.assert_conforming();
+    first.stop().await;
+    second.stop().await;
+}

@@ -1,0 +1,141 @@
+//! A fake of all providers' APIs, which misbehaves as a test tells it to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use chatchonk::clock::Clock;
+use chatchonk::domain::seed::Seed;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What a provider does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Answers with a list of models.
+    Lists,
+    /// Answers with this status and body.
+    Says(u16, &'static str),
+    /// Promises a longer body than it sends.
+    BreaksOff,
+    /// Sends a body without end.
+    Floods,
+    /// Closes the connection without an answer.
+    HangsUp,
+    /// Sends elsewhere.
+    Redirects,
+    /// Does nothing, until its mood changes; then what that says.
+    Waits,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// When, by the clock of the test.
+    pub(crate) at: OffsetDateTime,
+    /// Whom: the first segment of the path.
+    pub(crate) provider: String,
+    /// The rest of the path.
+    pub(crate) path: String,
+    /// The headers; names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+}
+
+/// The fake. Serves as long as the test's runtime lives.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    moods: watch::Sender<HashMap<String, Mood>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Upstream {
+    /// One where every provider lists its models.
+    pub(crate) async fn start(clock: Clock) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (moods, mood) = watch::channel(HashMap::new());
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        tokio::spawn({
+            let asked = Arc::clone(&asked);
+            async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serve(stream, mood.clone(), Arc::clone(&asked), clock.clone()));
+                }
+            }
+        });
+        Self { address, moods, asked }
+    }
+
+    /// `PROVIDER_BASE_URLS` for all providers of the seed.
+    pub(crate) fn base_urls(&self) -> String {
+        let providers = Seed::builtin().unwrap().providers;
+        let pair = |id: &str| format!("{id}=http://{}/{id}", self.address);
+        providers.iter().map(|provider| pair(provider.id.as_str())).collect::<Vec<_>>().join(",")
+    }
+
+    /// Changes what one provider does.
+    pub(crate) fn becomes(&self, provider: &str, mood: Mood) {
+        self.moods.send_modify(|moods| _ = moods.insert(provider.to_owned(), mood));
+    }
+
+    /// Every request so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// How often that provider was asked.
+    pub(crate) fn count(&self, provider: &str) -> usize {
+        self.asked().iter().filter(|asked| asked.provider == provider).count()
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    mut moods: watch::Receiver<HashMap<String, Mood>>,
+    log: Arc<Mutex<Vec<Asked>>>,
+    clock: Clock,
+) {
+    let Some(asked) = read(&mut stream, &clock).await else { return };
+    let provider = asked.provider.clone();
+    let mood_of = |moods: &HashMap<String, Mood>| moods.get(&provider).copied().unwrap_or(Mood::Lists);
+    log.lock().unwrap().push(asked);
+    let Ok(mood) = moods.wait_for(|moods| mood_of(moods) != Mood::Waits).await.map(|moods| mood_of(&moods))
+    else {
+        return;
+    };
+    let whole = |status: u16, body: &str| {
+        format!("HTTP/1.1 {status} Fake\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    let answer = match mood {
+        Mood::Lists => whole(200, r#"{"object":"list","data":[{"id":"a-model"}]}"#),
+        Mood::Says(status, body) => whole(status, body),
+        Mood::Redirects => {
+            "HTTP/1.1 307 Fake\r\nlocation: /elsewhere/models\r\ncontent-length: 0\r\n\r\n".to_owned()
+        }
+        Mood::BreaksOff => "HTTP/1.1 200 Fake\r\ncontent-length: 99\r\n\r\n{\"data\":[]}".to_owned(),
+        Mood::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
+        Mood::HangsUp | Mood::Waits => return,
+    };
+    // Whoever asked may have given up.
+    let mut sent = stream.write_all(answer.as_bytes()).await;
+    while sent.is_ok() && mood == Mood::Floods {
+        sent = stream.write_all(&vec![b' '; 64 << 10]).await;
+    }
+}
+
+async fn read(stream: &mut TcpStream, clock: &Clock) -> Option<Asked> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.ok()?);
+    }
+    let text = String::from_utf8(request).unwrap();
+    let mut lines = text.split("\r\n");
+    let path = lines.next()?.strip_prefix("GET /")?.strip_suffix(" HTTP/1.1")?;
+    let (provider, path) = path.split_once('/')?;
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    Some(Asked { at: clock.utc(), provider: provider.to_owned(), path: path.to_owned(), headers })
+}
