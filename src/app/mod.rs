@@ -118,6 +118,7 @@ impl App {
             editions: Editions::default(),
             health: <_>::default(),
             automodel_health: <_>::default(),
+            pages: <_>::default(),
             rate_limit: config
                 .http
                 .rate_limit

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
@@ -10,9 +11,10 @@ use super::standing::{Reason, Standings};
 use super::watch::ProbeSettings;
 
 /// The health of all providers at one moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AutoModelHealth<'a> {
     /// `degraded` when a configured provider is not healthy, else `healthy`; without any key nothing is at fault.
+    #[schema(value_type = ProviderStatus)]
     pub status: &'static str,
     /// Now.
     #[serde(with = "time::serde::rfc3339")]
@@ -35,7 +37,7 @@ pub struct AutoModelHealth<'a> {
 }
 
 /// One task type.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TaskReport<'a> {
     /// Its id.
     pub id: &'a str,
@@ -44,7 +46,7 @@ pub struct TaskReport<'a> {
 }
 
 /// One provider.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ProviderReport<'a> {
     /// Its id.
     pub id: &'a str,
@@ -57,12 +59,15 @@ pub struct ProviderReport<'a> {
     /// What the probes say.
     pub status: ProviderStatus,
     /// Why it is not healthy, or why nobody knows.
+    #[schema(required)]
     pub reason: Option<Reason>,
     /// Since when it has that status.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
     pub since: Option<OffsetDateTime>,
     /// When it was last probed.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
     pub last_checked: Option<OffsetDateTime>,
     /// How long probes take.
     pub latency_ms: Latency,
@@ -70,12 +75,15 @@ pub struct ProviderReport<'a> {
     pub models: usize,
 }
 
-/// Percentiles over the last 20 answers, in whole milliseconds; `None` before the first.
-#[derive(Debug, Default, Serialize)]
+/// Percentiles over the last 20 answers, in whole milliseconds; `null` before the first.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ProbeLatency)]
 pub struct Latency {
     /// Half of the answers took no longer.
+    #[schema(required)]
     pub p50: Option<u32>,
     /// All but one in twenty took no longer.
+    #[schema(required)]
     pub p95: Option<u32>,
 }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod database;
+mod openapi;
 mod running;
 mod serve;
 mod table;
@@ -45,6 +46,8 @@ enum Command {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Print the API's document, `OpenAPI` 3.1; no settings are needed.
+    Openapi,
     /// Work on the catalogue.
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -117,6 +120,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Migrate => database::migrate(&configured()?).await,
             Command::Check { url: None } => check::check(&configured()?).await,
             Command::Check { url: Some(url) } => check::check_running(&url).await,
+            Command::Openapi => openapi::print(),
             Command::Catalog(CatalogCommand::Seed { overwrite }) => {
                 database::seed(&configured()?, overwrite).await
             }

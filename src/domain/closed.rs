@@ -1,4 +1,7 @@
-//! Closed enumerations: one table of names serves parsing, printing, JSON and error messages.
+//! Closed enumerations: one table of names serves parsing, printing, JSON, error messages and schemas.
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// A name that is not in a closed enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,12 +15,16 @@ pub struct UnknownName {
 
 /// Declares an enumeration whose variants have fixed `snake_case` names in JSON, SQL and queries.
 ///
-/// Generates `ALL`, `NAMES`, `as_str`, `FromStr` (exact, case-sensitive), `Display`, and serde as that name.
+/// Generates `ALL`, `NAMES`, `MEANINGS`, `as_str`, `FromStr` (exact, case-sensitive), `Display`, serde as that name, and
+/// its schema.
 macro_rules! closed_enum {
-    ($(#[$meta:meta])* $type:ident { $($(#[$variant_meta:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
-        $(#[$meta])*
+    (
+        $(#[doc = $doc:literal])*
+        $type:ident { $($(#[doc = $meaning:literal])* $variant:ident = $name:literal),+ $(,)? }
+    ) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[$variant_meta])* $variant),+ }
+        pub enum $type { $($(#[doc = $meaning])* $variant),+ }
 
         #[allow(dead_code, reason = "not every enumeration needs all of these")]
         impl $type {
@@ -25,6 +32,8 @@ macro_rules! closed_enum {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             /// Every name, in the same order.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
+            /// What each of them means, in the same order.
+            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($meaning),*)),+];
 
             /// The name in JSON, SQL and queries.
             #[must_use]
@@ -64,6 +73,25 @@ macro_rules! closed_enum {
                 name.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        impl utoipa::ToSchema for $type {}
+
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::domain::closed::schema(concat!($($doc),*), Self::NAMES, Self::MEANINGS)
+            }
+        }
     };
 }
 pub(crate) use closed_enum;
+
+/// The schema of a closed enumeration: its names, with what they mean.
+pub(crate) fn schema(about: &str, names: &[&str], meanings: &[&str]) -> RefOr<Schema> {
+    let rows = names.iter().zip(meanings).map(|(name, meaning)| format!("\n- `{name}`: {}", meaning.trim()));
+    let description: String = std::iter::once(format!("{}\n", about.trim())).chain(rows).collect();
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names.iter().copied()))
+        .description(Some(description))
+        .into()
+}

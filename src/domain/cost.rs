@@ -4,6 +4,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::closed::closed_enum;
 use super::price::{CURRENCY, Price, Pricing, Tier};
@@ -82,7 +83,8 @@ impl Usage {
 }
 
 /// An exact amount in USD. Written as a decimal string without an exponent or trailing zeros.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
 pub struct Amount(Decimal);
 
 impl Amount {
@@ -106,30 +108,32 @@ impl Serialize for Amount {
 }
 
 /// What a request costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Cost {
-    /// Always [`CURRENCY`].
+    /// Always `USD`.
     pub currency: &'static str,
     /// The sum of the breakdown.
     pub total: Amount,
-    /// The threshold of the tier whose prices hold for the whole request; `None`: the base prices do.
+    /// The threshold, in tokens, of the tier whose prices hold for the whole request; `null`: the base prices do.
+    #[schema(required)]
     pub tier_above_prompt_tokens: Option<u64>,
-    /// What is charged, in the order of [`Component::ALL`]; nothing of what is not used.
+    /// What is charged, in the order `input`, `cache_read`, `output`, `per_query`; nothing of what is not used.
     pub breakdown: Vec<Line>,
 }
 
 /// One sort of charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CostLine)]
 pub struct Line {
     /// What is charged. `input` is the prompt without its cached tokens.
     pub component: Component,
     /// The price it is charged at: `input` for `cache_read` where no price of cached tokens is known.
     pub charged_as: Component,
-    /// Tokens, or queries.
+    /// A number of tokens, or of queries.
     pub quantity: u64,
-    /// Per 1,000,000 tokens, or per query.
+    /// In USD per 1,000,000 tokens, or per query.
     pub unit_price: Price,
-    /// Quantity times price.
+    /// Quantity times price, in USD.
     pub amount: Amount,
 }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime, Time};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// `YYYY-MM-DD` or `YYYY-MM`, checked against the calendar. Orders by time; a month sorts before its days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,6 +75,18 @@ impl fmt::Display for PartialDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}", self.year, self.month)?;
         self.day.map_or(Ok(()), |day| write!(f, "-{day:02}"))
+    }
+}
+
+impl ToSchema for PartialDate {}
+
+impl PartialSchema for PartialDate {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$"))
+            .description(Some("`YYYY-MM-DD`, or `YYYY-MM` where only the month is known."))
+            .into()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::closed::closed_enum;
 use super::id::TaskId;
@@ -79,7 +80,7 @@ impl From<Option<bool>> for Known {
 /// from any answer; of providers and tasks, which the catalogue may have many of, only those that occur. A model counts
 /// once under each of its capabilities, modalities and tasks. Keys are in the order of their tables, providers and
 /// tasks in that of their ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Facets<'s> {
     /// By provider.
     pub provider: BTreeMap<&'s str, usize>,

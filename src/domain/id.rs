@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest identifier accepted, in bytes. The columns' CHECKs hold the same bound.
 pub const MAX_ID_BYTES: usize = 200;
@@ -26,10 +27,11 @@ fn is_word(text: &str, slash: bool) -> bool {
 }
 
 macro_rules! text_id {
-    ($(#[$meta:meta])* $type:ident, $check:expr) => {
+    ($(#[$meta:meta])* $type:ident, $pattern:literal, $check:expr) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(try_from = "String", into = "Arc<str>")]
+        #[schema(value_type = String, pattern = $pattern, max_length = 200)]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -83,16 +85,19 @@ fn word(text: &str) -> Result<(), InvalidId> {
 text_id!(
     /// A provider, such as `openai`.
     ProviderId,
+    "^[A-Za-z0-9._:@-]+$",
     word
 );
 text_id!(
     /// A task type, such as `summarization`.
     TaskId,
+    "^[A-Za-z0-9._:@-]+$",
     word
 );
 text_id!(
     /// A model: `provider/name`, where the name may itself contain `/` and `:`.
     ModelId,
+    "^[A-Za-z0-9._:@-]+/[A-Za-z0-9._:@/-]+$",
     |text| match text.split_once('/') {
         _ if !is_word(text, true) => Err(InvalidId::Malformed),
         Some((provider, name)) if !provider.is_empty() && !name.is_empty() => Ok(()),

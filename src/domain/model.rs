@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::closed::closed_enum;
 use super::date::PartialDate;
@@ -82,7 +83,7 @@ closed_enum!(
 ///
 /// This serde form is the stored one: the seed file, the load statement and shared caches use it. What the API shows
 /// is built from it in `http`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// `provider/name`.
     pub id: ModelId,
@@ -109,13 +110,13 @@ pub struct Model {
     pub deprecation_date: Option<PartialDate>,
     /// The model that replaces it.
     pub successor: Option<ModelId>,
-    /// Tokens of prompt and answer together.
+    /// The most tokens of prompt and answer together.
     pub context_length: Option<u32>,
-    /// Tokens of prompt.
+    /// The most tokens of a prompt.
     pub max_input_tokens: Option<u32>,
-    /// Tokens of answer.
+    /// The most tokens of an answer.
     pub max_output_tokens: Option<u32>,
-    /// Length of its vectors.
+    /// Length of its vectors, in numbers.
     pub embedding_dimensions: Option<u32>,
     /// What it takes.
     pub input_modalities: Vec<Modality>,
@@ -129,7 +130,7 @@ pub struct Model {
     pub open_weights: Option<bool>,
     /// What it costs.
     pub pricing: Option<Pricing>,
-    /// Whether it costs nothing; `None` when no source confirms it.
+    /// Whether it costs nothing; `null` when no source confirms it.
     pub is_free: Option<bool>,
     /// Who said what it costs.
     pub price_source: Option<String>,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The currency of every price.
 pub const CURRENCY: &str = "USD";
@@ -18,8 +19,13 @@ pub const MAX_SCALE: u32 = 8;
 ///
 /// For token prices the unit is 1,000,000 tokens. Reads and writes decimal strings without an exponent, sign or
 /// trailing zeros; `"0"` is free, and unknown is an `Option`, never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(
+    value_type = String,
+    description = "USD as a decimal string, 0 to 10000000 with at most 8 decimal places. `\"0\"` is free.",
+    pattern = r"^(0?[0-9]{1,7}(\.[0-9]{1,8})?|10000000(\.0{1,8})?)$"
+)]
 pub struct Price(Decimal);
 
 /// Text that is not a price.
@@ -48,13 +54,14 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidPrice;
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
-        let plain =
-            !text.is_empty() && text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if !plain || text.starts_with('.') || text.ends_with('.') {
+        // No more digits than the columns have, so that a pattern can tell what is a price.
+        let digits = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_digit());
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        if !digits(whole) || !digits(fraction) {
             return Err(InvalidPrice);
         }
         let amount = Decimal::from_str_exact(text).map_err(|_| InvalidPrice)?.normalize();
-        if amount > Decimal::from(MAX_PRICE) || amount.scale() > MAX_SCALE {
+        if amount > Decimal::from(MAX_PRICE) {
             return Err(InvalidPrice);
         }
         Ok(Self(amount))
@@ -81,22 +88,30 @@ impl fmt::Display for Price {
 }
 
 /// What a model costs. Each amount is `None` when unknown; all `None` is written as no pricing at all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = Prices, description = "Prices in USD; `null` is unknown.")]
 pub struct Pricing {
     /// Per 1,000,000 prompt tokens.
+    #[schema(required)]
     pub input: Option<Price>,
     /// Per 1,000,000 generated tokens.
+    #[schema(required)]
     pub output: Option<Price>,
     /// Per 1,000,000 prompt tokens read from the provider's cache.
+    #[schema(required)]
     pub cache_read: Option<Price>,
     /// Per 1,000,000 prompt tokens written to the provider's cache.
+    #[schema(required)]
     pub cache_write: Option<Price>,
     /// Per query. A model priced per query has no token prices.
+    #[schema(required)]
     pub per_query: Option<Price>,
     /// Prices that replace the base prices for long prompts, by rising threshold.
+    #[schema(required)]
     pub tiers: Vec<Tier>,
     /// Cheaper hours, for information: costs are said at the base price.
+    #[schema(required)]
     pub off_peak: Option<OffPeak>,
 }
 
@@ -109,44 +124,52 @@ impl Pricing {
 }
 
 /// The prices of a whole request whose prompt is longer than a threshold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tier {
     /// Applies to prompts of more tokens than this.
     pub above_prompt_tokens: u64,
-    /// Per 1,000,000 prompt tokens; `None`: the base price stays.
+    /// Per 1,000,000 prompt tokens; `null`: the base price stays.
     #[serde(default)]
+    #[schema(required)]
     pub input: Option<Price>,
-    /// Per 1,000,000 generated tokens; `None`: the base price stays.
+    /// Per 1,000,000 generated tokens; `null`: the base price stays.
     #[serde(default)]
+    #[schema(required)]
     pub output: Option<Price>,
-    /// Per 1,000,000 cached prompt tokens; `None`: the base price stays.
+    /// Per 1,000,000 cached prompt tokens; `null`: the base price stays.
     #[serde(default)]
+    #[schema(required)]
     pub cache_read: Option<Price>,
 }
 
 /// Prices during a provider's quiet hours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OffPeak {
     /// Per 1,000,000 prompt tokens.
     #[serde(default)]
+    #[schema(required)]
     pub input: Option<Price>,
     /// Per 1,000,000 generated tokens.
     #[serde(default)]
+    #[schema(required)]
     pub output: Option<Price>,
     /// Per 1,000,000 cached prompt tokens.
     #[serde(default)]
+    #[schema(required)]
     pub cache_read: Option<Price>,
     /// When these prices hold.
     #[serde(default)]
+    #[schema(required)]
     pub windows_utc: Vec<OffPeakWindow>,
 }
 
 /// Hours of the week, UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OffPeakWindow {
     /// Ranges such as `10:00-00:00`; `00:00-00:00` is the whole day.
     pub hours_utc: Vec<String>,
     /// Days, Monday = 1 to Sunday = 7.
+    #[schema(minimum = 1, maximum = 7)]
     pub weekdays: Vec<u8>,
 }
 
@@ -181,6 +204,8 @@ mod tests {
             "5.",
             "1,5",
             "0.000000001",
+            "0.300000000",
+            "000000001",
             "10000001",
             "1_000",
             &"9".repeat(41),

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::closed::closed_enum;
 
@@ -170,30 +171,6 @@ impl ApiError {
     /// The body. Under `/v1` it also has the `error` object that OpenAI's clients read.
     #[must_use]
     pub fn body(&self, request_id: &str, openai: bool) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            r#type: String,
-            title: &'static str,
-            status: u16,
-            detail: &'a str,
-            code: Code,
-            request_id: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            parameter: Option<&'a str>,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            allowed: &'a [String],
-            #[serde(skip_serializing_if = "Option::is_none")]
-            did_you_mean: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            error: Option<OpenAiError<'a>>,
-        }
-        #[derive(Serialize)]
-        struct OpenAiError<'a> {
-            message: &'a str,
-            r#type: &'static str,
-            param: Option<&'a str>,
-            code: Code,
-        }
         let server_fault = self.code.status().is_server_error();
         // A fault of ours is always told in the same words: what really happened is in the log.
         let detail =
@@ -223,6 +200,47 @@ impl ApiError {
         // Strings, numbers and lists of them: serialising cannot fail.
         serde_json::to_vec(&problem).unwrap_or_default()
     }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    /// A path on this server that explains the code.
+    r#type: String,
+    /// What the code means, the same for every occurrence.
+    title: &'static str,
+    /// The HTTP status again.
+    status: u16,
+    /// What is wrong with this request, and the way out.
+    detail: &'a str,
+    code: Code,
+    /// The value of `x-request-id`, for questions about this very answer.
+    request_id: &'a str,
+    /// The parameter that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    /// What would have been understood.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allowed: &'a [String],
+    /// What was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did_you_mean: Option<&'a str>,
+    /// Below `/v1` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<OpenAiError<'a>>,
+}
+
+/// The error object that OpenAI's clients read.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpenAiError<'a> {
+    /// As `detail`.
+    message: &'a str,
+    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
+    r#type: &'static str,
+    /// As `parameter`.
+    #[schema(required)]
+    param: Option<&'a str>,
+    code: Code,
 }
 
 impl fmt::Display for ApiError {

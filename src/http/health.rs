@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::automodel::{AutoModelHealth, Standings};
 use crate::cache::{ListenerState, SharedTier, Source, Statistics};
@@ -33,41 +34,66 @@ closed_enum!(
     }
 );
 
-/// `/api/health`.
-#[derive(Debug, Serialize)]
+/// The health of this server.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
     pub status: Overall,
+    /// Always `chatchonk-api`.
     service: &'static str,
+    /// The release that runs.
     pub version: &'static str,
+    /// The commit it was built from, or `unknown`.
     pub commit: &'static str,
+    /// The name of the deployment, such as `production`.
     environment: String,
+    /// How long the process has run.
     uptime_seconds: u64,
+    /// When this was written, at most a second ago.
     #[serde(with = "time::serde::rfc3339")]
     pub timestamp: OffsetDateTime,
     pub database: Database,
     pub cache: CacheHealth,
+    #[schema(required)]
     pub catalogue: Option<CatalogueHealth>,
 }
 
-#[derive(Debug, Serialize)]
+/// The database, as the last background check saw it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DatabaseHealth)]
 pub(super) struct Database {
+    /// `up`, `down` or `not_configured`.
     pub status: &'static str,
     kind: DatabaseKind,
+    /// The round trip of that check, in milliseconds.
+    #[schema(required)]
     pub latency_ms: Option<f64>,
+    /// When that was.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
     pub checked_at: Option<OffsetDateTime>,
+    /// What is wrong, in plain words.
+    #[schema(required)]
     pub reason: Option<&'static str>,
+    /// The way out.
+    #[schema(required)]
     remedy: Option<&'static str>,
 }
 
 /// The first five keys are a contract with those who watch this route: names and types stay.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CacheHealth {
+    /// `enabled`, `not_configured` or `unavailable`; `detail.kv` says why, and the way out.
     pub cloudflare_kv: &'static str,
+    /// Always `available`.
     fallback_cache: &'static str,
+    /// Reads answered from memory or Cloudflare KV, since the start of the process.
     pub cache_hits: u64,
+    /// All other reads.
     pub cache_misses: u64,
+    /// Hits of all reads, such as `96.5%`.
     hit_ratio: String,
+    /// Counters for people who look for a cause. May gain and lose members between releases.
+    #[schema(value_type = Object)]
     detail: serde_json::Value,
 }
 
@@ -85,17 +111,26 @@ impl From<Statistics> for FamilyHealth {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// The catalogue that is served.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CatalogueHealth {
     pub source: Source,
+    /// Its version; 0 for `builtin`.
     revision: u64,
+    /// How many models are listed.
     pub models: usize,
+    /// How many providers there are.
     providers: usize,
+    /// Rows that could not be read and are left out.
     skipped: usize,
+    /// When it was loaded.
     #[serde(with = "time::serde::rfc3339")]
     loaded_at: OffsetDateTime,
+    /// When it was last found to be current.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
     validated_at: Option<OffsetDateTime>,
+    /// Whether it may be out of date, because its source does not answer.
     pub stale: bool,
 }
 
@@ -297,7 +332,24 @@ impl From<Health> for HealthBodies {
     }
 }
 
-/// `/api/health`: for the platform and for people.
+/// The state of one part of the process.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes, and is never made")]
+pub(super) struct Probe {
+    /// `live`, `ready`, `starting` or `draining`.
+    status: String,
+}
+
+/// Show the server's health.
+///
+/// For the platform and for people. No I/O, whatever is down. With `Accept: application/health+json` in the shape of
+/// the IETF draft. Parameters are ignored.
+#[utoipa::path(get, path = "/api/health", operation_id = "get_health", tag = "Health",
+    responses(
+        (status = 200, description = "It serves: `healthy` or `degraded`.",
+            content((Health = "application/json"), (Value = "application/health+json"))),
+        (status = 503, description = "It must not get traffic: `unhealthy`.",
+            content((Health = "application/json"), (Value = "application/health+json")))))]
 pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let write = || HealthBodies::from(Health::of(&state));
     let health = state.health.get(Vital::of(&state), state.status.uptime(), write);
@@ -313,12 +365,19 @@ pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> Htt
     response.content_type(kind).body(body.clone())
 }
 
-/// `/api/health/live`: the process runs.
+/// Say whether the process runs.
+#[utoipa::path(get, path = "/api/health/live", operation_id = "get_health_live", tag = "Health",
+    responses((status = 200, description = "It runs.", body = Probe)))]
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": "live" }))
 }
 
-/// `/api/health/ready`: the first source of the catalogue is decided, and the process is not about to stop.
+/// Say whether the server is ready.
+///
+/// It is once the first source of the catalogue is decided, and until the process is about to stop.
+#[utoipa::path(get, path = "/api/health/ready", operation_id = "get_health_ready", tag = "Health",
+    responses((status = 200, description = "It is ready.", body = Probe),
+        (status = 503, description = "It is starting, or about to stop.", body = Probe)))]
 pub(super) async fn ready(state: web::Data<State>) -> HttpResponse {
     let (status, word) = if state.status.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
@@ -330,7 +389,22 @@ pub(super) async fn ready(state: web::Data<State>) -> HttpResponse {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(json!({ "status": word }))
 }
 
-/// `/api/automodel/health`: the providers.
+/// Show the health of all providers, under the name of `ModelSwapper`.
+///
+/// The same as `/api/automodel/health`.
+#[utoipa::path(get, path = "/api/modelswapper/health", operation_id = "get_modelswapper_health", tag = "Health",
+    responses((status = 200, description = "The providers.", body = AutoModelHealth),
+        (status = 503, description = "There is no catalogue yet.", body = Probe)))]
+pub(super) async fn modelswapper(state: web::Data<State>) -> HttpResponse {
+    automodel(state).await
+}
+
+/// Show the health of all providers.
+///
+/// What background probes last saw. Nothing is asked of a provider for this answer.
+#[utoipa::path(get, path = "/api/automodel/health", operation_id = "get_automodel_health", tag = "Health",
+    responses((status = 200, description = "The providers.", body = AutoModelHealth),
+        (status = 503, description = "There is no catalogue yet.", body = Probe)))]
 pub(super) async fn automodel(state: web::Data<State>) -> HttpResponse {
     let Some(report) = state.catalogue.report() else {
         return HttpResponse::ServiceUnavailable()

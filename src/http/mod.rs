@@ -2,6 +2,7 @@
 
 mod coding;
 mod conditional;
+mod docs;
 mod edition;
 mod editions;
 mod error;
@@ -10,11 +11,14 @@ mod health;
 mod health_draft;
 mod list;
 mod middleware;
+mod model_parameters;
 mod model_query;
+mod model_schema;
 mod model_view;
 mod models;
 mod momentary;
 mod openai;
+mod openapi;
 mod params;
 mod providers;
 mod rate_limit;
@@ -34,9 +38,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
+pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
 pub use health::{AutoModelDocument, HealthDocument};
+pub use openapi::document_text;
 pub use rate_limit::RateLimit;
 
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
@@ -98,6 +104,8 @@ pub struct State {
     pub health: HealthDocument,
     /// The same for `/api/automodel/health`.
     pub automodel_health: AutoModelDocument,
+    /// The API's document and its pages; begins empty.
+    pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
     pub rate_limit: Option<RateLimit>,
     /// Settings of the HTTP side.
@@ -142,7 +150,7 @@ fn app(
         .service(get("/api/health/live", health::live))
         .service(get("/api/health/ready", health::ready))
         .service(get("/api/automodel/health", health::automodel))
-        .service(get("/api/modelswapper/health", health::automodel))
+        .service(get("/api/modelswapper/health", health::modelswapper))
         .service(get("/api/models", models::list))
         .service(get("/api/models/{id:.+}", models::item))
         .service(get("/api/providers", providers::list))
@@ -151,6 +159,10 @@ fn app(
         .service(get("/api/tasks", tasks::list))
         .service(get("/v1/models", openai::list))
         .service(get("/v1/models/{id:.+}", openai::item))
+        .service(get("/api/openapi.json", docs::document))
+        .service(get("/api/docs", docs::reference))
+        .service(get("/api/docs/errors", docs::errors))
+        .service(get("/api/docs/style.css", docs::style))
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
@@ -173,7 +185,7 @@ where
 async fn nothing_here() -> Result<HttpResponse, ApiError> {
     Err(ApiError::new(
         Code::RouteNotFound,
-        "see /api/models, /api/providers, /api/tasks, /v1/models and /api/health",
+        "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health",
     ))
 }
 

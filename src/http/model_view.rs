@@ -162,9 +162,13 @@ impl Serialize for ModelView<'_> {
     }
 }
 
-#[derive(serde::Serialize)]
-struct PricingView<'a> {
+/// What a model costs. A model priced per query has no token prices.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Pricing)]
+pub(super) struct PricingView<'a> {
+    /// Always `USD`.
     currency: &'static str,
+    /// The unit of token prices, always `per_1m_tokens`: USD per 1,000,000 tokens.
     unit: &'static str,
     #[serde(flatten)]
     pricing: &'a Pricing,

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::domain::cost::{Cost, InvalidUsage, Usage, cost};
 use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::facets::Facets;
-use crate::domain::id::ProviderId;
+use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::model::Model;
 use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
@@ -18,7 +18,9 @@ use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
+use super::model_parameters::{CostParameters, ModelParameters, ProviderParameter};
 use super::model_query::ListRequest;
+use super::model_schema::ModelList;
 use super::model_view::ModelView;
 use super::params::{Params, echo};
 use super::reading::{Reading, json};
@@ -26,7 +28,18 @@ use super::reading::{Reading, json};
 /// The parameters of the cost route.
 const COST_PARAMETERS: &[&str] = &["input_tokens", "output_tokens", "cached_tokens", "queries"];
 
-/// The models that match the query.
+/// What the API's document says of the id of a model in a path.
+pub(super) const MODEL_ID: &str = "The id of the model, such as `openai/gpt-5.5`. Its `/` may stand as it is or be \
+    percent-encoded.";
+
+/// List models.
+///
+/// Those that match all of the filters. Of several capabilities, modalities or tasks all must hold; several values of
+/// another filter are alternatives. A model whose value is unknown fails every filter on it. Retired and hidden models
+/// are left out unless `status` or `enabled` asks for them. A query without matches is answered with `hints`.
+#[utoipa::path(get, path = "/api/models", operation_id = "list_models", tag = "Models",
+    params(ProviderParameter, ModelParameters),
+    responses((status = 200, description = "The models that match.", body = ModelList)))]
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     answer_with_models(&reading, &request, None).await
@@ -82,7 +95,13 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
     json(&list.with_facets(asked.facets.then(|| Facets::count(&matches))).with_hints(hints))
 }
 
-/// One model, or what it costs: ids contain `/`, so one route takes all that follows.
+/// Show a model.
+///
+/// Retired and hidden ones too.
+// Ids contain `/`, so this one route takes all that follows, and the cost of a model is asked for here, too.
+#[utoipa::path(get, path = "/api/models/{id}", operation_id = "get_model", tag = "Models",
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
+    responses((status = 200, description = "The model.", body = ModelView)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     let params = Params::parse(request.query_string())?;
@@ -91,9 +110,7 @@ pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Resul
     // `a/cost` is the model of that name; only `a/b/cost` can ask for a price.
     let priced = path.strip_suffix("/cost").filter(|id| id.contains('/') && snapshot.place(&path).is_none());
     if let Some(id) = priced {
-        let params = params.only(COST_PARAMETERS)?;
-        let cost = price(&snapshot.models()[find_model(snapshot, id)?], &params)?;
-        return Ok(reading.answer_once(&request, Lifetime::Models, &cost));
+        return answer_with_cost(&reading, &request, params, id);
     }
     params.only(&[])?;
     let place = find_model(snapshot, &path)?;
@@ -103,6 +120,24 @@ pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Resul
         json(&ModelView::new(snapshot, edition.health(), &snapshot.models()[place]))
     };
     reading.answer(&request, Resource::Model(place), lifetime, write).await
+}
+
+/// Say what a request costs.
+///
+/// Exact, at the prices of the model, with the tier of long prompts applied. What is not given is 0. Cached tokens
+/// without a known price of their own are charged as input.
+#[utoipa::path(get, path = "/api/models/{id}/cost", operation_id = "get_model_cost", tag = "Models",
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5"), CostParameters),
+    responses((status = 200, description = "The cost, with the way to the sum.", body = Cost)))]
+pub(super) fn answer_with_cost(
+    reading: &Reading,
+    request: &HttpRequest,
+    params: Params,
+    id: &str,
+) -> Result<HttpResponse, ApiError> {
+    let params = params.only(COST_PARAMETERS)?;
+    let model = &reading.snapshot().models()[find_model(reading.snapshot(), id)?];
+    Ok(reading.answer_once(request, Lifetime::Models, &price(model, &params)?))
 }
 
 fn price(model: &Model, params: &Params) -> Result<Cost, ApiError> {

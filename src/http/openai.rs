@@ -2,22 +2,29 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::model::Model;
 
 use super::State;
 use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
 use super::freshness::Lifetime;
-use super::models::{find_model, id_in_path};
+use super::models::{MODEL_ID, find_model, id_in_path};
 use super::reading::{Reading, json};
 
-#[derive(Serialize)]
-struct OpenAiModel<'a> {
+/// A model in OpenAI's shape.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpenAiModel<'a> {
+    #[schema(value_type = ModelId)]
     id: &'a str,
+    /// Always `model`.
     object: &'static str,
-    /// Seconds since 1970: the release, or when the row came to be.
+    /// Seconds since 1970: the release, or, where that is unknown, when the catalogue got the model.
     created: i64,
+    /// The provider's id.
+    #[schema(value_type = ProviderId)]
     owned_by: &'a str,
 }
 
@@ -33,13 +40,20 @@ impl<'a> From<&'a Model> for OpenAiModel<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct OpenAiList<'a> {
+/// A list of models in OpenAI's shape.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpenAiList<'a> {
+    /// Always `list`.
     object: &'static str,
+    /// The models, by id.
     data: Vec<OpenAiModel<'a>>,
 }
 
+/// List models as OpenAI does.
+///
 /// All listed models. Parameters are ignored, as OpenAI does.
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_openai_models", tag = "OpenAI",
+    responses((status = 200, description = "The models.", body = OpenAiList)))]
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     let write = |edition: &Edition| {
@@ -50,7 +64,12 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
     reading.answer(&request, Resource::List(List::OpenAiModels), Lifetime::Models, write).await
 }
 
-/// One model.
+/// Show a model as OpenAI does.
+///
+/// Parameters are ignored.
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "get_openai_model", tag = "OpenAI",
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
+    responses((status = 200, description = "The model.", body = OpenAiModel)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     let place = find_model(reading.snapshot(), &id_in_path(&request, "/v1/models/")?)?;

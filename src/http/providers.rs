@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::did_you_mean::did_you_mean;
+use crate::domain::id::ProviderId;
 use crate::domain::model::{Capability, Model};
 use crate::domain::provider::{Provider, ProviderStatus};
 use crate::domain::snapshot::Snapshot;
@@ -14,27 +16,41 @@ use super::State;
 use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
-use super::list::Envelope;
+use super::list::{Envelope, ListOf};
+use super::model_parameters::ModelParameters;
+use super::model_schema::ModelList;
 use super::models::{answer_with_models, id_in_path};
 use super::params::{Params, echo};
 use super::reading::{Reading, json};
 
-#[derive(Serialize)]
-struct ProviderView<'a> {
+/// A company or service that serves models over an API.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Provider)]
+pub(super) struct ProviderView<'a> {
+    #[schema(value_type = ProviderId)]
     id: &'a str,
+    /// For people.
     name: &'a str,
+    /// The root of its native API.
     base_url: &'a str,
+    /// Documentation of its models; `null` while unknown.
+    #[schema(required)]
     docs_url: Option<&'a str>,
+    /// `false` hides its models from lists.
     enabled: bool,
-    /// Whether a key for it is set here.
+    /// Whether a key for it is set on this server.
     configured: bool,
     status: ProviderStatus,
-    /// Listed models.
+    /// How many of its models are listed: neither hidden nor retired.
     models: usize,
     /// What any of them can do.
     capabilities: BTreeSet<Capability>,
+    /// Whether it has an API in OpenAI's shape.
     openai_compatible: bool,
 }
+
+/// A list of providers.
+type ProviderList = ListOf<ProviderView<'static>>;
 
 fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
     let snapshot = edition.read().snapshot();
@@ -54,7 +70,11 @@ fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> Prov
     }
 }
 
-/// All providers, disabled ones included: `enabled` tells them apart.
+/// List providers.
+///
+/// All of them, disabled ones included: `enabled` tells them apart.
+#[utoipa::path(get, path = "/api/providers", operation_id = "list_providers", tag = "Providers",
+    responses((status = 200, description = "The providers, by id.", body = ProviderList)))]
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     Params::parse(request.query_string())?.only(&[])?;
@@ -67,7 +87,10 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
     reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
 }
 
-/// One provider.
+/// Show a provider.
+#[utoipa::path(get, path = "/api/providers/{id}", operation_id = "get_provider", tag = "Providers",
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai")),
+    responses((status = 200, description = "The provider.", body = ProviderView)))]
 pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     Params::parse(request.query_string())?.only(&[])?;
@@ -78,7 +101,12 @@ pub(super) async fn item(state: web::Data<State>, request: HttpRequest) -> Resul
     reading.answer(&request, Resource::Provider(place), lifetime, write).await
 }
 
-/// The models of one provider: `/api/models` with the provider given by the path.
+/// List the models of a provider.
+///
+/// As `/api/models`, with the provider given by the path.
+#[utoipa::path(get, path = "/api/providers/{id}/models", operation_id = "list_provider_models", tag = "Providers",
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
+    responses((status = 200, description = "The models that match.", body = ModelList)))]
 pub(super) async fn models(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     let path = id_in_path(&request, "/api/providers/")?;

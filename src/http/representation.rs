@@ -41,14 +41,23 @@ impl Representation {
         coding.encode(&self.bytes).map_or_else(|| self.clone(), |bytes| Self::new(bytes, coding))
     }
 
-    /// The answer to a request: the body, or 304 when the client holds it.
+    /// The answer to a request, out of this read of the catalogue.
     pub fn answer(self, request: &HttpRequest, read: &CatalogueRead, lifetime: Lifetime) -> HttpResponse {
+        let mut response = self.respond(request, "application/json");
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, lifetime.cache_control(read));
+        headers.insert(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
+        response
+    }
+
+    /// The body, or 304 when the client holds it. How long it lives is for the caller to say.
+    pub fn respond(self, request: &HttpRequest, content_type: &'static str) -> HttpResponse {
         let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
             HttpResponse::new(StatusCode::NOT_MODIFIED)
         } else {
             let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(self.bytes));
             let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
             if let Some(coding) = self.coding.name() {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
             }
@@ -57,8 +66,6 @@ impl Representation {
         let headers = response.headers_mut();
         headers.insert(ETAG, self.etag);
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        headers.insert(CACHE_CONTROL, lifetime.cache_control(read));
-        headers.insert(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
         response
     }
 }

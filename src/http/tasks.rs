@@ -2,24 +2,39 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::id::TaskId;
 
 use super::State;
 use super::edition::{Edition, List, Resource};
 use super::error::ApiError;
 use super::freshness::Lifetime;
-use super::list::Envelope;
+use super::list::{Envelope, ListOf};
 use super::reading::{Reading, json};
 
-#[derive(Serialize)]
-struct TaskView<'a> {
+/// A kind of work that models are asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Task)]
+pub(super) struct TaskView<'a> {
+    #[schema(value_type = TaskId)]
     id: &'a str,
+    /// For people.
     name: &'a str,
+    /// What the work is, in a sentence.
     description: &'a str,
-    /// Listed models that can serve it.
+    /// How many listed models can serve it.
     models: usize,
 }
 
-/// All task types.
+/// A list of task types.
+type TaskList = ListOf<TaskView<'static>>;
+
+/// List task types.
+///
+/// With how many models can serve each. Parameters are ignored.
+#[utoipa::path(get, path = "/api/tasks", operation_id = "list_tasks", tag = "Tasks",
+    responses((status = 200, description = "All task types.", body = TaskList)))]
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
     reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await

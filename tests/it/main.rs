@@ -36,6 +36,7 @@ mod kv_recovery;
 mod kv_tier;
 mod models;
 mod openai_shape;
+mod openapi;
 mod outages;
 mod paging;
 mod provider_health;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::groups::{Groups, Tested};
 use super::{ModelQuery, Relevance};
@@ -16,43 +17,43 @@ use crate::domain::snapshot::Snapshot;
 closed_enum!(
     /// The parameters of a query that keep models out, by the names that callers use.
     Parameter {
-        /// [`ModelQuery::provider`].
+        /// The providers.
         Provider = "provider",
-        /// [`ModelQuery::capability`].
+        /// The capabilities.
         Capability = "capability",
-        /// [`ModelQuery::input_modality`].
+        /// What must go in.
         InputModality = "input_modality",
-        /// [`ModelQuery::output_modality`].
+        /// What must come out.
         OutputModality = "output_modality",
-        /// [`ModelQuery::task`].
+        /// The task types.
         Task = "task",
-        /// [`ModelQuery::kind`].
+        /// The kinds.
         Kind = "kind",
-        /// [`ModelQuery::status`].
+        /// The statuses.
         Status = "status",
-        /// [`ModelQuery::ids`].
+        /// The ids.
         Ids = "ids",
-        /// [`ModelQuery::min_context`].
+        /// The least context.
         MinContext = "min_context",
-        /// [`ModelQuery::max_input_price`].
+        /// The highest price of input.
         MaxInputPrice = "max_input_price",
-        /// [`ModelQuery::max_output_price`].
+        /// The highest price of output.
         MaxOutputPrice = "max_output_price",
-        /// [`ModelQuery::free`].
+        /// Whether it costs nothing.
         Free = "free",
-        /// [`ModelQuery::open_weights`].
+        /// Whether the weights are open.
         OpenWeights = "open_weights",
-        /// [`ModelQuery::enabled`].
+        /// Whether it is hidden.
         Enabled = "enabled",
-        /// [`ModelQuery::healthy_only`].
+        /// Whether its provider is usable.
         HealthyOnly = "healthy_only",
-        /// [`ModelQuery::q`].
+        /// The search.
         Q = "q",
     }
 );
 
 /// A parameter whose removal gives results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Hint {
     /// The parameter to drop, with all its values.
     #[serde(rename = "drop")]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
 use crate::domain::closed::{UnknownName, closed_enum};
 
 closed_enum!(
@@ -87,6 +91,14 @@ impl fmt::Display for Order {
             Self::By(sort) => sort.fmt(f),
             Self::Relevance => f.write_str("relevance"),
         }
+    }
+}
+
+impl ToSchema for Sort {}
+
+impl PartialSchema for Sort {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Self::NAMES.iter().copied())).into()
     }
 }
 

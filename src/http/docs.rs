@@ -1,0 +1,109 @@
+//! The API's document, and the pages that are made of it. They load nothing but the style sheet beside them.
+
+mod errors;
+mod html;
+mod reference;
+
+use std::sync::OnceLock;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::State;
+use super::coding::{Accepted, Coding};
+use super::openapi;
+use super::representation::Representation;
+
+/// Pages change with a release; until then a tag makes asking again cheap.
+const LIFETIME: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// No script, no image, nothing from anywhere else, and in nobody's frame.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const STYLE: &str = include_str!("docs/style.css");
+
+#[derive(Debug, Clone, Copy)]
+enum Page {
+    Document,
+    Reference,
+    Errors,
+    Style,
+}
+
+impl Page {
+    const COUNT: usize = Self::Style as usize + 1;
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Document => "application/json",
+            Self::Reference | Self::Errors => "text/html; charset=utf-8",
+            Self::Style => "text/css; charset=utf-8",
+        }
+    }
+
+    fn write(self) -> String {
+        match self {
+            Self::Document => openapi::document_text().unwrap_or_default(),
+            Self::Reference => reference::page_of(&openapi::document()),
+            Self::Errors => errors::page_html(),
+            Self::Style => STYLE.to_owned(),
+        }
+    }
+}
+
+/// The document and its pages in every coding. Each is made when it is first asked for.
+#[derive(Default)]
+pub struct Pages([[OnceLock<Representation>; 3]; Page::COUNT]);
+
+impl Pages {
+    fn answer(&self, page: Page, request: &HttpRequest) -> HttpResponse {
+        let of = |coding: Coding| &self.0[page as usize][coding as usize];
+        let plain = || {
+            let make = || Representation::new(page.write().into(), Coding::Identity);
+            of(Coding::Identity).get_or_init(make)
+        };
+        let coding = Accepted::by(request.headers()).coding;
+        let body = match coding {
+            Coding::Identity => plain(),
+            _ => of(coding).get_or_init(|| plain().encoded(coding)),
+        };
+        let mut response = body.clone().respond(request, page.content_type());
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, LIFETIME);
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        response
+    }
+}
+
+/// Get this document.
+///
+/// `OpenAPI` 3.1. The same as `chatchonk openapi` prints.
+#[utoipa::path(get, path = "/api/openapi.json", operation_id = "get_document", tag = "Documentation",
+    responses((status = 200, description = "The document.", body = Object)))]
+pub(super) async fn document(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Document, &request)
+}
+
+/// Read the reference.
+#[utoipa::path(get, path = "/api/docs", operation_id = "get_reference", tag = "Documentation",
+    responses((status = 200, description = "This document as a page.", body = String, content_type = "text/html")))]
+pub(super) async fn reference(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Reference, &request)
+}
+
+/// Read about errors.
+///
+/// `type` of every error leads here.
+#[utoipa::path(get, path = "/api/docs/errors", operation_id = "get_errors", tag = "Documentation",
+    responses((status = 200, description = "Every error code, what it means and the way out.", body = String,
+        content_type = "text/html")))]
+pub(super) async fn errors(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Errors, &request)
+}
+
+/// Get the style sheet of the pages.
+#[utoipa::path(get, path = "/api/docs/style.css", operation_id = "get_style", tag = "Documentation",
+    responses((status = 200, description = "The style sheet.", body = String, content_type = "text/css")))]
+pub(super) async fn style(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Style, &request)
+}

@@ -1,0 +1,193 @@
+//! The examples in the document are answers that the server gives, and keep to their own schemas.
+
+use std::path::Path;
+
+use chatchonk::http::Code;
+use serde_json::{Value, json};
+
+use super::{document, resolved};
+use crate::support::postgres::database;
+use crate::support::server::TestServer;
+
+/// Where they are kept.
+const FILE: &str = "src/http/openapi/examples.json";
+/// Set to anything, it has the file written anew.
+const RECORD: &str = "RECORD_EXAMPLES";
+/// What is shown: a name, the operation and the request. Of errors the name is the code.
+const SHOWN: &[(&str, &str, &str)] = &[
+    ("a page", "list_models", "/api/models?provider=anthropic&max_input_price=3&sort=price&limit=1"),
+    ("a search", "list_models", "/api/models?q=claud+sonet&fields=id,name&limit=2"),
+    ("facets", "list_models", "/api/models?kind=embedding&facets=true&fields=id&limit=1"),
+    ("no match", "list_models", "/api/models?provider=openai&max_input_price=0.01"),
+    ("a model", "get_model", "/api/models/anthropic/claude-haiku-4-5"),
+    ("a free model", "get_model", "/api/models/openrouter%2Fopenai%2Fgpt-oss-120b:free"),
+    (
+        "a long prompt",
+        "get_model_cost",
+        "/api/models/anthropic/claude-haiku-5-5/cost?input_tokens=120000&output_tokens=1000",
+    ),
+    ("providers", "list_providers", "/api/providers"),
+    ("a provider", "get_provider", "/api/providers/mistral"),
+    ("its models", "list_provider_models", "/api/providers/mistral/models?kind=embedding&fields=id,pricing"),
+    ("tasks", "list_tasks", "/api/tasks"),
+    ("a model", "get_openai_model", "/v1/models/anthropic/claude-haiku-4-5"),
+    ("healthy", "get_health", "/api/health"),
+    ("live", "get_health_live", "/api/health/live"),
+    ("ready", "get_health_ready", "/api/health/ready"),
+    ("not probed", "get_automodel_health", "/api/automodel/health"),
+    ("invalid_parameter", "list_models", "/api/models?capability=tols"),
+    ("unknown_parameter", "get_model_cost", "/api/models/openai/gpt-5.5/cost?input_token=1"),
+    ("invalid_cursor", "list_models", "/api/models?cursor=abc"),
+    ("invalid_path", "get_openai_model", "/v1/models/%ff"),
+    ("bad_request", "list_models", "/api/models?q=%ff"),
+    ("route_not_found", "list_models", "/api/model"),
+    ("model_not_found", "get_model", "/api/models/openai/gpt-5.55"),
+    ("provider_not_found", "get_provider", "/api/providers/opnai"),
+    ("price_unknown", "get_model_cost", "/api/models/meta/llama-3.3-70b-instruct/cost?input_tokens=1000"),
+];
+/// Members that differ from answer to answer, by what takes their place when two are compared.
+const VOLATILE: [&str; 15] = [
+    "request_id",
+    "revision",
+    "next_cursor",
+    "updated_at",
+    "timestamp",
+    "commit",
+    "version",
+    "uptime_seconds",
+    "latency_ms",
+    "checked_at",
+    "loaded_at",
+    "validated_at",
+    "cache_hits",
+    "hit_ratio",
+    "detail",
+];
+
+async fn record() -> Value {
+    let server = TestServer::seeded(&database().await).await;
+    server.until("/api/health", |answer| answer.json()["status"] == "healthy").await;
+    let mut recorded = Vec::new();
+    for (name, operation, request) in SHOWN {
+        // As it is: a client would mend it.
+        let answer = server.send_raw("GET", request, "").await;
+        recorded.push(json!({
+            "name": name, "operation": operation, "request": request, "status": answer.status, "body": answer.json(),
+        }));
+    }
+    server.stop().await;
+    recorded.into()
+}
+
+/// Takes out what differs from answer to answer.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if VOLATILE.contains(&name.as_str()) && !member.is_null() {
+                    *member = "…".into();
+                } else {
+                    settle(member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(settle),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_what_the_server_answers() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    let mut recorded = record().await;
+    #[expect(clippy::disallowed_methods, reason = "the tests have no config.rs to ask")]
+    if std::env::var_os(RECORD).is_some() {
+        std::fs::write(&file, serde_json::to_string_pretty(&recorded).unwrap() + "\n").unwrap();
+    }
+    let mut kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    settle(&mut recorded);
+    settle(&mut kept);
+    let (recorded, kept) = (recorded.as_array().unwrap(), kept.as_array().unwrap());
+    let remedy =
+        format!("run `{RECORD}=1 cargo test --test it examples_are`, then refresh docs/openapi.json");
+    assert_eq!(recorded.len(), kept.len(), "{remedy}");
+    for (now, then) in recorded.iter().zip(kept) {
+        assert_eq!(now, then, "{remedy}");
+    }
+}
+
+#[test]
+fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
+    let provoked = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
+    // Another method, an address or a body too long to print, a limit that no test waits for, and faults of the server.
+    let others = [
+        "method_not_allowed",
+        "uri_too_long",
+        "payload_too_large",
+        "rate_limited",
+        "catalogue_unavailable",
+        "internal_error",
+    ];
+    let mut codes: Vec<_> = provoked.chain(others).collect();
+    let mut all = Code::NAMES.to_vec();
+    codes.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(codes, all);
+}
+
+/// A validator that also refuses members which the schema does not name.
+fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
+    let mut components = document["components"].clone();
+    for (name, part) in components["schemas"].as_object_mut().unwrap() {
+        // These are a part of others.
+        if name != "Prices" && (part.get("properties").is_some() || part.get("allOf").is_some()) {
+            part["unevaluatedProperties"] = false.into();
+        }
+    }
+    let whole = json!({ "allOf": [schema], "components": components });
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .should_validate_formats(true)
+        .build(&whole)
+        .unwrap()
+}
+
+#[test]
+fn every_example_keeps_to_its_schema_and_names_no_member_without_one() {
+    let document = document();
+    let mut examined = 0;
+    let operations = document["paths"].as_object().unwrap().values();
+    let own = operations.flat_map(|item| item["get"]["responses"].as_object().unwrap().values());
+    let shared = document["components"]["responses"].as_object().unwrap().values();
+    for response in own.chain(shared).map(|response| resolved(&document, response)) {
+        for content in response["content"].as_object().into_iter().flatten().map(|(_, content)| content) {
+            let Some(examples) = content["examples"].as_object() else { continue };
+            let validator = validator(&document, &content["schema"]);
+            for (name, example) in examples {
+                let faults: Vec<_> =
+                    validator.iter_errors(&example["value"]).map(|e| e.to_string()).collect();
+                assert_eq!(faults, [""; 0], "{name}: {}", example["value"]);
+                examined += 1;
+            }
+        }
+    }
+    assert!(examined >= SHOWN.len(), "only {examined} of {} examples are in the document", SHOWN.len());
+}
+
+#[test]
+fn the_validator_refuses_an_unknown_member_a_missing_one_and_a_wrong_type() {
+    let document = document();
+    let validator = validator(&document, &json!({ "$ref": "#/components/schemas/Task" }));
+    let task = json!({ "id": "chat", "name": "Chat", "description": "Talks", "models": 1 });
+    assert!(validator.is_valid(&task));
+    for (member, value) in
+        [("extra", json!(1)), ("models", json!("1")), ("models", json!(-1)), ("id", json!("a b"))]
+    {
+        let mut wrong = task.clone();
+        wrong[member] = value;
+        assert!(!validator.is_valid(&wrong), "{wrong}");
+    }
+    let mut missing = task;
+    missing.as_object_mut().unwrap().remove("name");
+    assert!(!validator.is_valid(&missing));
+}
