@@ -11,8 +11,9 @@ ENV SQLX_OFFLINE=true
 # to exist, so empty ones stand in; what was built from them is removed, or their newer time stamps would hide the
 # real ones.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it \
-    && echo '//! Stands in.' | tee src/lib.rs tests/it/main.rs \
+RUN mkdir -p src tests/it benches \
+    && echo '//! Stands in.' | tee src/lib.rs tests/it/main.rs tests/allocations.rs \
+        benches/cache.rs benches/catalogue.rs benches/outage.rs \
     && printf '//! Stands in.\nfn main() {}\n' > src/main.rs \
     && cargo build --release --locked --bin chatchonk \
     && cargo clean --release --package chatchonk
