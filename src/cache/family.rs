@@ -38,52 +38,10 @@ pub enum OnOriginFailure {
     Refuse,
 }
 
-/// Providers, models and task types in one snapshot.
-pub const CATALOGUE: Family = Family {
-    name: "catalogue",
+/// What the families below have in common: small values that are kept in memory only, and served while they are fresh.
+const USUAL: Family = Family {
+    name: "",
     fresh: Duration::from_mins(5),
-    on_origin_failure: OnOriginFailure::ServeAnyAge,
-    soft_limit: Duration::from_millis(100),
-    hard_limit: Duration::from_secs(3),
-    flight_limit: Duration::from_secs(10),
-    reload_after: Duration::from_hours(24),
-    schema: 1,
-    keep_shared: Some(Duration::from_hours(30 * 24)),
-    max_bytes: 64 * 1024 * 1024,
-};
-
-/// What upstream APIs answered. Nothing announces a change of theirs: age counts from the load.
-pub const RESPONSES: Family = Family {
-    name: "responses",
-    fresh: Duration::from_mins(15),
-    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
-    soft_limit: Duration::from_millis(100),
-    hard_limit: Duration::from_secs(3),
-    flight_limit: Duration::from_secs(10),
-    reload_after: Duration::from_hours(24),
-    schema: 1,
-    keep_shared: Some(Duration::from_hours(24)),
-    max_bytes: 8 * 1024 * 1024,
-};
-
-/// A user's preferences. Personal, hence in memory only.
-pub const PREFERENCES: Family = Family {
-    name: "preferences",
-    fresh: Duration::from_mins(30),
-    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
-    soft_limit: Duration::from_millis(100),
-    hard_limit: Duration::from_secs(3),
-    flight_limit: Duration::from_secs(10),
-    reload_after: Duration::from_hours(24),
-    schema: 1,
-    keep_shared: None,
-    max_bytes: 8 * 1024 * 1024,
-};
-
-/// A user's settings of providers. Secrets, hence in memory only, and never served when the database cannot confirm them.
-pub const PROVIDER_CONFIGS: Family = Family {
-    name: "provider_configs",
-    fresh: Duration::from_hours(1),
     on_origin_failure: OnOriginFailure::Refuse,
     soft_limit: Duration::from_millis(100),
     hard_limit: Duration::from_secs(3),
@@ -93,6 +51,36 @@ pub const PROVIDER_CONFIGS: Family = Family {
     keep_shared: None,
     max_bytes: 8 * 1024 * 1024,
 };
+
+/// Providers, models and task types in one snapshot.
+pub const CATALOGUE: Family = Family {
+    name: "catalogue",
+    on_origin_failure: OnOriginFailure::ServeAnyAge,
+    keep_shared: Some(Duration::from_hours(30 * 24)),
+    max_bytes: 64 * 1024 * 1024,
+    ..USUAL
+};
+
+/// What upstream APIs answered. Nothing announces a change of theirs: age counts from the load.
+pub const RESPONSES: Family = Family {
+    name: "responses",
+    fresh: Duration::from_mins(15),
+    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
+    keep_shared: Some(Duration::from_hours(24)),
+    ..USUAL
+};
+
+/// A user's preferences. Personal, hence in memory only.
+pub const PREFERENCES: Family = Family {
+    name: "preferences",
+    fresh: Duration::from_mins(30),
+    on_origin_failure: OnOriginFailure::ServeUpTo(Duration::from_hours(24)),
+    ..USUAL
+};
+
+/// A user's settings of providers. Secrets, hence in memory only, and never served when the database cannot confirm them.
+pub const PROVIDER_CONFIGS: Family =
+    Family { name: "provider_configs", fresh: Duration::from_hours(1), ..USUAL };
 
 /// All of them.
 pub const FAMILIES: [Family; 4] = [CATALOGUE, RESPONSES, PREFERENCES, PROVIDER_CONFIGS];

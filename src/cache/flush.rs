@@ -73,11 +73,10 @@ impl Inner {
         let mut queue = self.queue();
         match deleted {
             Ok(refused) => {
-                let (back, gone): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| refused.contains(key));
+                // Whoever finds a refused one again asks again.
+                let gone: Vec<_> = keys.into_iter().filter(|key| !refused.contains(key)).collect();
                 self.counters.deleted(gone.len());
                 queue.deleted(&gone, now);
-                // Whoever finds them once more asks once more.
-                drop(back);
                 true
             }
             Err(spent) => {
@@ -107,10 +106,7 @@ impl Inner {
         // Before they are gone, so that whoever has their values may write them right after. If the database is lost in
         // between, they are written 10 minutes later.
         let _ = ledger.forget(&names).await;
-        let begun = self.clock.now();
-        let deleted = self.namespace.delete_many(keys).await;
-        self.counters.call(self.clock.now().saturating_duration_since(begun));
-        match self.took(Operation::Delete, deleted) {
+        match self.call(Operation::Delete, self.namespace.delete_many(keys)).await {
             Ok(refused) => Ok(refused),
             Err(class) => {
                 self.queue().failed(self.clock.now());
@@ -227,11 +223,9 @@ impl Inner {
                 time_to_live: pending.keep,
             })
             .collect();
-        let begun = self.clock.now();
-        let put = self.namespace.put_many(&pairs).await;
-        self.counters.call(self.clock.now().saturating_duration_since(begun));
+        let put = self.call(Operation::Write, self.namespace.put_many(&pairs)).await;
         let now = self.clock.now();
-        match self.took(Operation::Write, put) {
+        match put {
             Ok(refused) => {
                 let (back, written): (Vec<_>, Vec<_>) =
                     due.into_iter().partition(|pending| refused.contains(&pending.key));

@@ -17,7 +17,7 @@ use super::fault::{Fault, Faults};
 use super::gate::{Change, Ended, Gate, Operation, Skip};
 use super::kv::{KvError, KvErrorClass, KvKey};
 use super::queue::{Pending, Queue, rewrite_after};
-use super::remote::{Ledger, Namespace};
+use super::remote::{Ledger, Namespace, Pending as Remote};
 use super::settings::KvLimits;
 use super::shared_stats::{Counters, KvReport, Spending};
 
@@ -105,10 +105,7 @@ impl SharedTier {
             return None;
         }
         inner.spending().read(inner.clock.utc());
-        let begun = inner.clock.now();
-        let got = inner.namespace.get(&key).await;
-        inner.counters.call(inner.clock.now().saturating_duration_since(begun));
-        let Some(bytes) = inner.took(Operation::Read, got).ok()? else {
+        let Some(bytes) = inner.call(Operation::Read, inner.namespace.get(&key)).await.ok()? else {
             inner.counters.missed();
             inner.queue().lacks(&key, inner.clock.now());
             return None;
@@ -210,12 +207,8 @@ impl SharedTier {
 
     /// Asks for the namespace, which costs no quota of reads.
     async fn probe(&self) {
-        let inner = &self.0;
-        let begun = inner.clock.now();
-        let probed = inner.namespace.probe().await;
-        inner.counters.call(inner.clock.now().saturating_duration_since(begun));
         // The gate and the log have it already.
-        let _ = inner.took(Operation::Read, probed);
+        let _ = self.0.call(Operation::Read, self.0.namespace.probe()).await;
     }
 }
 
@@ -273,8 +266,23 @@ impl Inner {
         }
     }
 
-    /// Takes in how a call went: moves the gate, and tells the log of every change once. KV is never an error.
-    pub fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
+    /// Makes a call, times it, and takes in how it went: moves the gate, and tells the log of every change once.
+    pub async fn call<T>(
+        &self,
+        operation: Operation,
+        call: Remote<'_, Result<T, KvError>>,
+    ) -> Result<T, KvErrorClass> {
+        let begun = self.clock.now();
+        let result = call.await;
+        let taken = self.clock.now().saturating_duration_since(begun);
+        let took = self.took(operation, result);
+        // Last: whoever sees the count sees what came of it.
+        self.counters.call(taken);
+        took
+    }
+
+    /// KV is never an error.
+    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
         let now = self.clock.now();
         let error = match result {
             Ok(value) => {
