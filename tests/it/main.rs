@@ -16,6 +16,7 @@ mod cors;
 mod cost;
 mod counts;
 mod edge;
+mod edge_connections;
 mod embedded;
 mod encodings;
 mod env_example;
