@@ -4,7 +4,7 @@
     flood.py heads ADDRESS SECONDS      200 connections whose heads come byte by byte; one that is cut off is replaced
     flood.py bodies ADDRESS SECONDS     4 connections, one after the other, with bodies of 10 MB
     flood.py uris ADDRESS SECONDS       16 connections with addresses of 20 KB
-    flood.py often ADDRESS SECONDS      20,000 requests in that time at most, on 16 connections
+    flood.py often ADDRESS SECONDS      16 connections that ask for the list as fast as they can
     flood.py readers ADDRESS SECONDS    200 connections that ask for the list and never read
 """
 
@@ -93,29 +93,23 @@ async def bodies(end):
     await asyncio.gather(*(one() for _ in range(4)))
 
 
-async def repeat(end, asked, connections, most):
-    left = most
-
+async def repeat(end, asked):
     async def one():
-        nonlocal left
         reader, writer = await connect()
-        while left > 0 and time.perf_counter() < end:
-            left -= 1
+        while time.perf_counter() < end:
             writer.write(asked)
             note(await answer(reader))
         writer.close()
 
-    await asyncio.gather(*(one() for _ in range(connections)))
+    await asyncio.gather(*(one() for _ in range(16)))
 
 
 async def uris(end):
-    await repeat(end, request("/api/models?q=" + "x" * 20_000), 16, sys.maxsize)
+    await repeat(end, request("/api/models?q=" + "x" * 20_000))
 
 
 async def often(end):
-    begun = time.perf_counter()
-    await repeat(end, request("/api/models", headers="Accept-Encoding: gzip\r\n"), 16, 20_000)
-    told["ms"] = round((time.perf_counter() - begun) * 1000)
+    await repeat(end, request("/api/models", headers="Accept-Encoding: gzip\r\n"))
 
 
 async def readers(end):
@@ -129,8 +123,7 @@ async def readers(end):
 
     streams = [one() for _ in range(200)]
     await asyncio.sleep(end - time.perf_counter())
-    # 1: established. Nobody has read, so a state that is another one now is the server's doing.
-    told["held"] = sum(stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1 for stream in streams)
+    told["opened"] = len(streams)
 
 
 kind, address, seconds = sys.argv[1:]

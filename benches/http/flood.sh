@@ -12,14 +12,15 @@ polite() {
 
 # under FLOOD SERVER: one row. The polite client goes first where both need the same core.
 under() {
-    local kind=$1 server=$2 url=${!2} id=${2}_id before during p50 p99 answered
+    local kind=$1 server=$2 url=${!2} id=${2}_id flooder before during p50 p99 answered
     before=$(resident "${!id}")
     taskset --cpu-list "$load_core" nice -n 19 python3 benches/http/flood.py "$kind" "$url" "$((flood_seconds + 1))" \
         >"$folder/flood" &
+    flooder=$!
     sleep 0.5
     IFS=$'\t' read -r p50 p99 answered < <(polite "$url")
     during=$(resident "${!id}")
-    wait $!
+    wait "$flooder"
     printf '| %s | %s | %s | %s | %s | %s, %s, %s | %s |\n' "$kind" "$server" "$p50" "$p99" "$answered" \
         "$before" "$during" "$(resident "${!id}")" "$(cat "$folder/flood")"
 }
@@ -39,14 +40,17 @@ flood() {
     printf 'Lines in the log of ours at the end: %s\n' "$(wc -l <"$folder/ours.log")"
 }
 
-# Clients that never read: what they cost, and how many still hold their connection after 40 s.
+# Clients that never read: what they cost, and how many still hold their connection after 40 s, as the server sees it.
 readers() {
-    local before
+    local before during reader
     before=$(resident "$ours_id")
-    taskset --cpu-list "$load_core" python3 benches/http/flood.py readers "$ours" 40 >"$folder/flood" &
+    python3 benches/http/flood.py readers "$ours" 60 >"$folder/flood" &
+    reader=$!
     sleep 5
+    during=$(resident "$ours_id")
+    sleep 35
     printf '| models | MB before | with 200 who do not read | after 40 s | connections then |\n'
-    printf '| --- | --- | --- | --- | --- |\n| %s | %s | %s | ' "${MODELS:-120}" "$before" "$(resident "$ours_id")"
-    wait $!
-    printf '%s | %s |\n' "$(resident "$ours_id")" "$(cat "$folder/flood")"
+    printf '| --- | --- | --- | --- | --- |\n| %s | %s | %s | %s | %s |\n' "${MODELS:-120}" "$before" "$during" \
+        "$(resident "$ours_id")" "$(ss -Htn state established "sport = :${ours##*:}" | wc -l)"
+    finish_one "$reader"
 }
