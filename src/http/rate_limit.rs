@@ -185,7 +185,7 @@ mod tests {
         let (limit, _) = limit(60, false);
         let refused =
             (0..1_000_000_u32).filter(|n| limit.check_client(IpAddr::from(n.to_be_bytes())).is_err());
-        // 15 of them share a counter on average; that 60 do is one chance in 10^17.
+        // 15 of them share a counter on average; the chance that 61 do anywhere is less than one in 10^12.
         assert_eq!(refused.count(), 0);
         let guest = IpAddr::from([203, 0, 113, 1]);
         assert!(limit.check_client(guest).is_ok());
