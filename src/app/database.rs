@@ -21,6 +21,9 @@ use super::check::check_start;
 const WHEN_UP: Duration = Duration::from_secs(5);
 /// Between two looks at one that does not.
 const WHEN_DOWN: Duration = Duration::from_secs(2);
+/// Between two looks at one that refuses this server. A start makes two tries and then one a minute: fewer than the ten
+/// in five minutes after which Supabase's pooler blocks an address, also for those who know the right password.
+const WHEN_REFUSED: Duration = Duration::from_mins(1);
 /// Between two attempts to start a private cluster that did not.
 const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
 /// Looks between two attempts to write what a start could not: about a minute.
@@ -141,7 +144,7 @@ impl Supervisor {
                 }
                 self.probe(store).await
             } else {
-                self.prepare(store).await.map(|(state, up_to_date)| {
+                self.prepare(store, first).await.map(|(state, up_to_date)| {
                     behind = !up_to_date;
                     state
                 })
@@ -178,15 +181,22 @@ impl Supervisor {
                 }
             }
             first = false;
-            let pause = if matches!(state, DatabaseState::Up { .. }) { WHEN_UP } else { WHEN_DOWN };
-            self.clock.sleep(pause).await;
+            self.clock
+                .sleep(match state {
+                    DatabaseState::Up { .. } => WHEN_UP,
+                    DatabaseState::Down(fault) if fault.is_refusal() => WHEN_REFUSED,
+                    _ => WHEN_DOWN,
+                })
+                .await;
         }
     }
 
     /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
     /// that cannot be written now does not keep the catalogue from being served. Returns whether all was written.
-    async fn prepare(&self, store: &Store) -> Result<(DatabaseState, bool), StoreError> {
-        store.dial().await.map(drop)?;
+    async fn prepare(&self, store: &Store, first: bool) -> Result<(DatabaseState, bool), StoreError> {
+        // Only the first look is waited for by those who ask for lists.
+        let dialled = if first { store.dial().await } else { store.dial_patiently().await };
+        dialled.map(drop)?;
         // Not before: nobody who asks for a list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
         if let Some(shared) = &self.shared {
@@ -275,6 +285,17 @@ impl Supervisor {
             (DatabaseState::Down(_), DatabaseState::Up { .. }) => {
                 tracing::info!("the database answers again");
                 self.status.set_misconfigured(false);
+            }
+            _ => {}
+        }
+        let is_read_only = |state| matches!(state, DatabaseState::Up { read_only: true, .. });
+        match (is_read_only(before), is_read_only(state)) {
+            (false, true) => {
+                let fault = DatabaseFault::ReadOnly;
+                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
+            }
+            (true, false) if matches!(state, DatabaseState::Up { .. }) => {
+                tracing::info!("the database takes writes again");
             }
             _ => {}
         }
