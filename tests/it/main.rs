@@ -46,6 +46,7 @@ mod raw_requests;
 mod representations;
 mod rooms;
 mod routes;
+mod runbook;
 mod seed;
 mod settings;
 mod simulator;
