@@ -149,9 +149,12 @@ impl Supervisor {
                     state
                 })
             };
-            let state = match look {
-                Ok(state) => state,
-                Err(error) => DatabaseState::Down(self.diagnose(store, &error).await),
+            let (state, error) = match look {
+                Ok(state) => (state, None),
+                Err(error) => {
+                    let error = self.diagnose(store, error).await;
+                    (DatabaseState::Down(error.fault()), Some(error))
+                }
             };
             // What comes back after an outage may be another database, or an older one.
             prepared = matches!(state, DatabaseState::Up { .. });
@@ -159,7 +162,7 @@ impl Supervisor {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            self.report(state, first);
+            self.report(state, error.as_ref(), first);
             self.status.decide();
             if state == DatabaseState::Down(DatabaseFault::Unreachable) {
                 self.revive(cluster).await;
@@ -244,14 +247,14 @@ impl Supervisor {
     }
 
     /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
-    async fn diagnose(&self, store: &Store, error: &StoreError) -> DatabaseFault {
+    async fn diagnose(&self, store: &Store, error: StoreError) -> StoreError {
         match error.fault() {
             DatabaseFault::PoolFull => match self.clock.timeout(DIAGNOSIS_LIMIT, store.dial()).await {
-                Ok(Ok(_)) => DatabaseFault::PoolFull,
-                Ok(Err(error)) => error.fault(),
-                Err(_) => DatabaseFault::Timeout,
+                Ok(Ok(_)) => error,
+                Ok(Err(reason)) => reason,
+                Err(_) => StoreError::TimedOut,
             },
-            fault => fault,
+            _ => error,
         }
     }
 
@@ -269,13 +272,14 @@ impl Supervisor {
         }
     }
 
-    /// Publishes a look, and tells the log of every change once.
-    fn report(&self, state: DatabaseState, first: bool) {
+    /// Publishes a look, and tells the log of every change once, in the database's own words too.
+    fn report(&self, state: DatabaseState, error: Option<&StoreError>, first: bool) {
         let before = self.status.set_database(state);
         match (before, state) {
             (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
             (_, DatabaseState::Down(fault)) => {
-                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
+                let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
+                tracing::warn!(remedy = fault.remedy(), "{words}");
                 if first {
                     let has_nothing =
                         self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);

@@ -7,7 +7,7 @@ use super::pooler;
 closed_enum!(
     /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
     DatabaseFault {
-        /// Nothing answers at that address.
+        /// Nothing that speaks PostgreSQL answers at that address.
         Unreachable = "unreachable",
         /// User or password refused.
         WrongPassword = "wrong_password",
@@ -126,7 +126,8 @@ impl DatabaseFault {
         match error {
             // rustls reports a refused certificate as invalid data.
             sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => Self::Certificate,
-            sqlx::Error::Io(_) => Self::Unreachable,
+            // Something that accepts a connection and speaks no PostgreSQL, such as a proxy whose server starts up.
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
             sqlx::Error::Tls(_) => Self::Certificate,
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {

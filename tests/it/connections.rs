@@ -112,3 +112,15 @@ async fn a_database_that_becomes_read_only_is_read_on_and_nothing_is_written_to_
     eventually(async || kv.used_today().writes > 0).await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_accepts_connections_and_says_nothing_is_no_database() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let server =
+        TestServer::with(&[("DATABASE_URL", &format!("postgres://u:p@{address}/x?sslmode=require"))]).await;
+    let reason = json!("the database cannot be reached");
+    server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
+    server.stop().await;
+}
