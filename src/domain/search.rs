@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::Model;
 use matcher::{Matcher, Token};
-use phrase::{Entry, Found};
+use phrase::{Entries, Found};
 
 /// The longest search text accepted, in characters.
 pub const MAX_SEARCH_CHARS: usize = 200;
@@ -91,7 +91,7 @@ impl Relevance {
 pub struct SearchIndex {
     /// Each distinct word once, in order, with the places of the models that have it.
     vocabulary: Vec<(Token, Vec<u32>)>,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl SearchIndex {
@@ -107,8 +107,9 @@ impl SearchIndex {
         let mut vocabulary: Vec<_> =
             places.into_iter().map(|(word, places)| (Token::new(word), places)).collect();
         vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text().cmp(b.text()));
-        let entry = |model: &Model| Entry::new(model.id.as_str(), &model.name);
-        Self { vocabulary, entries: models.iter().map(entry).collect() }
+        let mut entries = Entries::default();
+        models.iter().for_each(|model| entries.push(model.id.as_str(), &model.name));
+        Self { vocabulary, entries }
     }
 
     /// The relevance of each model, by its place; `None` where it does not match.

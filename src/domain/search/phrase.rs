@@ -1,5 +1,7 @@
 //! The whole query, written together, in a model's id or name.
 
+use std::ops::Range;
+
 use super::words::words;
 
 /// Where the query stands; the better the lesser.
@@ -15,42 +17,83 @@ pub(super) enum Found {
     Nowhere = 3,
 }
 
-/// Words written together, and where each begins.
-#[derive(Debug)]
-struct Joined {
-    text: Box<str>,
-    starts: Box<[Start]>,
-}
-
 #[derive(Debug)]
 struct Start {
-    at: usize,
+    /// In the words written together, in bytes.
+    at: u32,
     /// Whether a part of an id, or a name, begins here.
     part: bool,
 }
 
-impl Joined {
-    fn new<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
-        let mut text = String::new();
-        let mut starts = Vec::new();
-        for part in parts {
-            for (nth, word) in words(part).iter().enumerate() {
-                starts.push(Start { at: text.len(), part: nth == 0 });
-                text.push_str(word);
-            }
-        }
-        Self { text: text.into(), starts: starts.into() }
+/// What all models are called. In one piece, in their order: a search passes by all of them, and thousands of texts of
+/// their own would each be fetched from elsewhere in memory.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    text: String,
+    starts: Vec<Start>,
+    entries: Vec<Entry>,
+}
+
+/// What one model is called.
+#[derive(Debug)]
+struct Entry {
+    id: Joined,
+    name: Joined,
+    /// How many words the last part of the id has.
+    last_part: usize,
+}
+
+/// Words written together: their place in `text`, and that of their beginnings in `starts`.
+#[derive(Debug)]
+struct Joined {
+    text: Range<usize>,
+    starts: Range<usize>,
+}
+
+impl Entries {
+    /// Adds the next model.
+    pub(super) fn push(&mut self, id: &str, name: &str) {
+        let id = self.join(id.split('/'));
+        let name = self.join(std::iter::once(name));
+        let of_id = self.starts.get(id.starts.clone()).unwrap_or_default();
+        let last_part = of_id.iter().rposition(|start| start.part).map_or(0, |at| of_id.len() - at);
+        self.entries.push(Entry { id, name, last_part });
     }
 
-    fn find(&self, phrase: &str) -> Found {
+    fn join<'a>(&mut self, parts: impl Iterator<Item = &'a str>) -> Joined {
+        let (text, starts) = (self.text.len(), self.starts.len());
+        for part in parts {
+            for (nth, word) in words(part).iter().enumerate() {
+                // Ids and names are shorter by far than what does not fit.
+                let at = u32::try_from(self.text.len() - text).unwrap_or(u32::MAX);
+                self.starts.push(Start { at, part: nth == 0 });
+                self.text.push_str(word);
+            }
+        }
+        Joined { text: text..self.text.len(), starts: starts..self.starts.len() }
+    }
+
+    /// How many models there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All models, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Called<'_>> {
+        self.entries.iter().map(|entry| Called { all: self, entry })
+    }
+
+    fn find(&self, joined: &Joined, phrase: &str) -> Found {
+        let text = self.text.get(joined.text.clone()).unwrap_or_default();
+        let starts = self.starts.get(joined.starts.clone()).unwrap_or_default();
         let mut found = Found::Nowhere;
-        for (nth, start) in self.starts.iter().enumerate() {
-            let tail = self.text.get(start.at..).unwrap_or_default();
+        for (nth, start) in starts.iter().enumerate() {
+            let tail = text.get(start.at as usize..).unwrap_or_default();
             let Some(after) = tail.strip_prefix(phrase) else {
                 continue;
             };
-            let end = self.text.len() - after.len();
-            let ends_word = after.is_empty() || self.starts.iter().skip(nth).any(|next| next.at == end);
+            let end = text.len() - after.len();
+            let ends_word = after.is_empty() || starts.iter().skip(nth).any(|next| next.at as usize == end);
             found = found.min(match (after.is_empty() && start.part, ends_word) {
                 (true, _) => Found::All,
                 (false, true) => Found::Words,
@@ -59,40 +102,30 @@ impl Joined {
         }
         found
     }
-
-    /// How many words the last part has.
-    fn last_part(&self) -> usize {
-        self.starts.iter().rposition(|start| start.part).map_or(0, |at| self.starts.len() - at)
-    }
 }
 
 /// What one model is called.
-#[derive(Debug)]
-pub(super) struct Entry {
-    id: Joined,
-    name: Joined,
+pub(super) struct Called<'a> {
+    all: &'a Entries,
+    entry: &'a Entry,
 }
 
-impl Entry {
-    pub(super) fn new(id: &str, name: &str) -> Self {
-        Self { id: Joined::new(id.split('/')), name: Joined::new(std::iter::once(name)) }
-    }
-
+impl Called<'_> {
     /// The best place of the phrase, which is not empty.
     pub(super) fn find(&self, phrase: &str) -> Found {
-        self.id.find(phrase).min(self.name.find(phrase))
+        self.all.find(&self.entry.id, phrase).min(self.all.find(&self.entry.name, phrase))
     }
 
     /// How many words the name, the id, or the last part of the id has more or fewer than that: the least of the three.
     pub(super) fn difference(&self, words: usize) -> usize {
-        let [name, id] = [self.name.starts.len(), self.id.starts.len()];
         let nearest = |count: usize| count.abs_diff(words);
-        nearest(name).min(nearest(id)).min(nearest(self.id.last_part()))
+        let name = nearest(self.entry.name.starts.len());
+        name.min(nearest(self.length())).min(nearest(self.entry.last_part))
     }
 
     /// How many words the id has.
     pub(super) fn length(&self) -> usize {
-        self.id.starts.len()
+        self.entry.id.starts.len()
     }
 }
 
@@ -102,7 +135,12 @@ mod tests {
 
     #[test]
     fn a_phrase_is_found_as_all_as_words_or_at_a_start() {
-        let entry = Entry::new("openrouter/anthropic/claude-opus-5", "Claude Opus 5");
+        let mut entries = Entries::default();
+        entries.push("openai/gpt-5", "GPT-5");
+        entries.push("openrouter/anthropic/claude-opus-5", "Claude Opus 5");
+        entries.push("laude/claude-opus-55", "Claude Opus 55");
+        assert_eq!(entries.len(), 3);
+        let entry = entries.iter().nth(1).unwrap();
         for (phrase, found) in [
             ("claudeopus5", Found::All),
             ("anthropicclaudeopus5", Found::All),
