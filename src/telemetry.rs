@@ -1,8 +1,19 @@
-//! Logging: one line per event, for people on a terminal and for machines otherwise.
+//! Logging: one line per event, for people on a terminal and for machines otherwise. And traces, where they are wanted.
 
-use tracing_subscriber::EnvFilter;
+mod settings;
+mod traces;
 
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
+
+pub use settings::{
+    InvalidTracesSetting, Sampler, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings,
+};
+pub use traces::{Traces, continue_trace};
 
 closed_enum!(
     /// The form of log lines.
@@ -31,21 +42,40 @@ pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }
 
-/// Installs the process-wide subscriber, writing to standard error.
+/// Installs the process-wide subscriber, which logs to standard error, and sends traces if it is told where. The log and
+/// the traces are filtered apart: a request's span is made for the one or the other, or for nobody.
+///
+/// Must be called within a tokio runtime.
 ///
 /// # Errors
-/// When the filter cannot be parsed, or a subscriber is installed already.
-pub fn install(settings: &TelemetrySettings) -> anyhow::Result<()> {
+/// When the filter cannot be parsed, or a subscriber is installed already. Traces that cannot be sent are a warning.
+pub fn install(
+    settings: &TelemetrySettings,
+    traces: Option<&TracesSettings>,
+    clock: Clock,
+) -> anyhow::Result<Option<Traces>> {
     // actix tells of every worker, and sqlx of what whoever asked it tells better; both can still be named.
     let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{}", settings.filter))
         .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(settings.colour && settings.format == LogFormat::Pretty);
-    let installed = match settings.format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
+    let log = match settings.format {
+        LogFormat::Pretty => log.boxed(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    installed.map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))
+    let (traces, failure) = match traces.map(|traces| Traces::new(traces, clock)).transpose() {
+        Ok(traces) => (traces, None),
+        Err(error) => (None, Some(error)),
+    };
+    let registry = tracing_subscriber::registry().with(log.with_filter(filter));
+    let installed = match &traces {
+        Some(traces) => registry.with(traces.layer()).try_init(),
+        None => registry.try_init(),
+    };
+    installed.map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))?;
+    if let Some(error) = failure {
+        tracing::warn!("no traces are sent: {error:#}");
+    }
+    Ok(traces)
 }

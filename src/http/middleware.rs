@@ -14,7 +14,9 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::State;
 use super::error::{ApiError, Code};
+use super::metrics::Underway;
 use super::rate_limit::TooMany;
+use crate::telemetry;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,6 +55,7 @@ pub(super) async fn outermost(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Routes answer errors as responses; nothing in between fails on its own.
     let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
+    let underway = Underway::begin(&request);
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
@@ -68,6 +71,9 @@ pub(super) async fn outermost(
     }
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
+    }
+    if let Some(underway) = underway {
+        underway.answered(response.request(), response.status());
     }
     Ok(response)
 }
@@ -160,8 +166,9 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
     response
 }
 
-/// One root span per request at debug, with the route's template and the request's id. At other levels a request that
-/// goes well costs nothing here and leaves no line.
+/// One root span per request at debug, with the route's template and the request's id, in the terms of OpenTelemetry's
+/// conventions. At other levels, and where no traces are sent, a request that goes well costs nothing here and leaves no
+/// line.
 pub(super) struct RootSpan;
 
 impl RootSpanBuilder for RootSpan {
@@ -173,13 +180,20 @@ impl RootSpanBuilder for RootSpan {
         let id = id.to_str().unwrap_or_default();
         let pattern = request.match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
-        tracing::debug_span!(
+        let method = request.method().as_str();
+        let span = tracing::debug_span!(
             "request",
-            method = request.method().as_str(),
-            route,
+            otel.name = %format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
             request_id = id,
-            status = Empty
-        )
+        );
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        telemetry::continue_trace(&span, header("traceparent"), header("tracestate"));
+        span
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
@@ -187,7 +201,10 @@ impl RootSpanBuilder for RootSpan {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        span.record("status", status.as_u16());
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
         span.in_scope(|| tracing::debug!("answered"));
     }
 }
