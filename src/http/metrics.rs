@@ -13,7 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use prometheus_client::collector::Collector;
@@ -27,8 +27,7 @@ use crate::clock::Clock;
 use super::State;
 use super::error::{ApiError, Code};
 use families::Families;
-use requests::Requests;
-pub(super) use requests::{Route, Underway, Worker};
+pub use requests::{Requests, Route, Underway, Worker};
 
 /// The version of the text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -99,6 +98,19 @@ impl Metrics {
     /// What a worker counts with.
     pub(super) fn worker(&self) -> Arc<Worker> {
         self.requests.worker()
+    }
+}
+
+/// A request that has arrived; nothing where nobody counts.
+pub(super) fn begin(request: &ServiceRequest) -> Option<Underway> {
+    request.app_data::<Option<Arc<Worker>>>()?.as_ref().map(Worker::begin)
+}
+
+/// Counts its answer.
+pub(super) fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
+    if let Some(underway) = underway {
+        let request = response.request();
+        underway.answered(request.app_data(), request.method(), response.status());
     }
 }
 

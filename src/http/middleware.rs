@@ -14,7 +14,7 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 
 use super::State;
 use super::error::{ApiError, Code};
-use super::metrics::Underway;
+use super::metrics;
 use super::rate_limit::TooMany;
 use crate::telemetry;
 
@@ -55,7 +55,7 @@ pub(super) async fn outermost(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Routes answer errors as responses; nothing in between fails on its own.
     let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
-    let underway = Underway::begin(&request);
+    let underway = metrics::begin(&request);
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
@@ -72,9 +72,7 @@ pub(super) async fn outermost(
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
     }
-    if let Some(underway) = underway {
-        underway.answered(response.request(), response.status());
-    }
+    metrics::answered(underway, &response);
     Ok(response)
 }
 

@@ -43,7 +43,9 @@ pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
 pub use health::{AutoModelDocument, HealthDocument};
-pub use metrics::{InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken};
+pub use metrics::{
+    InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
+};
 pub use openapi::document_text;
 pub use rate_limit::RateLimit;
 

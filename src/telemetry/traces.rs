@@ -154,18 +154,17 @@ impl Collector {
     fn took(&self, fault: Option<&str>) {
         let now = self.clock.now();
         let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_news = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
         match fault {
             None if warned.take().is_some() => tracing::info!("the collector of traces answers again"),
-            None => {}
-            Some(fault) => {
-                if warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS) {
-                    *warned = Some(now);
-                    tracing::warn!(
-                        host = self.host,
-                        "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
-                    );
-                }
+            Some(fault) if is_news => {
+                *warned = Some(now);
+                tracing::warn!(
+                    host = self.host,
+                    "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
+                );
             }
+            _ => {}
         }
     }
 }

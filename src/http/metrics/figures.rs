@@ -84,18 +84,18 @@ pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
     };
     let revision = read.map(CatalogueRead::revision);
     to.gauge("chatchonk_catalogue_revision", "Version of the catalogue served; 0: builtin.", revision)?;
-    to.gauge("chatchonk_catalogue_models", "Models listed.", counted(|snapshot| snapshot.listed()))?;
+    to.gauge("chatchonk_catalogue_models", "Models listed.", counted(Snapshot::listed))?;
     to.gauge("chatchonk_catalogue_providers", "Providers.", counted(|snapshot| snapshot.providers().len()))?;
     let help = "Rows left out because they cannot be understood.";
-    to.gauge("chatchonk_catalogue_skipped_rows", help, counted(|snapshot| snapshot.skipped()))?;
+    to.gauge("chatchonk_catalogue_skipped_rows", help, counted(Snapshot::skipped))?;
     let age = |at: OffsetDateTime| (state.status.utc() - at).as_seconds_f64().max(0.0);
     let loaded = report.as_ref().map(|report| age(report.loaded_at));
     to.gauge("chatchonk_catalogue_age_seconds", "Time since it was read from its source.", loaded)?;
     let validated = report.as_ref().and_then(|report| report.validated_at).map(age);
     let help = "Time since it was last found to be current; absent for the builtin one.";
     to.gauge("chatchonk_catalogue_validated_age_seconds", help, validated)?;
-    let stale = report.as_ref().map(|report| u64::from(report.stale));
-    to.gauge("chatchonk_catalogue_stale", "1 when it may be out of date.", stale)?;
+    let is_stale = report.as_ref().map(|report| u64::from(report.stale));
+    to.gauge("chatchonk_catalogue_stale", "1 when it may be out of date.", is_stale)?;
     let source = read.map(|read| read.source().as_str());
     let help = "Where it is from: 1 for the source that is.";
     to.state("chatchonk_catalogue_source", help, "source", Source::NAMES, source)

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use actix_web::HttpRequest;
-use actix_web::dev::ServiceRequest;
 use actix_web::http::{Method, StatusCode};
 
 use crate::clock::Clock;
@@ -19,16 +17,16 @@ pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The route of requests that reached none: an unknown path, a preflight, or a refusal before routes are looked at.
 const UNMATCHED: &str = "unmatched";
 
-/// All workers of the server.
+/// The requests of all workers of a server.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub struct Requests {
     clock: Clock,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
-/// The requests of one worker.
+/// The requests of one worker. It alone adds to them, and whoever asks for them reads along.
 #[derive(Debug)]
-pub(in crate::http) struct Worker {
+pub struct Worker {
     clock: Clock,
     begun: AtomicU64,
     over: AtomicU64,
@@ -44,14 +42,14 @@ struct Counts {
 
 /// A route of one worker; its resource holds it, so that a request finds it without looking at a path.
 #[derive(Debug)]
-pub(in crate::http) struct Route {
+pub struct Route {
     path: &'static str,
     counts: OnceLock<Arc<Counts>>,
 }
 
 /// A request under way; over when it is dropped.
 #[derive(Debug)]
-pub(in crate::http) struct Underway {
+pub struct Underway {
     worker: Arc<Worker>,
     begun: Instant,
 }
@@ -65,11 +63,14 @@ pub(super) struct Counted {
 }
 
 impl Requests {
+    /// None yet.
+    #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, workers: Mutex::default() }
     }
 
     /// A worker that starts.
+    #[must_use]
     pub fn worker(&self) -> Arc<Worker> {
         let worker = Arc::new(Worker {
             clock: self.clock.clone(),
@@ -83,7 +84,7 @@ impl Requests {
     }
 
     /// Requests whose answer has not begun.
-    pub fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         // In this order: a request that ends in between must not make it less than none.
         let under_way = |worker: &Arc<Worker>| {
             let over = worker.over.load(Ordering::Relaxed);
@@ -93,7 +94,7 @@ impl Requests {
     }
 
     /// What was counted, by route.
-    pub fn by_route(&self) -> BTreeMap<&'static str, Counted> {
+    pub(super) fn by_route(&self) -> BTreeMap<&'static str, Counted> {
         let mut routes: BTreeMap<_, Counted> = BTreeMap::new();
         for worker in lock(&self.workers).iter() {
             routes.entry(UNMATCHED).or_default().add(&worker.unmatched);
@@ -106,6 +107,8 @@ impl Requests {
 }
 
 impl Route {
+    /// Not asked for yet.
+    #[must_use]
     pub fn new(path: &'static str) -> Self {
         Self { path, counts: OnceLock::new() }
     }
@@ -120,21 +123,23 @@ impl Route {
     }
 }
 
-impl Underway {
-    /// A request that has arrived; nothing where nobody counts.
-    pub fn begin(request: &ServiceRequest) -> Option<Self> {
-        let worker = Arc::clone(request.app_data::<Option<Arc<Worker>>>()?.as_ref()?);
-        worker.begun.fetch_add(1, Ordering::Relaxed);
-        Some(Self { begun: worker.clock.now(), worker })
+impl Worker {
+    /// A request that has arrived.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> Underway {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Underway { begun: self.clock.now(), worker: Arc::clone(self) }
     }
+}
 
-    /// Counts its answer, of which the body may still be to be sent.
-    pub fn answered(self, request: &HttpRequest, status: StatusCode) {
-        let route = request.app_data::<Route>();
+impl Underway {
+    /// Counts its answer, of which the body may still be to be sent. Takes a few additions; only the first request of a
+    /// route and worker allocates.
+    pub fn answered(self, route: Option<&Route>, method: &Method, status: StatusCode) {
         let counts = route.map_or(&self.worker.unmatched, |route| route.counts(&self.worker));
         counts.took.record(self.worker.clock.now().saturating_duration_since(self.begun));
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        counts.answers[method(request.method())][class].fetch_add(1, Ordering::Relaxed);
+        counts.answers[place(method)][class].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +161,7 @@ impl Counted {
 }
 
 /// Its place in [`METHODS`].
-fn method(method: &Method) -> usize {
+fn place(method: &Method) -> usize {
     match *method {
         Method::GET => 0,
         Method::HEAD => 1,
