@@ -3,8 +3,8 @@
 mod settings;
 mod traces;
 
+use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::clock::Clock;
@@ -54,6 +54,19 @@ pub fn install(
     traces: Option<&TracesSettings>,
     clock: Clock,
 ) -> anyhow::Result<Option<Traces>> {
+    let (traces, failure) = match traces.map(|traces| Traces::new(traces, clock)).transpose() {
+        Ok(traces) => (traces, None),
+        Err(error) => (None, Some(error)),
+    };
+    tracing::dispatcher::set_global_default(dispatch(settings, traces.as_ref())?)
+        .map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))?;
+    if let Some(error) = failure {
+        tracing::warn!("no traces are sent: {error:#}");
+    }
+    Ok(traces)
+}
+
+fn dispatch(settings: &TelemetrySettings, traces: Option<&Traces>) -> anyhow::Result<Dispatch> {
     // actix tells of every worker, and sqlx of what whoever asked it tells better; both can still be named.
     let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{}", settings.filter))
         .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
@@ -64,18 +77,28 @@ pub fn install(
         LogFormat::Pretty => log.boxed(),
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    let (traces, failure) = match traces.map(|traces| Traces::new(traces, clock)).transpose() {
-        Ok(traces) => (traces, None),
-        Err(error) => (None, Some(error)),
-    };
     let registry = tracing_subscriber::registry().with(log.with_filter(filter));
-    let installed = match &traces {
-        Some(traces) => registry.with(traces.layer()).try_init(),
-        None => registry.try_init(),
-    };
-    installed.map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))?;
-    if let Some(error) = failure {
-        tracing::warn!("no traces are sent: {error:#}");
+    Ok(match traces {
+        Some(traces) => Dispatch::new(registry.with(traces.layer())),
+        None => Dispatch::new(registry),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn spans_of_requests_are_made_at_debug_level_only_as_long_as_nobody_traces() {
+        for (filter, makes_spans) in [("info", false), ("info,chatchonk=debug", true)] {
+            let settings =
+                TelemetrySettings { filter: filter.to_owned(), format: LogFormat::Json, colour: false };
+            let dispatch = dispatch(&settings, None).unwrap();
+            let is_made =
+                tracing::dispatcher::with_default(&dispatch, || tracing::span_enabled!(Level::DEBUG));
+            assert_eq!(is_made, makes_spans, "{filter}");
+        }
     }
-    Ok(traces)
 }

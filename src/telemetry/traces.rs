@@ -150,22 +150,23 @@ impl Collector {
         })
     }
 
-    /// Tells the log of a change once, and again every few minutes while it lasts.
-    fn took(&self, fault: Option<&str>) {
+    /// Tells the log of a change once, and again every few minutes while it lasts. Returns whether it did.
+    fn took(&self, fault: Option<&str>) -> bool {
         let now = self.clock.now();
         let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_news = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
+        let is_due = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
         match fault {
             None if warned.take().is_some() => tracing::info!("the collector of traces answers again"),
-            Some(fault) if is_news => {
+            Some(fault) if is_due => {
                 *warned = Some(now);
                 tracing::warn!(
                     host = self.host,
                     "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
                 );
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }
 
@@ -175,11 +176,12 @@ impl HttpClient for Collector {
         // The thread that calls this belongs to no runtime.
         let sent = self.runtime.spawn(send(self.http.clone(), request)).await;
         let result = sent.map_err(HttpError::from).and_then(|sent| sent.map_err(HttpError::from));
-        match &result {
-            Ok(response) if response.status().is_success() => self.took(None),
-            Ok(response) => self.took(Some(&format!("the collector answers {}", response.status()))),
-            Err(_) => self.took(Some("the collector cannot be reached")),
-        }
+        let fault = match &result {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(format!("the collector answers {}", response.status())),
+            Err(_) => Some("the collector cannot be reached".to_owned()),
+        };
+        self.took(fault.as_deref());
         result
     }
 }
@@ -198,4 +200,36 @@ async fn send(http: reqwest::Client, request: Request<Bytes>) -> reqwest::Result
     let mut answer = Response::new(Bytes::from(body));
     (*answer.status_mut(), *answer.headers_mut()) = (response.status(), response.headers().clone());
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::super::{Sampler, SamplerKind};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_log_is_told_of_a_lost_collector_at_first_then_every_5_minutes_and_when_it_is_back() {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let settings = TracesSettings {
+            endpoint: "http://localhost:4318".parse().unwrap(),
+            headers: <_>::default(),
+            service: String::new(),
+            environment: String::new(),
+            sampler: Sampler { kind: SamplerKind::AlwaysOn, ratio: 1.0 },
+        };
+        let collector = Collector::new(&settings, clock).unwrap();
+        assert!(!collector.took(None));
+        for _ in 0..3 {
+            assert!(collector.took(Some("gone")));
+            for _ in 0..4 {
+                hand.advance(Duration::from_mins(1));
+                assert!(!collector.took(Some("gone")));
+            }
+            hand.advance(Duration::from_mins(1));
+        }
+        assert!(collector.took(None) && !collector.took(None));
+        assert!(collector.took(Some("gone again")));
+    }
 }

@@ -129,8 +129,8 @@ async fn the_process_and_what_runs_are_shown_and_a_database_that_is_down() {
     let scrape = Scrape::of(&server).await;
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", chatchonk::COMMIT)];
     assert_eq!(scrape.value("chatchonk_build_info", &labels), 1.0);
-    let now = Clock::system().utc().unix_timestamp();
-    let age = now as f64 - scrape.value("process_start_time_seconds", &[]);
+    let now = u32::try_from(Clock::system().utc().unix_timestamp()).unwrap();
+    let age = f64::from(now) - scrape.value("process_start_time_seconds", &[]);
     assert!((-1.0..600.0).contains(&age), "{age}");
     assert!(scrape.value("process_resident_memory_bytes", &[]) > 1e6);
     assert!(scrape.value("process_threads", &[]) > 1.0 && scrape.value("process_open_fds", &[]) > 3.0);

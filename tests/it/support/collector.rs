@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Requests, head and body of each.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// What was sent, head and body of each request as they came. Takes requests as long as the test's runtime lives.
 #[derive(Debug)]
 pub(crate) struct Collector {
     pub(crate) endpoint: String,
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Requests,
 }
 
 impl Collector {
@@ -17,15 +20,16 @@ impl Collector {
     pub(crate) async fn start(hangs: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::<Mutex<Vec<_>>>::default();
+        let requests = Requests::default();
         tokio::spawn({
             let requests = Arc::clone(&requests);
             async move {
                 let mut kept = Vec::new();
                 while let Ok((stream, _)) = listener.accept().await {
-                    match hangs {
-                        true => kept.push(stream),
-                        false => drop(tokio::spawn(serve(stream, Arc::clone(&requests)))),
+                    if hangs {
+                        kept.push(stream);
+                    } else {
+                        tokio::spawn(serve(stream, Arc::clone(&requests)));
                     }
                 }
             }
@@ -45,7 +49,7 @@ impl Collector {
     }
 }
 
-async fn serve(mut stream: TcpStream, requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
+async fn serve(mut stream: TcpStream, requests: Requests) {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
