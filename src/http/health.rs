@@ -361,7 +361,7 @@ pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> Htt
     let (kind, body) =
         if accepts_draft { (health_draft::CONTENT_TYPE, draft) } else { ("application/json", own) };
     let mut response = HttpResponse::build(*status);
-    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
+    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept, Origin"));
     response.content_type(kind).body(body.clone())
 }
 

@@ -82,6 +82,7 @@ pub(super) async fn outermost(
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.append(CONTENT_SECURITY_POLICY, NOTHING);
     }
+    // Those that say more say this too.
     if !headers.contains_key(VARY) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }

@@ -7,7 +7,7 @@ use crate::http::freshness::Lifetime;
 use super::{ENTRY_BYTES, Resource};
 
 /// The bound of all addresses, in bytes.
-const TARGETS_BYTES: u64 = 1 << 20;
+pub(super) const TARGETS_BYTES: u64 = 1 << 20;
 
 /// What an address is answered with.
 #[derive(Clone)]
@@ -36,5 +36,12 @@ impl Targets {
 
     pub fn put(&self, address: &str, target: Target) {
         self.0.insert(address.into(), target);
+    }
+
+    #[cfg(test)]
+    /// Addresses kept, and their bytes. Behind by a moment.
+    pub fn kept(&self) -> (u64, u64) {
+        self.0.run_pending_tasks();
+        (self.0.entry_count(), self.0.weighted_size())
     }
 }
