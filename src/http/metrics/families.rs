@@ -59,17 +59,17 @@ impl Families<'_> {
         self.write::<0>(name, help, MetricType::Counter, value)
     }
 
-    /// A state out of a closed set: 1 for the one that is, 0 for the others.
+    /// A state out of a closed set: 1 for the one that is, 0 for the others. Nothing where there is none.
     pub fn state(
         &mut self,
         name: &str,
         help: &str,
         label: &'static str,
-        all: &[&str],
+        all: &'static [&'static str],
         is: Option<&str>,
     ) -> fmt::Result {
-        let value = |state: &&str| u64::from(is == Some(*state));
-        self.gauges(name, help, all.iter().map(|state| ([(label, *state)], value(state))))
+        let value = |is| move |state: &&'static str| ([(label, *state)], u64::from(is == *state));
+        self.gauges(name, help, is.into_iter().flat_map(|is| all.iter().map(value(is))))
     }
 
     /// A family of histograms, in seconds.

@@ -135,6 +135,7 @@ async fn the_process_and_what_runs_are_shown_and_a_database_that_is_down() {
     assert!(scrape.value("process_resident_memory_bytes", &[]) > 1e6);
     assert!(scrape.value("process_threads", &[]) > 1.0 && scrape.value("process_open_fds", &[]) > 3.0);
     assert_eq!(scrape.value("chatchonk_database_up", &[]), 0.0);
+    assert!(!scrape.series().iter().any(|series| series.starts_with("chatchonk_kv_")), "there is no KV");
     assert_eq!(scrape.value("chatchonk_catalogue_stale", &[]), 1.0);
     assert_eq!(scrape.value("chatchonk_catalogue_source", &[("source", "builtin")]), 1.0);
     server.stop().await;
