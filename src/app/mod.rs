@@ -128,6 +128,7 @@ impl App {
                 .rate_limit
                 .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
             metrics: Metrics::new(&config.metrics, meters, clock.clone()),
+            clock: clock.clone(),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();

@@ -117,7 +117,7 @@ pub(super) fn answered<B>(underway: Option<Underway>, response: &ServiceResponse
 /// Adds the route to the public port, where a token opens it.
 pub(super) fn configure(state: &State, app: &mut web::ServiceConfig) {
     if state.metrics.as_ref().is_some_and(|metrics| metrics.token.is_some()) {
-        app.service(super::get("/metrics", for_bearers));
+        app.service(super::get("/metrics", for_bearers, &state.clock));
     }
 }
 
