@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Origin, Outcome, ReadError, ScopeName, Scopes, SharedTier,
-    Source, Statistics,
+    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, ReadError, ScopeName, Scopes,
+    SharedTier, Source, Statistics,
 };
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
 use crate::status::Status;
-use crate::store::{Store, StoreError};
+use crate::store::{Connections, Store, StoreError};
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
@@ -129,6 +129,18 @@ impl Catalogue {
             stale: held.stale,
             read: CatalogueRead { entry: held.entry, outcome: Outcome::Memory, fresh_for: Duration::ZERO },
         })
+    }
+
+    /// A reader of the cache's counters.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.cache.meter()
+    }
+
+    /// The connections to its database; `None` before one is connected.
+    #[must_use]
+    pub fn connections(&self) -> Option<Connections> {
+        self.store.get().map(Store::connections)
     }
 
     /// The counters of the cache.

@@ -1,9 +1,10 @@
 //! Settings: one map in, checked structs out. Secrets are redacted wherever they could be printed.
 
+mod observability;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::automodel::{ProbeSettings, ProviderBaseUrls};
 use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
-use crate::http::HttpSettings;
+use crate::http::{HttpSettings, MetricsSettings};
 use crate::store::DatabaseSettings;
-use crate::telemetry::{self, LogFormat, TelemetrySettings};
+use crate::telemetry::{TelemetrySettings, TracesSettings};
 
 /// Every setting by name, in the order of `.env.example`, which a test holds equal. Provider keys come on top: their
 /// names stand in the catalogue.
@@ -38,6 +39,13 @@ pub const SETTINGS: &[&str] = &[
     "RATE_LIMIT",
     "RUST_LOG",
     "LOG_FORMAT",
+    "METRICS_PORT",
+    "METRICS_TOKEN",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
     "PROBE_PROVIDERS",
     "PROVIDER_BASE_URLS",
 ];
@@ -154,6 +162,10 @@ pub struct Config {
     pub probes: ProbeSettings,
     /// Logging.
     pub telemetry: TelemetrySettings,
+    /// Where metrics are shown.
+    pub metrics: MetricsSettings,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<TracesSettings>,
 }
 
 /// Which database to use.
@@ -183,9 +195,13 @@ impl Config {
         let host =
             environment.parse::<IpAddr>("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0", |_| true)?;
         let port = environment.parse::<u16>("PORT", "a port number from 0 to 65535", |_| true)?;
+        let host = host.unwrap_or(default_host.into());
+        let http = http(environment, render)?;
         Ok(Self {
-            address: SocketAddr::new(host.unwrap_or(default_host.into()), port.unwrap_or(8080)),
-            http: http(environment, render)?,
+            address: SocketAddr::new(host, port.unwrap_or(8080)),
+            metrics: observability::metrics(environment, host)?,
+            traces: observability::traces(environment, &http.environment)?,
+            http,
             database: database(environment, render, data_dir)?,
             migrate_on_start: environment
                 .parse("MIGRATE_ON_START", "true or false", |_| true)?
@@ -193,7 +209,7 @@ impl Config {
             kv: kv(environment)?,
             kv_limits: kv_limits(environment)?,
             probes: probes(environment)?,
-            telemetry: telemetry(environment)?,
+            telemetry: observability::telemetry(environment)?,
         })
     }
 }
@@ -366,19 +382,5 @@ fn probes(environment: &Environment) -> Result<ProbeSettings, ConfigError> {
         base_urls: environment
             .parse("PROVIDER_BASE_URLS", ProviderBaseUrls::EXPECTED, |_| true)?
             .unwrap_or_default(),
-    })
-}
-
-fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError> {
-    let terminal = std::io::stderr().is_terminal();
-    let default = if terminal { LogFormat::Pretty } else { LogFormat::Json };
-    Ok(TelemetrySettings {
-        filter: environment
-            .parse("RUST_LOG", "levels such as `info` or `info,chatchonk=debug`", |filter: &String| {
-                telemetry::is_filter(filter)
-            })?
-            .unwrap_or_else(|| "info".to_owned()),
-        format: environment.parse("LOG_FORMAT", "pretty or json", |_| true)?.unwrap_or(default),
-        colour: terminal,
     })
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod embedded;
+pub mod histogram;
 pub mod http;
 pub mod status;
 pub mod store;

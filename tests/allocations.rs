@@ -6,8 +6,11 @@ mod database;
 #[path = "../benches/support/hits.rs"]
 mod hits;
 
+use actix_web::http::{Method, StatusCode};
 use allocation_counter::{AllocationInfo, measure};
+use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
+use chatchonk::http::{Requests, Route};
 use tokio::runtime::{self, Runtime};
 
 use database::Database;
@@ -51,6 +54,18 @@ fn a_hit_of_the_catalogue_allocates_nothing() {
     assert_eq!((info.count_total, info.bytes_total), (0, 0));
     assert_eq!(catalogue.statistics().memory, u64::from(2 * READS), "every read was a hit");
     runtime.block_on(database.stop());
+}
+
+#[test]
+fn counting_a_request_allocates_nothing() {
+    let requests = Requests::new(Clock::system());
+    let (worker, route) = (requests.worker(), Route::new("/api/models"));
+    let info = allocated(&runtime(), || {
+        worker.begin().answered(Some(&route), &Method::GET, StatusCode::OK);
+        worker.begin().answered(None, &Method::OPTIONS, StatusCode::NO_CONTENT);
+        std::future::ready(())
+    });
+    assert_eq!((info.count_total, info.bytes_total), (0, 0));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, Editions, KvState, RateLimit, State};
+use crate::http::{self, Editions, KvState, Metrics, RateLimit, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -47,6 +47,7 @@ const DECIDE_EMBEDDED: Duration = Duration::from_secs(15);
 pub struct App {
     address: SocketAddr,
     server: actix_web::dev::Server,
+    metrics: Option<(SocketAddr, actix_web::dev::Server)>,
     status: Arc<Status>,
     provider_health: ProviderHealthBoard,
     shared: Option<SharedTier>,
@@ -62,9 +63,10 @@ impl App {
     /// Must be called within a multi-thread tokio runtime.
     ///
     /// # Errors
-    /// When the seed is damaged or the listener cannot be used. A database that is away is no error.
+    /// When the seed is damaged, or the listener or that of metrics cannot be used. A database that is away is no error.
     pub fn start(config: Config, listener: TcpListener, clock: Clock) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("the listener has no address")?;
+        let metrics = config.metrics.address.map(listen).transpose()?;
         let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
         let (kind, decide) = match &config.database {
             DatabaseChoice::Url(_) => (DatabaseKind::Postgres, DECIDE_REMOTE),
@@ -97,6 +99,7 @@ impl App {
             tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
         }
         let provider_health = ProviderHealthBoard::default();
+        let mut meters = vec![catalogue.meter()];
         if config.probes.enabled {
             let watch = Watch::new(
                 config.probes.clone(),
@@ -107,6 +110,7 @@ impl App {
                 clock.clone(),
                 Handle::current(),
             );
+            meters.push(watch.meter());
             tasks.spawn(cancel.clone().run_until_cancelled_owned(watch.run()));
         }
         let state = State {
@@ -123,6 +127,7 @@ impl App {
                 .http
                 .rate_limit
                 .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
+            metrics: Metrics::new(&config.metrics, meters, clock.clone()),
             clock: clock.clone(),
             settings: config.http.clone(),
         };
@@ -140,14 +145,23 @@ impl App {
         };
         tasks.spawn(supervisor.run());
         tasks.close();
-        let server = http::serve(listener, state).context("cannot serve on the listener")?;
-        Ok(Self { address, server, status, provider_health, shared, cancel, tasks, refused })
+        let (metrics_address, metrics) = metrics.unzip();
+        let (server, metrics) =
+            http::serve(listener, metrics, state).context("cannot serve on the listener")?;
+        let metrics = metrics_address.zip(metrics);
+        Ok(Self { address, server, metrics, status, provider_health, shared, cancel, tasks, refused })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics have a listener of their own, if they have one.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(address, _)| *address)
     }
 
     /// Where whoever watches the providers says how they are.
@@ -164,6 +178,11 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
+        let metrics = self.metrics.map(|(_, metrics)| {
+            let handle = metrics.handle();
+            tokio::spawn(metrics);
+            handle
+        });
         let (ended, refusal) = tokio::select! {
             ended = &mut server => (Some(ended), None),
             () = stop => (None, None),
@@ -184,6 +203,10 @@ impl App {
             // What is new in memory is worth a moment; what does not get through is written by another instance.
             let _ = tokio::time::timeout(FLUSH_LIMIT, shared.flush()).await;
         }
+        if let Some(metrics) = metrics {
+            // Last of the ports: how the stop went can be read until here.
+            metrics.stop(false).await;
+        }
         self.cancel.cancel();
         if tokio::time::timeout(TASKS_LIMIT, self.tasks.wait()).await.is_err() {
             tracing::warn!("background tasks did not end in time");
@@ -191,6 +214,13 @@ impl App {
         ended.context("the server broke off")?.context("the server failed")?;
         refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
+}
+
+/// A listener for metrics, and where it is.
+fn listen(address: SocketAddr) -> anyhow::Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}; set METRICS_PORT to another port"))?;
+    Ok((listener.local_addr().context("the listener of metrics has no address")?, listener))
 }
 
 /// Loads the catalogue whenever a change is announced, so that the next request finds it in memory.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::entry::{Entry, Source};
 use super::origin::{LoadError, Origin};
@@ -170,6 +171,7 @@ impl<O: Origin> Inner<O> {
                 let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, &knowledge));
                 flight.await.unwrap_or(Err(LoadError::TimedOut))
             }
+            .instrument(tracing::debug_span!("load", family = self.family.name))
         });
         // A second task, so that a panic in the first still frees the slot and is told to all who wait.
         self.runtime.spawn(async move {
@@ -217,7 +219,9 @@ impl<O: Origin> Inner<O> {
         let begun = self.clock.now();
         knowledge.is_settled(&scope.known());
         self.counters.loaded();
-        let loaded = self.origin.load(key).await?;
+        let loaded = self.origin.load(key).await;
+        self.counters.load_took(self.clock.now().saturating_duration_since(begun));
+        let loaded = loaded?;
         let weight = self.origin.weight(&loaded.value);
         // Learning the version and publishing the value are one step for those who come for a flight: they see either
         // this one, or its value in memory, and never set out on one of their own in between. And for other flights:

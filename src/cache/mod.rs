@@ -13,6 +13,7 @@ mod flush;
 mod follow;
 mod gate;
 mod kv;
+mod meter;
 mod origin;
 mod queue;
 mod race;
@@ -33,11 +34,12 @@ pub use kv::{
     InvalidKvKey, KvAllowance, KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration,
     KvNamespace, KvPair, TokenStatus,
 };
+pub use meter::{Meter, Metered};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError, Waits};
 pub use remote::{Ledger, Namespace, Pending};
 pub use scope::{Scope, ScopeName, Scopes};
 pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 pub use shared::SharedTier;
-pub use shared_stats::{KvBudget, KvBudgetLine, KvReport, LatencyReport};
+pub use shared_stats::{CallOutcome, KvBudget, KvBudgetLine, KvCalls, KvReport, LatencyReport};
 pub use stats::{Outcome, Statistics};

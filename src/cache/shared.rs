@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 
@@ -19,7 +20,7 @@ use super::kv::{KvError, KvErrorClass, KvKey};
 use super::queue::{Pending, Queue, rewrite_after};
 use super::remote::{Ledger, Namespace, Pending as Remote};
 use super::settings::KvLimits;
-use super::shared_stats::{Counters, KvReport, Spending};
+use super::shared_stats::{CallOutcome, Counters, KvCalls, KvReport, Spending};
 
 /// How often the queue is written, in one call.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
@@ -192,6 +193,12 @@ impl SharedTier {
         (self.0.counters.calls(), self.0.queue().len())
     }
 
+    /// Its calls to Cloudflare, by operation.
+    #[must_use]
+    pub fn calls(&self) -> Vec<KvCalls> {
+        self.0.counters.by_operation()
+    }
+
     /// How the tier stands.
     #[must_use]
     pub fn report(&self) -> KvReport {
@@ -273,11 +280,12 @@ impl Inner {
         call: Remote<'_, Result<T, KvError>>,
     ) -> Result<T, KvErrorClass> {
         let begun = self.clock.now();
-        let result = call.await;
+        let span = tracing::debug_span!("kv", otel.kind = "client", %operation);
+        let result = call.instrument(span).await;
         let taken = self.clock.now().saturating_duration_since(begun);
         let took = self.took(operation, result);
         // Last: whoever sees the count sees what came of it.
-        self.counters.call(taken);
+        self.counters.call(operation, taken);
         took
     }
 
@@ -286,13 +294,14 @@ impl Inner {
         let now = self.clock.now();
         let error = match result {
             Ok(value) => {
+                self.counters.ended(operation, CallOutcome::Ok);
                 self.ended(Ended::Well, None);
                 self.hold_back(now);
                 return Ok(value);
             }
             Err(error) => error,
         };
-        self.counters.failed();
+        self.counters.ended(operation, error.class.into());
         let ended = match error.class {
             KvErrorClass::Configuration(_) | KvErrorClass::Permission => Ended::Misconfigured,
             KvErrorClass::Quota => Ended::OutOfQuota(operation, until_renewal(self.clock.utc())),

@@ -10,21 +10,79 @@ use time::{Date, OffsetDateTime};
 
 use crate::store::KvUsed;
 
+use crate::domain::closed::closed_enum;
+use crate::histogram::{Durations, Histogram};
+
 use super::envelope::Rejected;
 use super::fault::Fault;
-use super::gate::Skip;
+use super::gate::{Operation, Skip};
+use super::kv::{KvErrorClass, KvFailure};
 use super::settings::KvLimits;
 
 /// How many calls the percentiles look back on.
 const WINDOW: usize = 128;
 
+closed_enum!(
+    /// How a call to Cloudflare ended.
+    CallOutcome {
+        /// It was answered, with a value or without one.
+        Ok = "ok",
+        /// Refused for a wrong setting.
+        Configuration = "configuration",
+        /// Refused for its token.
+        Permission = "permission",
+        /// The day's quota is used up.
+        Quota = "quota",
+        /// Too many calls.
+        Throttled = "throttled",
+        /// The time limit passed.
+        Timeout = "timeout",
+        /// No connection, or one that broke.
+        Connect = "connect",
+        /// Cloudflare reports a fault of its own.
+        Server = "server",
+        /// An answer that is none of KV's.
+        Malformed = "malformed",
+        /// Larger than the limits allow.
+        TooLarge = "too_large",
+    }
+);
+
+impl From<KvErrorClass> for CallOutcome {
+    fn from(class: KvErrorClass) -> Self {
+        match class {
+            KvErrorClass::Configuration(_) => Self::Configuration,
+            KvErrorClass::Permission => Self::Permission,
+            KvErrorClass::Quota => Self::Quota,
+            KvErrorClass::Throttled { .. } => Self::Throttled,
+            KvErrorClass::Failure(KvFailure::Timeout) => Self::Timeout,
+            KvErrorClass::Failure(KvFailure::Connect) => Self::Connect,
+            KvErrorClass::Failure(KvFailure::Server) => Self::Server,
+            KvErrorClass::Failure(KvFailure::Malformed) => Self::Malformed,
+            KvErrorClass::Failure(KvFailure::TooLarge) => Self::TooLarge,
+        }
+    }
+}
+
+/// The calls of one kind of operation since the start of the process.
+#[derive(Debug, Clone)]
+pub struct KvCalls {
+    /// The kind; asking for the namespace itself counts as a read.
+    pub operation: Operation,
+    /// How many ended how.
+    pub outcomes: Vec<(CallOutcome, u64)>,
+    /// How long they took.
+    pub took: Durations,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     calls: AtomicU64,
+    outcomes: [[AtomicU64; CallOutcome::ALL.len()]; Operation::ALL.len()],
+    took: [Histogram; Operation::ALL.len()],
     hits: AtomicU64,
     misses: AtomicU64,
     rejected: AtomicU64,
-    failures: AtomicU64,
     skipped: [AtomicU64; Skip::ALL.len()],
     writes: AtomicU64,
     deletes: AtomicU64,
@@ -38,7 +96,8 @@ struct Latencies {
 }
 
 impl Counters {
-    pub fn call(&self, took: Duration) {
+    pub fn call(&self, operation: Operation, took: Duration) {
+        self.took[operation as usize].record(took);
         self.calls.fetch_add(1, Ordering::Relaxed);
         let microseconds = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,8 +126,27 @@ impl Counters {
         tracing::debug!(?reason, "a value in Cloudflare KV is not taken");
     }
 
-    pub fn failed(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+    pub fn ended(&self, operation: Operation, outcome: CallOutcome) {
+        self.outcomes[operation as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The calls by operation.
+    pub fn by_operation(&self) -> Vec<KvCalls> {
+        let calls = |operation: &Operation| {
+            let outcomes = &self.outcomes[*operation as usize];
+            let count = |outcome: &CallOutcome| outcomes[*outcome as usize].load(Ordering::Relaxed);
+            KvCalls {
+                operation: *operation,
+                outcomes: CallOutcome::ALL.iter().map(|outcome| (*outcome, count(outcome))).collect(),
+                took: self.took[*operation as usize].read(),
+            }
+        };
+        Operation::ALL.iter().map(calls).collect()
+    }
+
+    fn failures(&self) -> u64 {
+        let outcomes = self.by_operation().into_iter().flat_map(|calls| calls.outcomes);
+        outcomes.filter(|(outcome, _)| *outcome != CallOutcome::Ok).map(|(_, count)| count).sum()
     }
 
     pub fn skipped(&self, skip: Skip) {
@@ -214,7 +292,7 @@ impl KvReport {
             hits: read(&counters.hits),
             misses: read(&counters.misses),
             rejected: read(&counters.rejected),
-            failures: read(&counters.failures),
+            failures: counters.failures(),
             skipped: skipped.filter(|(_, count)| *count > 0).collect(),
             writes: read(&counters.writes),
             deletes: read(&counters.deletes),

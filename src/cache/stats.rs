@@ -1,10 +1,12 @@
 //! Counters of reads. They add up: every read ends in exactly one outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::domain::closed::closed_enum;
+use crate::histogram::{Durations, Histogram};
 
 closed_enum!(
     /// How a read ended.
@@ -29,6 +31,7 @@ pub(super) struct Counters {
     loads: AtomicU64,
     load_failures: AtomicU64,
     validations: AtomicU64,
+    load_times: Histogram,
 }
 
 impl Counters {
@@ -43,6 +46,14 @@ impl Counters {
 
     pub fn load_failed(&self) {
         self.load_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn load_took(&self, duration: Duration) {
+        self.load_times.record(duration);
+    }
+
+    pub fn load_times(&self) -> Durations {
+        self.load_times.read()
     }
 
     pub fn validated(&self) {

@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{Line, Mark};
 use crate::catalogue::SCOPE;
+use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::telemetry;
 
@@ -103,10 +104,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = || -> anyhow::Result<Config> {
+        Ok(Config::from_environment(&Environment::of_process()?, arguments.data_dir.as_deref())?)
+    };
     let configured = || -> anyhow::Result<Config> {
-        let environment = Environment::of_process()?;
-        let config = Config::from_environment(&environment, arguments.data_dir.as_deref())?;
-        telemetry::install(&config.telemetry)?;
+        let config = settings()?;
+        telemetry::install(&config.telemetry, None, Clock::system())?;
         Ok(config)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -116,7 +119,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve::serve(configured()?).await,
+            Command::Serve => serve::serve(settings()?).await,
             Command::Migrate => database::migrate(&configured()?).await,
             Command::Check { url: None } => check::check(&configured()?).await,
             Command::Check { url: Some(url) } => check::check_running(&url).await,

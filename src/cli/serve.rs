@@ -9,8 +9,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::telemetry;
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let traces = telemetry::install(&config.telemetry, config.traces.as_ref(), Clock::system())?;
+    let ran = run(config).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ran
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let address = config.address;
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; set PORT or HOST to another address"))?;
@@ -23,6 +33,9 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         "listening on http://{}",
         app.address()
     );
+    if let Some(address) = app.metrics_address() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
     app.run(stop).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -35,6 +35,8 @@ closed_enum!(
         UriTooLong = "uri_too_long",
         /// The body is too large.
         PayloadTooLarge = "payload_too_large",
+        /// The token of this route is missing or wrong.
+        Unauthorized = "unauthorized",
         /// This client has asked too often.
         RateLimited = "rate_limited",
         /// What a model costs cannot be said.
@@ -62,6 +64,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::PriceUnknown => StatusCode::UNPROCESSABLE_ENTITY,
             Self::CatalogueUnavailable | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
@@ -84,6 +87,7 @@ impl Code {
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::UriTooLong => "The address is too long",
             Self::PayloadTooLarge => "The body is too large",
+            Self::Unauthorized => "A token is needed here",
             Self::RateLimited => "Too many requests from this client",
             Self::PriceUnknown => "The price is not known",
             Self::CatalogueUnavailable => "The catalogue is not available",

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::State;
 use super::connections;
 use super::error::{ApiError, Code};
+use super::metrics;
 use super::rate_limit::TooMany;
+use crate::telemetry;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,6 +65,7 @@ pub(super) async fn outermost(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // Routes answer errors as responses; nothing in between fails on its own.
     let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
+    let underway = metrics::begin(&request);
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
@@ -84,6 +87,7 @@ pub(super) async fn outermost(
     if !headers.contains_key(VARY) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
+    metrics::answered(underway, &response);
     Ok(response)
 }
 
@@ -177,8 +181,9 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
     response
 }
 
-/// One root span per request at debug, with the route's template and the request's id. At other levels a request that
-/// goes well costs nothing here and leaves no line.
+/// One root span per request at debug, with the route's template and the request's id, in the terms of OpenTelemetry's
+/// conventions. At other levels, and where no traces are sent, a request that goes well costs nothing here and leaves no
+/// line.
 pub(super) struct RootSpan;
 
 impl RootSpanBuilder for RootSpan {
@@ -190,13 +195,20 @@ impl RootSpanBuilder for RootSpan {
         let id = id.to_str().unwrap_or_default();
         let pattern = request.match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
-        tracing::debug_span!(
+        let method = request.method().as_str();
+        let span = tracing::debug_span!(
             "request",
-            method = request.method().as_str(),
-            route,
+            otel.name = %format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
             request_id = id,
-            status = Empty
-        )
+        );
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        telemetry::continue_trace(&span, header("traceparent"), header("tracestate"));
+        span
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
@@ -204,7 +216,10 @@ impl RootSpanBuilder for RootSpan {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        span.record("status", status.as_u16());
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
         span.in_scope(|| tracing::debug!("answered"));
     }
 }

@@ -11,6 +11,7 @@ mod freshness;
 mod health;
 mod health_draft;
 mod list;
+mod metrics;
 mod middleware;
 mod model_parameters;
 mod model_query;
@@ -44,6 +45,9 @@ pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
 pub use health::{AutoModelDocument, HealthDocument};
+pub use metrics::{
+    InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
+};
 pub use openapi::document_text;
 pub use rate_limit::RateLimit;
 
@@ -113,20 +117,27 @@ pub struct State {
     pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
     pub rate_limit: Option<RateLimit>,
+    /// What is counted for Prometheus; `None`: nothing.
+    pub metrics: Option<Metrics>,
     /// For limits of time.
     pub clock: Clock,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }
 
-/// Serves on a listener that is already bound. The server runs when the returned future is awaited and stops on its
-/// handle's `stop`, never on a signal of its own.
+/// Serves on a listener that is already bound, and metrics on another. Each server runs when its future is awaited and
+/// stops on its handle's `stop`, never on a signal of its own.
 ///
 /// # Errors
-/// When the listener cannot be used.
-pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
+/// When a listener cannot be used.
+pub fn serve(
+    listener: TcpListener,
+    metrics: Option<TcpListener>,
+    state: State,
+) -> std::io::Result<(Server, Option<Server>)> {
     connections::limit_untaken(&listener)?;
     let state = web::Data::new(state);
+    let metrics = metrics.map(|listener| metrics::serve(listener, state.clone())).transpose()?;
     let (workers, clock) = (state.settings.workers, state.clock.clone());
     let server = HttpServer::new(move || app(state.clone()))
         .workers(workers)
@@ -137,7 +148,7 @@ pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;
-    Ok(server.run())
+    Ok((server.run(), metrics))
 }
 
 fn app(
@@ -152,8 +163,11 @@ fn app(
     >,
 > {
     let cors = cors(&state.settings.allowed_origins);
+    let worker = state.metrics.as_ref().map(Metrics::worker);
     let clock = &state.clock.clone();
     App::new()
+        .app_data(worker)
+        .configure(|app| metrics::configure(&state, app))
         .app_data(state)
         // In the order in which they are looked for: what is asked for most comes first.
         .service(get("/api/models", models::list, clock))
@@ -181,7 +195,7 @@ fn app(
 }
 
 /// A resource that answers GET and HEAD within a limit of time, and 405 with `Allow` to everything else.
-fn get<F, Args>(path: &str, handler: F, clock: &Clock) -> Resource
+fn get<F, Args>(path: &'static str, handler: F, clock: &Clock) -> Resource
 where
     F: Handler<Args>,
     Args: actix_web::FromRequest + 'static,
@@ -189,6 +203,7 @@ where
 {
     let handler = Limited { handler, clock: clock.clone() };
     web::resource(path)
+        .app_data(metrics::Route::new(path))
         .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method("GET, HEAD")) }))
 }

@@ -47,6 +47,17 @@ pub struct Probe {
     pub read_only: bool,
 }
 
+/// The connections of the pool at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Those in use.
+    pub in_use: u32,
+    /// Those that wait for use.
+    pub idle: u32,
+    /// How many there may be.
+    pub limit: u32,
+}
+
 impl Store {
     /// Describes the database without connecting.
     #[must_use]
@@ -129,6 +140,15 @@ impl Store {
         let row = self.note(answer.map_err(|_| StoreError::TimedOut).and_then(|answer| Ok(answer?)))?;
         let server_version = row.server_version.split(' ').next().unwrap_or_default().to_owned();
         Ok(Probe { server_version, read_only: row.read_only })
+    }
+
+    /// The connections of the pool. Counts them without waiting.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        // The two are read one after the other.
+        let in_use = self.pool.size().saturating_sub(idle);
+        Connections { in_use, idle, limit: self.settings.max_connections }
     }
 
     /// How the database is reached.

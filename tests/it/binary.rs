@@ -4,3 +4,4 @@ mod cache;
 mod check_url;
 mod commands;
 mod serving;
+mod traces;

@@ -8,13 +8,15 @@ use chatchonk::domain::seed::Seed;
 const FILE: &str = include_str!("../../.env.example");
 
 /// Settings without a default that is the same everywhere: the file shows an example in its place.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 9] = [
     "WORKERS",
     "DATABASE_URL",
     "PGSSLROOTCERT",
     "DATA_DIR",
     "CLOUDFLARE_KV_BASE_URL",
     "LOG_FORMAT",
+    "METRICS_PORT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
     "PROVIDER_BASE_URLS",
 ];
 
@@ -70,6 +72,12 @@ fn the_defaults_in_it_are_the_defaults() {
     assert_eq!(given.kv_limits, absent.kv_limits);
     assert_eq!(given.telemetry.filter, absent.telemetry.filter);
     assert_eq!(given.probes.enabled, absent.probes.enabled);
+    let traces = |variables: &[_]| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+        format!("{:?}", config(variables.iter().copied().chain([endpoint])).traces)
+    };
+    let of_traces: Vec<_> = entries().into_iter().filter(|(name, _)| name.starts_with("OTEL_")).collect();
+    assert_eq!(traces(&of_traces), traces(&[]));
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod kv_ledger;
 mod kv_outage;
 mod kv_recovery;
 mod kv_tier;
+mod metrics;
 mod models;
 mod openai_shape;
 mod openapi;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From top to bottom. A room may import those that stand after it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "main",
     "cli",
     "app",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 14] = [
     "telemetry",
     "domain",
     "clock",
+    "histogram",
 ];
 /// What only the command line and the composition root may know: everybody else is handed values.
 const FOR_THE_TOP_ONLY: &str = "config";

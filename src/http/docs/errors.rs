@@ -71,6 +71,9 @@ fn way_out(code: Code) -> &'static str {
             "Path and query may have 8192 bytes together. Ask for less at once, for instance fewer `ids`."
         }
         Code::PayloadTooLarge => "No route takes a body: leave it out.",
+        Code::Unauthorized => {
+            "Send the token that the server was given as `METRICS_TOKEN`: `Authorization: Bearer …`. No route of the API needs one."
+        }
         Code::RateLimited => "Wait as many seconds as the header `retry-after` says, and ask less often.",
         Code::PriceUnknown => {
             "`detail` names the price that is missing. Ask only for what the model is priced by, or see its `pricing`."

@@ -119,11 +119,13 @@ async fn the_examples_are_what_the_server_answers() {
 #[test]
 fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
     let provoked = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
-    // Another method, an address or a body too long to print, a limit that no test waits for, and faults of the server.
+    // Another method, an address or a body too long to print, a route for operators, a limit that no test waits for, and
+    // faults of the server.
     let others = [
         "method_not_allowed",
         "uri_too_long",
         "payload_too_large",
+        "unauthorized",
         "rate_limited",
         "catalogue_unavailable",
         "timed_out",

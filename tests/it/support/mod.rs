@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod collector;
 pub(crate) mod kv;
 pub(crate) mod load;
 pub(crate) mod pooler;
@@ -8,5 +9,6 @@ pub(crate) mod problem;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod recount;
+pub(crate) mod scrape;
 pub(crate) mod server;
 pub(crate) mod upstream;

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(crate) struct TestServer {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     client: reqwest::Client,
     provider_health: ProviderHealthBoard,
     stop: Option<oneshot::Sender<()>>,
@@ -110,6 +111,7 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let app = App::start(config, listener, clock).unwrap();
         let (address, provider_health) = (app.address(), app.provider_health().clone());
+        let metrics_address = app.metrics_address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             app.run(async {
@@ -118,12 +120,17 @@ impl TestServer {
             .await
             .unwrap();
         });
-        Self { address, client: client(), provider_health, stop: Some(stop), running }
+        Self { address, metrics_address, client: client(), provider_health, stop: Some(stop), running }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its metrics listen, with `METRICS_PORT`.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address.unwrap()
     }
 
     /// Says how the providers are, as whoever watches them would; of those not named nothing is known.

@@ -1,0 +1,108 @@
+//! Durations counted in buckets, for whoever reads them later: recording takes two additions and nothing else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds of the buckets, in seconds; a last bucket takes what is longer.
+pub const BOUNDS: [f64; 16] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const NANOSECONDS: [u64; BOUNDS.len()] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// Live counts. Shared without a lock; a reading may miss what is recorded at the same time.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts one duration.
+    pub fn record(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = NANOSECONDS.partition_point(|bound| *bound < nanoseconds);
+        // Relaxed: counters order nothing, and a sum read a moment late is still right.
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// A copy of the counts.
+    #[must_use]
+    pub fn read(&self) -> Durations {
+        Durations {
+            counts: std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed)),
+            total: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Counts of durations at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// How many fell into each bucket of [`BOUNDS`], and how many were longer.
+    pub counts: [u64; BOUNDS.len() + 1],
+    /// All of them together.
+    pub total: Duration,
+}
+
+impl Durations {
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl std::ops::AddAssign for Durations {
+    fn add_assign(&mut self, other: Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.total = self.total.saturating_add(other.total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let histogram = Histogram::default();
+        let mut expected = [0; BOUNDS.len() + 1];
+        for (bucket, bound) in BOUNDS.iter().enumerate() {
+            histogram.record(Duration::from_secs_f64(*bound));
+            histogram.record(Duration::from_secs_f64(*bound) + Duration::from_nanos(1));
+            expected[bucket] += 1;
+            expected[bucket + 1] += 1;
+        }
+        let read = histogram.read();
+        assert_eq!((read.counts, read.count()), (expected, 32));
+        assert_eq!(read.total, Duration::from_nanos(38_888_700_016));
+    }
+
+    #[test]
+    fn readings_add_up() {
+        let histogram = Histogram::default();
+        histogram.record(Duration::from_hours(1));
+        let mut twice = histogram.read();
+        twice += histogram.read();
+        assert_eq!((twice.count(), twice.total), (2, Duration::from_hours(2)));
+    }
+}

@@ -1,0 +1,210 @@
+//! Metrics for Prometheus: on a port of their own, on the public one for bearers of a token, or not at all.
+//!
+//! Requests are counted here. All else is collected when somebody asks, from what others count or last saw.
+
+mod caching;
+mod families;
+mod figures;
+mod process;
+mod requests;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::Registry;
+use subtle::ConstantTimeEq as _;
+
+use crate::cache::Meter;
+use crate::clock::Clock;
+
+use super::State;
+use super::error::{ApiError, Code};
+use families::Families;
+pub use requests::{Requests, Route, Underway, Worker};
+
+/// The version of the text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Where metrics are shown. Without either nothing is counted.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSettings {
+    /// A listener of their own, open to whoever reaches it.
+    pub address: Option<SocketAddr>,
+    /// Who may read them on the public port.
+    pub token: Option<MetricsToken>,
+}
+
+/// The secret that opens `/metrics` on the public port: 16 to 512 characters out of `A-Z a-z 0-9 - . _ ~ + / =`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MetricsToken(String);
+
+/// A token that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {}", MetricsToken::EXPECTED)]
+pub struct InvalidMetricsToken;
+
+impl MetricsToken {
+    /// What a token looks like.
+    pub const EXPECTED: &'static str = "16 to 512 characters out of A-Z a-z 0-9 - . _ ~ + / =";
+
+    /// Takes the same time wherever a wrong token of the right length differs.
+    fn is_borne(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(7));
+        given.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
+        })
+    }
+}
+
+impl FromStr for MetricsToken {
+    type Err = InvalidMetricsToken;
+
+    fn from_str(token: &str) -> Result<Self, Self::Err> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let fits = (16..=512).contains(&token.len()) && token.bytes().all(known);
+        fits.then(|| Self(token.to_owned())).ok_or(InvalidMetricsToken)
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsToken(…)")
+    }
+}
+
+/// What is counted, and what else is collected.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Requests,
+    caches: Vec<Meter>,
+    token: Option<MetricsToken>,
+}
+
+impl Metrics {
+    /// Counts from now on; `None` where the settings show metrics nowhere.
+    #[must_use]
+    pub fn new(settings: &MetricsSettings, caches: Vec<Meter>, clock: Clock) -> Option<Self> {
+        let is_shown = settings.address.is_some() || settings.token.is_some();
+        is_shown.then(|| Self { requests: Requests::new(clock), caches, token: settings.token.clone() })
+    }
+
+    /// What a worker counts with.
+    pub(super) fn worker(&self) -> Arc<Worker> {
+        self.requests.worker()
+    }
+}
+
+/// A request that has arrived; nothing where nobody counts.
+pub(super) fn begin(request: &ServiceRequest) -> Option<Underway> {
+    request.app_data::<Option<Arc<Worker>>>()?.as_ref().map(Worker::begin)
+}
+
+/// Counts its answer.
+pub(super) fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
+    if let Some(underway) = underway {
+        let request = response.request();
+        underway.answered(request.app_data(), request.method(), response.status());
+    }
+}
+
+/// Adds the route to the public port, where a token opens it.
+pub(super) fn configure(state: &State, app: &mut web::ServiceConfig) {
+    if state.metrics.as_ref().is_some_and(|metrics| metrics.token.is_some()) {
+        app.service(super::get("/metrics", for_bearers, &state.clock));
+    }
+}
+
+/// Serves them on a listener of their own until its handle is stopped.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub(super) fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::Result<Server> {
+    let app = move || App::new().app_data(state.clone()).route("/metrics", web::get().to(for_all));
+    let server = HttpServer::new(app).workers(1).shutdown_timeout(0).disable_signals().listen(listener)?;
+    Ok(server.run())
+}
+
+async fn for_bearers(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let token = state.metrics.as_ref().and_then(|metrics| metrics.token.as_ref());
+    if token.is_some_and(|token| token.is_borne(request.headers())) {
+        return Ok(for_all(state).await);
+    }
+    Err(ApiError::new(Code::Unauthorized, "send the token of METRICS_TOKEN as `Authorization: Bearer …`")
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"metrics\"")))
+}
+
+async fn for_all(state: web::Data<State>) -> HttpResponse {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Everything(state)));
+    let mut page = String::new();
+    if let Err(error) = text::encode(&mut page, &registry) {
+        tracing::error!(%error, "the metrics cannot be written");
+        return HttpResponse::InternalServerError().finish();
+    }
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type(CONTENT_TYPE).body(page)
+}
+
+struct Everything(web::Data<State>);
+
+impl fmt::Debug for Everything {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Everything")
+    }
+}
+
+impl Collector for Everything {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let (to, state) = (&mut Families(encoder), &*self.0);
+        let Some(metrics) = &state.metrics else { return Ok(()) };
+        figures::service(to, state)?;
+        figures::requests(to, &metrics.requests)?;
+        caching::caches(to, state, &metrics.caches)?;
+        caching::kv(to, state)?;
+        figures::database(to, state)?;
+        figures::catalogue(to, state)?;
+        figures::providers(to, state)?;
+        figures::process(to, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_only_as_a_bearer_and_whole() {
+        let token: MetricsToken = "0123456789abcdef".parse().unwrap();
+        for (value, opens) in [
+            ("Bearer 0123456789abcdef", true),
+            ("bearer 0123456789abcdef", true),
+            ("Bearer 0123456789abcdeg", false),
+            ("Bearer 0123456789abcde", false),
+            ("Bearer 0123456789abcdef0", false),
+            ("Bearer  0123456789abcdef", false),
+            ("Basic 0123456789abcdef", false),
+            ("0123456789abcdef", false),
+            ("Bearer ", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(token.is_borne(&headers), opens, "{value}");
+        }
+        assert!(!token.is_borne(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_token_is_never_printed_and_a_weak_one_is_refused() {
+        let token: MetricsToken = "0123456789abcdef".parse().unwrap();
+        assert!(!format!("{token:?}").contains("0123"));
+        for weak in ["", "0123456789abcde", "0123456789abcde ", "0123456789abcdé"] {
+            assert_eq!(weak.parse::<MetricsToken>(), Err(InvalidMetricsToken), "{weak}");
+        }
+    }
+}

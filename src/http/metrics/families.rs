@@ -1,0 +1,112 @@
+//! Writes families of metrics as `OpenMetrics` text.
+
+use std::fmt;
+
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::histogram::{BOUNDS, Durations};
+
+/// The labels of one value.
+pub(super) type Labels<'v, const N: usize> = [(&'static str, &'v str); N];
+
+/// Where families are written to. Each is named with its help even when it has no value yet.
+pub(super) struct Families<'a>(pub DescriptorEncoder<'a>);
+
+impl Families<'_> {
+    /// A family of counters; `_total` is added to the name.
+    pub fn counters<'v, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'v, N>, u64)>,
+    ) -> fmt::Result {
+        let values = values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.write(name, help, MetricType::Counter, values)
+    }
+
+    /// A family of gauges.
+    pub fn gauges<'v, const N: usize, V>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'v, N>, V)>,
+    ) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+        V: EncodeGaugeValue,
+    {
+        let values = values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.write(name, help, MetricType::Gauge, values)
+    }
+
+    /// One gauge without labels; none where there is no value.
+    pub fn gauge<V>(&mut self, name: &str, help: &str, value: Option<V>) -> fmt::Result
+    where
+        ConstGauge<V>: EncodeMetric,
+        V: EncodeGaugeValue,
+    {
+        self.gauges(name, help, value.map(|value| ([], value)))
+    }
+
+    /// A counter of seconds; none where there is no value.
+    pub fn seconds(&mut self, name: &str, help: &str, value: Option<f64>) -> fmt::Result {
+        let value = value.map(|value| ([], ConstCounter::new(value)));
+        self.write::<0>(name, help, MetricType::Counter, value)
+    }
+
+    /// A state out of a closed set: 1 for the one that is, 0 for the others. Nothing where there is none.
+    pub fn state(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        all: &'static [&'static str],
+        is: Option<&str>,
+    ) -> fmt::Result {
+        let value = |is| move |state: &&'static str| ([(label, *state)], u64::from(is == *state));
+        self.gauges(name, help, is.into_iter().flat_map(|is| all.iter().map(value(is))))
+    }
+
+    /// A family of histograms, in seconds.
+    pub fn histograms<'v, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'v, N>, Durations)>,
+    ) -> fmt::Result {
+        self.write(name, help, MetricType::Histogram, values)
+    }
+
+    fn write<'v, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: impl IntoIterator<Item = (Labels<'v, N>, impl EncodeMetric)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        let mut values = values.into_iter();
+        if N == 0 {
+            // With labels it would be `name{}`.
+            return values.next().map_or(Ok(()), |(_, value)| value.encode(family));
+        }
+        values.try_for_each(|(labels, value)| value.encode(family.encode_family(&labels)?))
+    }
+}
+
+impl EncodeMetric for Durations {
+    fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(self.counts).collect();
+        encoder.encode_histogram::<NoLabelSet>(self.total.as_secs_f64(), self.count(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}

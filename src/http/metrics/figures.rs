@@ -1,0 +1,140 @@
+//! What the server is, and how what it stands on is: written from what others have counted or last seen.
+
+use std::fmt;
+use std::sync::PoisonError;
+
+use time::OffsetDateTime;
+
+use crate::cache::Source;
+use crate::catalogue::CatalogueRead;
+use crate::domain::provider::ProviderStatus;
+use crate::domain::snapshot::Snapshot;
+use crate::http::State;
+use crate::status::DatabaseState;
+
+use super::families::Families;
+use super::process::Process;
+use super::requests::{CLASSES, METHODS, Requests};
+
+pub(super) fn service(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", crate::COMMIT)];
+    to.gauges("chatchonk_build_info", "Always 1; its labels say what runs.", [(labels, 1_u64)])?;
+    let ready = state.status.is_decided() && !state.status.is_draining();
+    to.gauge("chatchonk_ready", "1 when /api/health/ready is 200.", Some(u64::from(ready)))
+}
+
+pub(super) fn requests(to: &mut Families<'_>, requests: &Requests) -> fmt::Result {
+    let routes = requests.by_route();
+    let methods =
+        |(route, counted)| METHODS.iter().zip(counted).map(move |(method, classes)| (route, method, classes));
+    let counted = routes.iter().map(|(route, counted)| (*route, &counted.answers)).flat_map(methods);
+    let answers = counted.flat_map(|(route, method, classes)| {
+        let class = move |(class, count): (&&'static str, &u64)| {
+            ([("method", *method), ("route", route), ("status", *class)], *count)
+        };
+        CLASSES.iter().zip(classes).map(class)
+    });
+    // What never came up would be most of the text.
+    let answers = answers.filter(|(_, count)| *count > 0);
+    to.counters("chatchonk_http_requests", "Requests answered.", answers)?;
+    let took = routes.iter().map(|(route, counted)| ([("route", *route)], counted.took));
+    to.histograms(
+        "chatchonk_http_request_duration_seconds",
+        "From the head of a request to the head of its answer.",
+        took,
+    )?;
+    let help = "Requests that have no answer yet.";
+    to.gauge("chatchonk_http_requests_in_flight", help, Some(requests.in_flight()))
+}
+
+pub(super) fn database(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let report = state.status.database();
+    let (up, read_only, latency) = match report.state {
+        DatabaseState::Up { latency, read_only } => (true, read_only, Some(latency.as_secs_f64())),
+        DatabaseState::Unknown | DatabaseState::Down(_) | DatabaseState::NotConfigured => {
+            (false, false, None)
+        }
+    };
+    to.gauge("chatchonk_database_up", "1 when the last check found it answering.", Some(u64::from(up)))?;
+    to.gauge("chatchonk_database_read_only", "1 when it refuses writes.", Some(u64::from(read_only)))?;
+    to.gauge(
+        "chatchonk_database_check_latency_seconds",
+        "Round trip of the last check, if it is up.",
+        latency,
+    )?;
+    let checked = report.checked_at.map(seconds);
+    to.gauge("chatchonk_database_checked_timestamp_seconds", "When the last check ended.", checked)?;
+    let listener = *state.status.listener().read().unwrap_or_else(PoisonError::into_inner);
+    let help = "1 when changes are announced; 0 when versions are polled.";
+    to.gauge("chatchonk_database_listening", help, Some(u64::from(listener.listening)))?;
+    let connections = state.catalogue.connections();
+    let by_state = connections.into_iter().flat_map(|connections| {
+        [([("state", "in_use")], connections.in_use), ([("state", "idle")], connections.idle)]
+    });
+    to.gauges("chatchonk_database_connections", "Connections of the pool.", by_state)?;
+    let limit = connections.map(|connections| connections.limit);
+    to.gauge("chatchonk_database_connections_limit", "How many there may be.", limit)
+}
+
+pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let report = state.catalogue.report();
+    let read = report.as_ref().map(|report| &report.read);
+    let counted = |count: fn(&Snapshot) -> usize| {
+        read.map(|read| u64::try_from(count(read.snapshot())).unwrap_or(u64::MAX))
+    };
+    let revision = read.map(CatalogueRead::revision);
+    to.gauge("chatchonk_catalogue_revision", "Version of the catalogue served; 0: builtin.", revision)?;
+    to.gauge("chatchonk_catalogue_models", "Models listed.", counted(Snapshot::listed))?;
+    to.gauge("chatchonk_catalogue_providers", "Providers.", counted(|snapshot| snapshot.providers().len()))?;
+    let help = "Rows left out because they cannot be understood.";
+    to.gauge("chatchonk_catalogue_skipped_rows", help, counted(Snapshot::skipped))?;
+    let age = |at: OffsetDateTime| (state.status.utc() - at).as_seconds_f64().max(0.0);
+    let loaded = report.as_ref().map(|report| age(report.loaded_at));
+    to.gauge("chatchonk_catalogue_age_seconds", "Time since it was read from its source.", loaded)?;
+    let validated = report.as_ref().and_then(|report| report.validated_at).map(age);
+    let help = "Time since it was last found to be current; absent for the builtin one.";
+    to.gauge("chatchonk_catalogue_validated_age_seconds", help, validated)?;
+    let is_stale = report.as_ref().map(|report| u64::from(report.stale));
+    to.gauge("chatchonk_catalogue_stale", "1 when it may be out of date.", is_stale)?;
+    let source = read.map(|read| read.source().as_str());
+    let help = "Where it is from: 1 for the source that is.";
+    to.state("chatchonk_catalogue_source", help, "source", Source::NAMES, source)
+}
+
+pub(super) fn providers(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let standings = state.provider_health.standings();
+    let statuses = standings.iter().flat_map(|(id, standing)| {
+        let value = |status: &'static ProviderStatus| {
+            let labels = [("provider", id.as_str()), ("status", status.as_str())];
+            (labels, u64::from(*status == standing.status))
+        };
+        ProviderStatus::ALL.iter().map(value)
+    });
+    let help = "How enabled providers are: 1 for the status that is.";
+    to.gauges("chatchonk_provider_status", help, statuses)?;
+    let latencies = standings.iter().flat_map(|(id, standing)| {
+        let latency = |(percent, label)| {
+            let milliseconds = standing.latency(percent)?;
+            Some(([("provider", id.as_str()), ("percentile", label)], f64::from(milliseconds) / 1e3))
+        };
+        [(50, "50"), (95, "95")].into_iter().filter_map(latency)
+    });
+    let help = "How long the last 20 answers to probes took.";
+    to.gauges("chatchonk_provider_latency_seconds", help, latencies)
+}
+
+pub(super) fn process(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let process = Process::read();
+    let started = seconds(state.status.utc() - state.status.uptime());
+    to.gauge("process_start_time_seconds", "When the process started, as Unix time.", Some(started))?;
+    let cpu = process.cpu.map(|cpu| cpu.as_secs_f64());
+    to.seconds("process_cpu_seconds", "Processor time used.", cpu)?;
+    to.gauge("process_resident_memory_bytes", "Memory in use.", process.resident_bytes)?;
+    to.gauge("process_threads", "Threads.", process.threads)?;
+    to.gauge("process_open_fds", "Open file descriptors.", process.open_files)?;
+    to.gauge("process_max_fds", "How many there may be.", process.max_files)
+}
+
+fn seconds(at: OffsetDateTime) -> f64 {
+    (at - OffsetDateTime::UNIX_EPOCH).as_seconds_f64()
+}

@@ -1,0 +1,175 @@
+//! Counts requests. Each worker counts for itself: what a request pays are additions that no other thread waits for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use actix_web::http::{Method, StatusCode};
+
+use crate::clock::Clock;
+use crate::histogram::{Durations, Histogram};
+
+/// The methods that are told apart; the last stands for all others.
+pub(super) const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
+/// The classes of status.
+pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The route of requests that reached none: an unknown path, a preflight, or a refusal before routes are looked at.
+const UNMATCHED: &str = "unmatched";
+
+/// The requests of all workers of a server.
+#[derive(Debug)]
+pub struct Requests {
+    clock: Clock,
+    workers: Mutex<Vec<Arc<Worker>>>,
+}
+
+/// The requests of one worker. It alone adds to them, and whoever asks for them reads along.
+#[derive(Debug)]
+pub struct Worker {
+    clock: Clock,
+    begun: AtomicU64,
+    over: AtomicU64,
+    unmatched: Counts,
+    routes: Mutex<Vec<(&'static str, Arc<Counts>)>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    answers: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    took: Histogram,
+}
+
+/// A route of one worker; its resource holds it, so that a request finds it without looking at a path.
+#[derive(Debug)]
+pub struct Route {
+    path: &'static str,
+    counts: OnceLock<Arc<Counts>>,
+}
+
+/// A request under way; over when it is dropped.
+#[derive(Debug)]
+pub struct Underway {
+    worker: Arc<Worker>,
+    begun: Instant,
+}
+
+/// What all workers counted of one route.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// By method and class of status.
+    pub answers: [[u64; CLASSES.len()]; METHODS.len()],
+    pub took: Durations,
+}
+
+impl Requests {
+    /// None yet.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, workers: Mutex::default() }
+    }
+
+    /// A worker that starts.
+    #[must_use]
+    pub fn worker(&self) -> Arc<Worker> {
+        let worker = Arc::new(Worker {
+            clock: self.clock.clone(),
+            begun: AtomicU64::new(0),
+            over: AtomicU64::new(0),
+            unmatched: Counts::default(),
+            routes: Mutex::default(),
+        });
+        lock(&self.workers).push(Arc::clone(&worker));
+        worker
+    }
+
+    /// Requests whose answer has not begun.
+    pub(super) fn in_flight(&self) -> u64 {
+        // In this order: a request that ends in between must not make it less than none.
+        let under_way = |worker: &Arc<Worker>| {
+            let over = worker.over.load(Ordering::Relaxed);
+            worker.begun.load(Ordering::Relaxed).saturating_sub(over)
+        };
+        lock(&self.workers).iter().map(under_way).sum()
+    }
+
+    /// What was counted, by route.
+    pub(super) fn by_route(&self) -> BTreeMap<&'static str, Counted> {
+        let mut routes: BTreeMap<_, Counted> = BTreeMap::new();
+        for worker in lock(&self.workers).iter() {
+            routes.entry(UNMATCHED).or_default().add(&worker.unmatched);
+            for (path, counts) in lock(&worker.routes).iter() {
+                routes.entry(path).or_default().add(counts);
+            }
+        }
+        routes
+    }
+}
+
+impl Route {
+    /// Not asked for yet.
+    #[must_use]
+    pub fn new(path: &'static str) -> Self {
+        Self { path, counts: OnceLock::new() }
+    }
+
+    /// Its counts with that worker, which are made when it is first asked for.
+    fn counts(&self, worker: &Worker) -> &Counts {
+        self.counts.get_or_init(|| {
+            let counts = Arc::<Counts>::default();
+            lock(&worker.routes).push((self.path, Arc::clone(&counts)));
+            counts
+        })
+    }
+}
+
+impl Worker {
+    /// A request that has arrived.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> Underway {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Underway { begun: self.clock.now(), worker: Arc::clone(self) }
+    }
+}
+
+impl Underway {
+    /// Counts its answer, of which the body may still be to be sent. Takes a few additions; only the first request of a
+    /// route and worker allocates.
+    pub fn answered(self, route: Option<&Route>, method: &Method, status: StatusCode) {
+        let counts = route.map_or(&self.worker.unmatched, |route| route.counts(&self.worker));
+        counts.took.record(self.worker.clock.now().saturating_duration_since(self.begun));
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        counts.answers[place(method)][class].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.worker.over.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counted {
+    fn add(&mut self, counts: &Counts) {
+        for (sums, answers) in self.answers.iter_mut().zip(&counts.answers) {
+            for (sum, answers) in sums.iter_mut().zip(answers) {
+                *sum += answers.load(Ordering::Relaxed);
+            }
+        }
+        self.took += counts.took.read();
+    }
+}
+
+/// Its place in [`METHODS`].
+fn place(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::OPTIONS => 2,
+        _ => 3,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

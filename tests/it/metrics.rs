@@ -1,0 +1,155 @@
+//! `/metrics`: what it counts, who may read it, and that nobody can make it grow.
+#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+
+mod documents;
+mod figures;
+
+use reqwest::Method;
+
+use crate::support::postgres::database;
+use crate::support::scrape::Scrape;
+use crate::support::server::{TestServer, client};
+
+/// Nobody listens there, so that the builtin catalogue is served at once.
+const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+const TOKEN: &str = "correct-horse-battery";
+
+async fn with_port() -> TestServer {
+    TestServer::with(&[NO_DATABASE, ("METRICS_PORT", "0")]).await
+}
+
+fn answers<'l>(method: &'l str, route: &'l str, status: &'l str) -> [(&'l str, &'l str); 3] {
+    [("method", method), ("route", route), ("status", status)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_method_route_and_status() {
+    let server = TestServer::with(&[("DATABASE_URL", &database().await.url()), ("METRICS_PORT", "0")]).await;
+    for (method, path, times) in [
+        (Method::GET, "/api/models", 3),
+        (Method::HEAD, "/api/models", 1),
+        (Method::POST, "/api/models", 2),
+        (Method::GET, "/api/models/openai/gpt-4o", 4),
+        (Method::GET, "/api/models/nobody/nothing", 5),
+        (Method::GET, "/api/nothing", 6),
+        (Method::from_bytes(b"BREW").unwrap(), "/api/tasks", 1),
+    ] {
+        for _ in 0..times {
+            server.send(method.clone(), path, &[]).await;
+        }
+    }
+    let tag = server.get("/api/tasks").await.header("etag").to_owned();
+    server.send(Method::GET, "/api/tasks", &[("if-none-match", &tag)]).await;
+    let scrape = Scrape::of(&server).await;
+    let item = "/api/models/{id:.+}";
+    for (labels, times) in [
+        (answers("GET", "/api/models", "2xx"), 3.0),
+        (answers("HEAD", "/api/models", "2xx"), 1.0),
+        (answers("other", "/api/models", "4xx"), 2.0),
+        (answers("GET", item, "2xx"), 4.0),
+        (answers("GET", item, "4xx"), 5.0),
+        (answers("GET", "unmatched", "4xx"), 6.0),
+        (answers("other", "/api/tasks", "4xx"), 1.0),
+        (answers("GET", "/api/tasks", "2xx"), 1.0),
+        (answers("GET", "/api/tasks", "3xx"), 1.0),
+    ] {
+        assert_eq!(scrape.value("chatchonk_http_requests_total", &labels), times, "{labels:?}");
+    }
+    assert_eq!(scrape.sum("chatchonk_http_requests_total", &[]), 24.0);
+    let took = |suffix, labels: &[_]| {
+        scrape.sum(&format!("chatchonk_http_request_duration_seconds{suffix}"), labels)
+    };
+    assert_eq!(took("_count", &[("route", item)]), 9.0);
+    assert_eq!(took("_bucket", &[("route", item), ("le", "+Inf")]), 9.0);
+    assert!(took("_sum", &[("route", item)]) > 0.0);
+    assert_eq!(took("_count", &[]), 24.0);
+    assert_eq!(scrape.value("chatchonk_http_requests_in_flight", &[]), 0.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_unknown_paths_methods_and_hosts_adds_no_series() {
+    let server = with_port().await;
+    let ask = async |n: usize| {
+        let method = Method::from_bytes(format!("BREW{n}").as_bytes()).unwrap();
+        server.send(method, &format!("/{n}/x"), &[]).await;
+        server.get(&format!("/api/models?limit=1&q={n}")).await;
+        server.get(&format!("/api/models/openai/{n}")).await;
+        server.get(&format!("/api/providers/{n}")).await;
+        server
+            .send(Method::GET, "/api/tasks", &[("user-agent", &n.to_string()), ("host", &n.to_string())])
+            .await;
+    };
+    ask(0).await;
+    let before = Scrape::of(&server).await;
+    for n in 1..200 {
+        ask(n).await;
+    }
+    let after = Scrape::of(&server).await;
+    assert_eq!(after.series(), before.series());
+    assert_eq!(after.sum("chatchonk_http_requests_total", &[]), 1_000.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_is_in_flight_and_one_that_was_given_up_is_not() {
+    // A database that hangs: lists wait until it is decided.
+    let proxy = crate::support::proxy::Proxy::to(&database().await.options()).await;
+    proxy.hang();
+    let server = TestServer::with(&[("DATABASE_URL", &proxy.url()), ("METRICS_PORT", "0")]).await;
+    let waiting = tokio::spawn(client().get(format!("http://{}/api/models", server.address())).send());
+    let in_flight = async || Scrape::of(&server).await.value("chatchonk_http_requests_in_flight", &[]);
+    crate::support::server::eventually(async || in_flight().await >= 1.0).await;
+    waiting.abort();
+    crate::support::server::eventually(async || in_flight().await == 0.0).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_settings_there_is_no_such_route() {
+    let server = TestServer::with(&[NO_DATABASE]).await;
+    let answer = server.send(Method::GET, "/metrics", &[("authorization", "Bearer x")]).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (404, &"route_not_found".into()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_public_port_shows_them_to_bearers_of_the_token_alone() {
+    let server = TestServer::with(&[NO_DATABASE, ("METRICS_TOKEN", TOKEN)]).await;
+    for (name, value) in [
+        ("accept", "*/*".to_owned()),
+        ("authorization", format!("Bearer {TOKEN}x")),
+        ("authorization", format!("Bearer {}", &TOKEN[1..])),
+        ("authorization", format!("Basic {TOKEN}")),
+        ("authorization", TOKEN.to_owned()),
+        ("x-api-key", TOKEN.to_owned()),
+    ] {
+        let answer = server.send(Method::GET, "/metrics", &[(name, &value)]).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (401, &"unauthorized".into()), "{name}: {value}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"metrics\"");
+        assert!(!String::from_utf8_lossy(&answer.body).contains(TOKEN));
+    }
+    assert_eq!(server.get(&format!("/metrics?token={TOKEN}")).await.status, 401);
+    let authorization = format!("Bearer {TOKEN}");
+    let answer = server.send(Method::GET, "/metrics", &[("authorization", &authorization)]).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
+    let scrape = Scrape::parse(std::str::from_utf8(&answer.body).unwrap());
+    assert_eq!(scrape.value("chatchonk_http_requests_total", &answers("GET", "/metrics", "4xx")), 7.0);
+    assert_eq!(scrape.value("chatchonk_http_requests_in_flight", &[]), 1.0, "this one");
+    assert_eq!(server.send(Method::POST, "/metrics", &[]).await.status, 405);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_port_of_metrics_shows_nothing_else_and_the_public_one_no_metrics() {
+    let server = with_port().await;
+    assert_eq!(server.get("/metrics").await.status, 404);
+    let at = server.metrics_address();
+    assert_ne!(at, server.address());
+    let status =
+        async |path| client().get(format!("http://{at}{path}")).send().await.unwrap().status().as_u16();
+    assert_eq!((status("/metrics").await, status("/api/models").await, status("/").await), (200, 404, 404));
+    server.stop().await;
+    assert!(client().get(format!("http://{at}/metrics")).send().await.is_err(), "the port is closed");
+}
