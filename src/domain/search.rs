@@ -108,7 +108,9 @@ impl SearchIndex {
             places.into_iter().map(|(word, places)| (Token::new(word), places)).collect();
         vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text().cmp(b.text()));
         let mut entries = Entries::default();
-        models.iter().for_each(|model| entries.push(model.id.as_str(), &model.name));
+        for model in models {
+            entries.push(model.id.as_str(), &model.name);
+        }
         Self { vocabulary, entries }
     }
 

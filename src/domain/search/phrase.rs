@@ -31,7 +31,7 @@ struct Start {
 pub(super) struct Entries {
     text: String,
     starts: Vec<Start>,
-    entries: Vec<Entry>,
+    called: Vec<Entry>,
 }
 
 /// What one model is called.
@@ -57,7 +57,7 @@ impl Entries {
         let name = self.join(std::iter::once(name));
         let of_id = self.starts.get(id.starts.clone()).unwrap_or_default();
         let last_part = of_id.iter().rposition(|start| start.part).map_or(0, |at| of_id.len() - at);
-        self.entries.push(Entry { id, name, last_part });
+        self.called.push(Entry { id, name, last_part });
     }
 
     fn join<'a>(&mut self, parts: impl Iterator<Item = &'a str>) -> Joined {
@@ -75,12 +75,12 @@ impl Entries {
 
     /// How many models there are.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.called.len()
     }
 
     /// All models, in the order in which they came.
     pub(super) fn iter(&self) -> impl Iterator<Item = Called<'_>> {
-        self.entries.iter().map(|entry| Called { all: self, entry })
+        self.called.iter().map(|entry| Called { all: self, entry })
     }
 
     fn find(&self, joined: &Joined, phrase: &str) -> Found {
