@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Origin, Outcome, ReadError, ScopeName, Scopes, SharedTier,
-    Source, Statistics,
+    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, ReadError, ScopeName, Scopes,
+    SharedTier, Source, Statistics,
 };
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
@@ -129,6 +129,12 @@ impl Catalogue {
             stale: held.stale,
             read: CatalogueRead { entry: held.entry, outcome: Outcome::Memory, fresh_for: Duration::ZERO },
         })
+    }
+
+    /// A reader of the cache's counters.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.cache.meter()
     }
 
     /// The counters of the cache.

@@ -97,6 +97,7 @@ impl App {
             tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
         }
         let provider_health = ProviderHealthBoard::default();
+        let mut meters = vec![catalogue.meter()];
         if config.probes.enabled {
             let watch = Watch::new(
                 config.probes.clone(),
@@ -107,6 +108,7 @@ impl App {
                 clock.clone(),
                 Handle::current(),
             );
+            meters.push(watch.meter());
             tasks.spawn(cancel.clone().run_until_cancelled_owned(watch.run()));
         }
         let state = State {
@@ -115,6 +117,7 @@ impl App {
             probes: config.probes.clone(),
             provider_health: provider_health.clone(),
             kv,
+            meters,
             editions: Editions::default(),
             health: <_>::default(),
             automodel_health: <_>::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::cache::{Cache, RESPONSES, Scopes, SharedTier, Source};
+use crate::cache::{Cache, Meter, RESPONSES, Scopes, SharedTier, Source};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::id::ProviderId;
@@ -63,6 +63,12 @@ impl Watch {
         let probes = Probes::new(clock.clone());
         let cache = Cache::new(RESPONSES, probes.clone(), None, shared, scopes, clock.clone(), runtime);
         Self { settings, catalogue, status, board, clock, probes, cache }
+    }
+
+    /// A reader of the counters of its cache.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.cache.meter()
     }
 
     /// Watches until it is dropped. Begins when the first source of the catalogue is decided.

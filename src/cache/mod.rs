@@ -13,6 +13,7 @@ mod flush;
 mod follow;
 mod gate;
 mod kv;
+mod meter;
 mod origin;
 mod queue;
 mod race;
@@ -33,6 +34,7 @@ pub use kv::{
     InvalidKvKey, KvAllowance, KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration,
     KvNamespace, KvPair, TokenStatus,
 };
+pub use meter::{Meter, Metered};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError, Waits};
 pub use remote::{Ledger, Namespace, Pending};

@@ -24,7 +24,7 @@ use super::stats::{Counters, Outcome, Statistics};
 const MAX_SLOTS: usize = 10_000;
 
 /// The cache of one family. Cheap to clone; clones share everything.
-pub struct Cache<O: Origin>(Arc<Inner<O>>);
+pub struct Cache<O: Origin>(pub(super) Arc<Inner<O>>);
 
 impl<O: Origin> Clone for Cache<O> {
     fn clone(&self) -> Self {

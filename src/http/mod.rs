@@ -1,5 +1,6 @@
 //! HTTP: the only place that knows actix. One file per resource.
 
+mod automodel;
 mod coding;
 mod conditional;
 mod docs;
@@ -8,7 +9,6 @@ mod editions;
 mod error;
 mod freshness;
 mod health;
-mod health_draft;
 mod list;
 mod middleware;
 mod model_parameters;
@@ -38,15 +38,16 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
+pub use automodel::AutoModelDocument;
 pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
-pub use health::{AutoModelDocument, HealthDocument};
+pub use health::HealthDocument;
 pub use openapi::document_text;
 pub use rate_limit::RateLimit;
 
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
-use crate::cache::{KvError, KvSettings, SharedTier};
+use crate::cache::{KvError, KvSettings, Meter, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::status::Status;
 
@@ -98,6 +99,8 @@ pub struct State {
     pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.
     pub kv: KvState,
+    /// The counters of the caches in use.
+    pub meters: Vec<Meter>,
     /// The bodies that are ready to be sent; begins empty.
     pub editions: Editions,
     /// `/api/health`, written at most once a second while nothing vital changes; begins empty.
@@ -149,8 +152,8 @@ fn app(
         .service(get("/api/health", health::health))
         .service(get("/api/health/live", health::live))
         .service(get("/api/health/ready", health::ready))
-        .service(get("/api/automodel/health", health::automodel))
-        .service(get("/api/modelswapper/health", health::modelswapper))
+        .service(get("/api/automodel/health", automodel::health))
+        .service(get("/api/modelswapper/health", automodel::modelswapper))
         .service(get("/api/models", models::list))
         .service(get("/api/models/{id:.+}", models::item))
         .service(get("/api/providers", providers::list))

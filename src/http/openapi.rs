@@ -12,7 +12,7 @@ use crate::domain::query::Sort;
 
 use super::error::Problem;
 use super::model_view::Field;
-use super::{docs, health, models, openai, providers, tasks};
+use super::{automodel, docs, health, models, openai, providers, tasks};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -41,7 +41,7 @@ use super::{docs, health, models, openai, providers, tasks};
         providers::list, providers::item, providers::models,
         tasks::list,
         openai::list, openai::item,
-        health::health, health::live, health::ready, health::automodel, health::modelswapper,
+        health::health, health::live, health::ready, automodel::health, automodel::modelswapper,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
     components(schemas(Problem, Field, Sort)),
