@@ -1,6 +1,7 @@
 //! HTTP: the only place that knows actix. One file per resource.
 
 mod automodel;
+mod coded;
 mod coding;
 mod conditional;
 mod docs;
@@ -19,11 +20,13 @@ mod models;
 mod momentary;
 mod openai;
 mod openapi;
+mod page;
 mod params;
 mod providers;
 mod rate_limit;
 mod reading;
 mod representation;
+mod status;
 mod tasks;
 
 use std::net::TcpListener;
@@ -44,7 +47,9 @@ pub use editions::Editions;
 pub use error::{ApiError, Code};
 pub use health::HealthDocument;
 pub use openapi::document_text;
+pub use page::StatusPage;
 pub use rate_limit::RateLimit;
+pub use status::StatusDocument;
 
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::{KvError, KvSettings, Meter, SharedTier};
@@ -107,6 +112,10 @@ pub struct State {
     pub health: HealthDocument,
     /// The same for `/api/automodel/health`.
     pub automodel_health: AutoModelDocument,
+    /// The same for `/api/status`.
+    pub status_document: StatusDocument,
+    /// The status page; begins empty.
+    pub page: StatusPage,
     /// The API's document and its pages; begins empty.
     pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
@@ -154,6 +163,7 @@ fn app(
         .service(get("/api/health/ready", health::ready))
         .service(get("/api/automodel/health", automodel::health))
         .service(get("/api/modelswapper/health", automodel::modelswapper))
+        .service(get("/api/status", status::status))
         .service(get("/api/models", models::list))
         .service(get("/api/models/{id:.+}", models::item))
         .service(get("/api/providers", providers::list))
@@ -166,6 +176,8 @@ fn app(
         .service(get("/api/docs", docs::reference))
         .service(get("/api/docs/errors", docs::errors))
         .service(get("/api/docs/style.css", docs::style))
+        .service(get("/", page::page))
+        .service(get("/page/{file}", page::file))
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
@@ -186,10 +198,12 @@ where
 }
 
 async fn nothing_here() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::new(
-        Code::RouteNotFound,
-        "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health",
-    ))
+    Err(no_such_route())
+}
+
+fn no_such_route() -> ApiError {
+    let routes = "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health";
+    ApiError::new(Code::RouteNotFound, routes)
 }
 
 /// Exact origins only; answers to others carry no permission, which is what makes a browser refuse them.

@@ -156,7 +156,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(status.database()),
-            cache: CacheHealth::of(kv, state),
+            cache: CacheHealth::of(&kv, state),
             catalogue: state.catalogue.report().as_ref().map(CatalogueHealth::from),
         }
     }
@@ -174,19 +174,17 @@ fn database_degrades(state: DatabaseState) -> bool {
 impl From<DatabaseReport> for Database {
     fn from(report: DatabaseReport) -> Self {
         use crate::store::DatabaseFault;
-        let (status, latency, fault) = match report.state {
-            DatabaseState::Up { latency, read_only } => {
-                ("up", Some(latency), read_only.then_some(DatabaseFault::ReadOnly))
-            }
-            DatabaseState::Unknown => ("down", None, None),
-            DatabaseState::Down(fault) => ("down", None, Some(fault)),
-            DatabaseState::NotConfigured => ("not_configured", None, None),
+        let (status, fault) = match report.state {
+            DatabaseState::Up { read_only, .. } => ("up", read_only.then_some(DatabaseFault::ReadOnly)),
+            DatabaseState::Unknown => ("down", None),
+            DatabaseState::Down(fault) => ("down", Some(fault)),
+            DatabaseState::NotConfigured => ("not_configured", None),
         };
         let none_installed = report.state == DatabaseState::NotConfigured;
         Self {
             status,
             kind: report.kind,
-            latency_ms: latency.map(|latency| (latency.as_secs_f64() * 1e5).round() / 1e2),
+            latency_ms: report.latency_ms(),
             checked_at: report.checked_at,
             reason: fault
                 .map(DatabaseFault::reason)
@@ -227,7 +225,7 @@ impl From<&KvState> for KvHealth {
 }
 
 impl CacheHealth {
-    fn of(kv: KvHealth, state: &State) -> Self {
+    fn of(kv: &KvHealth, state: &State) -> Self {
         let statistics = state.catalogue.statistics();
         let (bodies, bytes) = state.editions.kept();
         let listener: ListenerState = *state.status.listener().read().unwrap_or_else(PoisonError::into_inner);
