@@ -103,7 +103,7 @@ fn kv(tier: &SharedTier) -> Option<Condition> {
 }
 
 fn catalogue(source: Source) -> Condition {
-    Condition { state: source.as_str(), reason: None, is_good: source == Source::Postgres }
+    Condition { state: source.as_str(), reason: None, is_good: source != Source::Builtin }
 }
 
 fn provider(standing: &Standing) -> Condition {

@@ -3,6 +3,8 @@
 import { $, duration, fill, make, milliseconds, moment, percent, put, state, words } from './show.js';
 
 const HOUR = 3_600_000;
+/** The least that a chart shows: a process that has just begun would fill none of an hour. */
+const LEAST = 600_000;
 const [WIDTH, HEIGHT] = [360, 56];
 const PARTS = {
   database: 'Database',
@@ -10,7 +12,7 @@ const PARTS = {
   catalogue: 'Catalogue',
   provider: 'Provider',
 };
-const GOOD = ['up', 'enabled', 'postgres', 'healthy'];
+const GOOD = ['up', 'enabled', 'postgres', 'kv', 'healthy'];
 const BAD = ['down', 'unavailable', 'not_configured'];
 
 const kindOf = (word) => (GOOD.includes(word) ? 'good' : BAD.includes(word) ? 'bad' : 'warn');
@@ -19,18 +21,21 @@ const sum = (samples, of) => samples.reduce((total, sample) => total + of(sample
 
 /** `now` is the server's time, so that a clock which is wrong here moves nothing. */
 export function showHistory({ samples, changes, since }, now) {
-  const recent = samples.filter((sample) => now - Date.parse(sample.at) < HOUR);
+  const span = Math.min(HOUR, Math.max(LEAST, now - Date.parse(since)));
+  const recent = samples.filter((sample) => now - Date.parse(sample.at) < span);
+  for (const begin of document.querySelectorAll('.begin')) begin.textContent = `${duration(span)} ago`;
   const share = (of, all) => (sample) => (sample[all] > 0 ? of(sample) / sample[all] : null);
   const memory = share((sample) => sample.memory_hits, 'reads');
   const reads = sum(recent, (sample) => sample.reads);
   const hits = sum(recent, (sample) => sample.memory_hits);
-  draw('memory-chart', recent, now, memory, 1, 'Share of reads answered from memory', percent);
+  const draw = (id, value, top, name, format) => drawChart(id, recent, { now, span }, value, top, name, format);
+  draw('memory-chart', memory, 1, 'Share of reads answered from memory', percent);
   put('memory-hour', reads ? `${percent(hits / reads)} of ${reads} reads` : 'no reads');
 
-  draw('database-chart', recent, now, (sample) => sample.database_ms, null, 'Latency of the database', milliseconds);
-  draw('kv-chart', recent, now, (sample) => sample.kv_ms, null, 'Latency of Cloudflare KV', milliseconds);
+  draw('database-chart', (sample) => sample.database_ms, null, 'Latency of the database', milliseconds);
+  draw('kv-chart', (sample) => sample.kv_ms, null, 'Latency of Cloudflare KV', milliseconds);
   const [lookups, found] = [sum(recent, (s) => s.kv_lookups), sum(recent, (s) => s.kv_found)];
-  put('kv-hour', lookups ? `${percent(found / lookups)} of ${lookups} lookups found` : 'no lookups');
+  put('kv-hour', lookups ? `${percent(found / lookups)} of ${lookups}` : 'no lookups');
 
   put('changes-none', changes.length ? '' : `No change since the start, ${duration(now - Date.parse(since))} ago.`);
   $('changes-none').hidden = changes.length > 0;
@@ -44,18 +49,23 @@ function row({ at, part, provider, from, to, reason }) {
     {},
     make('td', {}, moment(at)),
     make('th', { scope: 'row' }, provider ?? PARTS[part] ?? part),
-    make('td', {}, from ? `${words(from)} → ` : '', state(kindOf(to), words(to))),
-    make('td', { class: 'wide' }, reason ? words(reason) : ''),
+    make(
+      'td',
+      {},
+      from ? `${words(from)} → ` : '',
+      state(kindOf(to), words(to)),
+      reason ? make('small', {}, words(reason)) : null,
+    ),
   );
 }
 
 /** A line over the last hour, with a gap where nothing is known. `top` is the upper end, by default the highest value. */
-function draw(id, samples, now, value, top, name, format) {
+function drawChart(id, samples, { now, span }, value, top, name, format) {
   const points = samples.map((sample) => [Date.parse(sample.at), value(sample)]);
   const known = points.map(([, y]) => y).filter((y) => y !== null);
   const highest = known.length ? Math.max(...known) : 0;
   const scale = top ?? (highest * 1.15 || 1);
-  const x = (time) => (WIDTH * (1 - (now - time) / HOUR)).toFixed(1);
+  const x = (time) => (WIDTH * (1 - (now - time) / span)).toFixed(1);
   const y = (number) => (HEIGHT - 1 - (HEIGHT - 3) * Math.min(1, number / scale)).toFixed(1);
   const lines = [];
   let last = null;
@@ -81,8 +91,8 @@ function draw(id, samples, now, value, top, name, format) {
   chart.replaceChildren(...shapes);
   const lowest = known.length ? Math.min(...known) : 0;
   const told = known.length
-    ? `${name} over the last hour: ${format(known.at(-1))} at last, between ${format(lowest)} and ${format(highest)}`
-    : `${name} over the last hour: nothing measured`;
+    ? `${name} over the last ${duration(span)}: ${format(known.at(-1))} at last, between ${format(lowest)} and ${format(highest)}`
+    : `${name} over the last ${duration(span)}: nothing measured`;
   chart.setAttribute('aria-label', told);
   put(`${id}-range`, known.length ? `${format(lowest)} – ${format(highest)}` : 'nothing measured yet');
 }

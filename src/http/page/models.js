@@ -180,7 +180,7 @@ class Models {
       button.addEventListener('click', () => this.#drop(drop));
       return button;
     });
-    $('models-hints').replaceChildren('Nothing matches. ', ...buttons);
+    $('models-hints').replaceChildren(...(hints.length ? ['Nothing matches. ', ...buttons] : []));
   }
 
   #drop(name) {
