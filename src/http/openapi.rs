@@ -12,6 +12,7 @@ use crate::domain::query::Sort;
 
 use super::error::Problem;
 use super::model_view::Field;
+use super::page::PageFile;
 use super::{automodel, docs, health, models, openai, page, providers, status, tasks};
 
 #[derive(utoipa::OpenApi)]
@@ -47,7 +48,7 @@ use super::{automodel, docs, health, models, openai, page, providers, status, ta
         page::page, page::file,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
-    components(schemas(Problem, Field, Sort)),
+    components(schemas(Problem, Field, PageFile, Sort)),
 )]
 struct Annotations;
 

@@ -10,14 +10,14 @@ const LINES = [
   ['Cached input', ({ pricing }) => price(pricing?.cache_read), ({ pricing }) => pricing?.cache_read],
   ['Per query', ({ pricing }) => price(pricing?.per_query), ({ pricing }) => pricing?.per_query],
   ['Long prompts', ({ pricing }) => tiers(pricing)],
-  ['Context', ({ context_length: length }) => tokens(length)],
-  ['Longest output', ({ max_output_tokens: length }) => tokens(length)],
-  ['Reads', ({ input_modalities: kinds }) => kinds.map(words).join(', ')],
-  ['Writes', ({ output_modalities: kinds }) => kinds.map(words).join(', ')],
+  ['Context length', ({ context_length: length }) => tokens(length)],
+  ['Output limit', ({ max_output_tokens: length }) => tokens(length)],
+  ['Takes', ({ input_modalities: kinds }) => kinds.map(words).join(', ')],
+  ['Gives', ({ output_modalities: kinds }) => kinds.map(words).join(', ')],
   ['Capabilities', ({ capabilities }) => capabilities.map(words).join(', ') || '–'],
   ['Open weights', ({ open_weights: open }) => (open === null ? '–' : open ? 'yes' : 'no')],
   ['Released', ({ release_date: day }) => day ?? '–'],
-  ['Knows until', ({ knowledge_cutoff: day }) => day ?? '–'],
+  ['Knowledge cutoff', ({ knowledge_cutoff: day }) => day ?? '–'],
 ];
 
 const tiers = (pricing) =>

@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>).
+//! A real browser: headless Chromium, driven over `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 //!
 //! `TEST_BROWSER=chromium` demands it. Without that variable, a machine that has no `chromedriver` does without the tests
 //! of the page, with one line that says so.
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::postgres::setting;
 use super::server::{client, eventually};
 
-/// What WebDriver calls an element in JSON.
+/// What `WebDriver` calls an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// The keys that have no character, as WebDriver writes them.
+/// The keys that have no character, as `WebDriver` writes them.
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
@@ -108,13 +108,9 @@ impl Browser {
 
     /// Waits until the page itself says so.
     pub(crate) async fn until(&self, script: &str) {
-        let within = tokio::time::timeout(
-            Duration::from_secs(30),
-            eventually(async || self.run(script).await == true),
-        );
-        if within.await.is_err() {
-            panic!("{script} did not come true: {}", self.text("body").await);
-        }
+        let asked = eventually(async || self.run(script).await == true);
+        let came = tokio::time::timeout(Duration::from_secs(30), asked).await.is_ok();
+        assert!(came, "{script} did not come true: {}", self.text("body").await);
     }
 
     /// Waits until the first element that a selector finds has this text in it.
