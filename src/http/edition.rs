@@ -1,5 +1,7 @@
 //! Everything that is written of one revision: bodies are made once and then sent to everybody.
 
+mod targets;
+
 use std::sync::{Arc, OnceLock};
 
 use actix_web::web;
@@ -13,8 +15,11 @@ use crate::domain::model::Model;
 
 use super::coding::{Accepted, Coding};
 use super::error::{ApiError, Code};
+use super::freshness::Lifetime;
 use super::model_view::ModelView;
 use super::representation::{Representation, Slot};
+pub(super) use targets::Target;
+use targets::Targets;
 
 /// The bound of the bodies of single models and providers, in bytes.
 const ITEMS_BYTES: u64 = 4 << 20;
@@ -49,7 +54,7 @@ pub(super) enum Resource {
     Provider(usize),
     /// A list by its canonical query; of the provider in the path if there is one, which changes the hints.
     Models {
-        query: Box<str>,
+        query: Arc<str>,
         of_provider: bool,
     },
 }
@@ -68,7 +73,7 @@ enum Place<'a> {
 /// The bodies of one snapshot together with one state of the providers' health. A change of either makes a new edition.
 ///
 /// Bounded: the whole lists are as many as the routes that have one, and in proportion to the catalogue; everything else
-/// is bounded in bytes, items and queries apart: 10 MiB together, and on a catalogue of 5,000 models the whole lists take
+/// is bounded in bytes, items, queries and addresses apart: 11 MiB together, and on a catalogue of 5,000 models the whole lists take
 /// another 6 MB. So a flood of queries pushes out other queries at most.
 pub(super) struct Edition {
     read: CatalogueRead,
@@ -77,15 +82,15 @@ pub(super) struct Edition {
     lists: [[Slot; 3]; 4],
     items: Bodies,
     queries: Bodies,
+    targets: Targets,
 }
 
 impl Edition {
     pub fn new(read: CatalogueRead, health: Arc<ProviderHealth>) -> Self {
         let bounded = |bytes| {
             Cache::builder().max_capacity(bytes).weigher(|(resource, _): &Key, slot: &Slot| {
-                let query = if let Resource::Models { query, .. } = resource { query.len() } else { 0 };
                 let body = slot.get().map_or(0, |body| body.bytes.len());
-                u32::try_from(ENTRY_BYTES + query + body).unwrap_or(u32::MAX)
+                u32::try_from(ENTRY_BYTES + resource.key_bytes() + body).unwrap_or(u32::MAX)
             })
         };
         Self {
@@ -97,6 +102,7 @@ impl Edition {
             items: bounded(ITEMS_BYTES).build(),
             // By the clock of use alone: frequency would keep a long body out for as long as many short ones are held.
             queries: bounded(QUERIES_BYTES).eviction_policy(EvictionPolicy::lru()).build(),
+            targets: Targets::default(),
         }
     }
 
@@ -153,9 +159,19 @@ impl Edition {
             // Boxed, so that those who find it ready do not carry the room for making it.
             None => Box::pin(self.make(key, write)).await?,
         };
-        // A short body that the client does not take as it is: rare, and quickly done.
-        let refused = body.coding == Coding::Identity && !accepted.identity;
-        Ok(if refused { body.encoded(accepted.coding) } else { body })
+        Ok(body.accepted(accepted))
+    }
+
+    /// What the address came to before and the body of that, if both are kept.
+    pub fn known(&self, address: &str, accepted: Accepted) -> Option<(Lifetime, Representation)> {
+        let Target { resource, lifetime } = self.targets.get(address)?;
+        let body = self.ready(&(resource, accepted.coding))?;
+        Some((lifetime, body.accepted(accepted)))
+    }
+
+    /// Keeps in mind what the address came to.
+    pub fn remember(&self, address: &str, target: Target) {
+        self.targets.put(address, target);
     }
 
     /// What is there already.
@@ -215,6 +231,11 @@ impl Edition {
 }
 
 impl Resource {
+    /// What it takes beside its own size.
+    fn key_bytes(&self) -> usize {
+        if let Self::Models { query, .. } = self { query.len() } else { 0 }
+    }
+
     fn is_item(&self) -> bool {
         matches!(self, Self::Model(_) | Self::OpenAiModel(_) | Self::Provider(_))
     }

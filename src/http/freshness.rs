@@ -1,6 +1,7 @@
 //! What an answer says of its age: `Cache-Control` to caches on the way, and `Cache-Status` (RFC 9211) to people.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
@@ -73,13 +74,25 @@ impl Lifetime {
 /// `Cache-Status` for an answer from that read, in step with the counters of the cache.
 pub(super) fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
-        Outcome::Memory => value(&format!("chatchonk-memory; hit; ttl={}", fresh_for.as_secs())),
+        Outcome::Memory => hit(fresh_for.as_secs()),
         Outcome::Kv => HeaderValue::from_static("chatchonk-kv; hit, chatchonk-memory; fwd=uri-miss; stored"),
         Outcome::Origin => HeaderValue::from_static("chatchonk-memory; fwd=miss; stored"),
         Outcome::Stale => HeaderValue::from_static("chatchonk-memory; hit; detail=stale-if-error"),
         // No answer comes from such a read.
         Outcome::Error => HeaderValue::from_static("chatchonk-memory; fwd=miss"),
     }
+}
+
+/// A hit with that many seconds left. Those of the catalogue's freshness are written once.
+fn hit(seconds: u64) -> HeaderValue {
+    static HITS: LazyLock<Vec<HeaderValue>> =
+        LazyLock::new(|| (0..=CATALOGUE.fresh.as_secs()).map(written_hit).collect());
+    let known = usize::try_from(seconds).ok().and_then(|seconds| HITS.get(seconds));
+    known.cloned().unwrap_or_else(|| written_hit(seconds))
+}
+
+fn written_hit(seconds: u64) -> HeaderValue {
+    value(&format!("chatchonk-memory; hit; ttl={seconds}"))
 }
 
 /// Digits and plain words are a valid value.

@@ -106,7 +106,7 @@ pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> Htt
         .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(draft::CONTENT_TYPE)));
     let (kind, body) = if accepts_draft { (draft::CONTENT_TYPE, draft) } else { ("application/json", own) };
     let mut response = HttpResponse::build(*status);
-    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept"));
+    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept, Origin"));
     response.content_type(kind).body(body.clone())
 }
 

@@ -4,13 +4,14 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use tracing::field::Empty;
 use tracing::{Level, Span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
+use uuid::Uuid;
 
 use super::State;
 use super::error::{ApiError, Code};
@@ -37,13 +38,21 @@ fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
     })
 }
 
-/// The id of the request: the client's own, else the one that the logger gave it.
+/// The id of the request: the client's own, else the one of its span, else a new one.
 fn request_id(request: &HttpRequest) -> HeaderValue {
     if let Some(given) = given_id(request.head()) {
         return given.clone();
     }
-    let new = request.extensions().get::<RequestId>().map(ToString::to_string);
-    new.and_then(|id| HeaderValue::from_str(&id).ok()).unwrap_or_else(|| HeaderValue::from_static("none"))
+    let of_span = request.extensions().get::<RequestId>().map(|id| **id);
+    let id = of_span.unwrap_or_else(Uuid::now_v7);
+    let mut text = Uuid::encode_buffer();
+    let text = id.as_hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// Whether anybody takes spans of requests. Asked when a worker starts: without, a request does not pass by their layer.
+pub(super) fn is_traced() -> bool {
+    tracing::span_enabled!(Level::DEBUG)
 }
 
 /// The outermost layer: tells the request's id and turns every error, whoever made it, into a problem document.
@@ -59,15 +68,20 @@ pub(super) async fn outermost(
     let mut response =
         if is_error { as_problem(response, id.to_str().unwrap_or_default()) } else { response };
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
+    // Appended, as nobody else sends them: to insert a header costs twice as much.
+    headers.append(REQUEST_ID, id);
     // What a browser must not make of an answer: another type, a page, or a referrer for others.
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if behind_render {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.append(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
-        headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
+        headers.append(CONTENT_SECURITY_POLICY, NOTHING);
+    }
+    // Those that say more say this too.
+    if !headers.contains_key(VARY) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
     }
     Ok(response)
 }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use actix_cors::Cors;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest};
 use actix_web::http::header::{self, HeaderName};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
@@ -158,14 +158,15 @@ fn app(
     let cors = cors(&state.settings.allowed_origins);
     App::new()
         .app_data(state)
+        // In the order in which they are looked for: what is asked for most comes first.
+        .service(get("/api/models", models::list))
+        .service(get("/api/models/{id:.+}", models::item))
         .service(get("/api/health", health::health))
         .service(get("/api/health/live", health::live))
         .service(get("/api/health/ready", health::ready))
         .service(get("/api/automodel/health", automodel::health))
         .service(get("/api/modelswapper/health", automodel::modelswapper))
         .service(get("/api/status", status::status))
-        .service(get("/api/models", models::list))
-        .service(get("/api/models/{id:.+}", models::item))
         .service(get("/api/providers", providers::list))
         .service(get("/api/providers/{id}", providers::item))
         .service(get("/api/providers/{id}/models", providers::models))
@@ -181,7 +182,7 @@ fn app(
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
-        .wrap(TracingLogger::<middleware::RootSpan>::new())
+        .wrap(Condition::new(middleware::is_traced(), TracingLogger::<middleware::RootSpan>::new()))
         .wrap(from_fn(middleware::outermost))
 }
 
@@ -219,6 +220,8 @@ fn cors(origins: &[String]) -> Cors {
             middleware::REQUEST_ID,
         ])
         .expose_headers(exposed)
-        .max_age(3_600);
+        .max_age(3_600)
+        // The answers say it themselves, without the copy that this would make of each.
+        .disable_vary_header();
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

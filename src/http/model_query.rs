@@ -39,7 +39,8 @@ const PARAMETERS: &[&str] = &[
     "facets",
 ];
 
-/// A request for a list of models: what to match, and which part of it to show how.
+/// A request for a list of models: what to match, and which part of it to show how. The default shows all.
+#[derive(Default)]
 pub(super) struct ListRequest {
     pub query: ModelQuery,
     pub limit: Option<usize>,

@@ -14,7 +14,7 @@ use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
-use super::edition::{Edition, List, Resource};
+use super::edition::{Edition, List, Resource, Target};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -42,6 +42,11 @@ pub(super) const MODEL_ID: &str = "The id of the model, such as `openai/gpt-5.5`
     responses((status = 200, description = "The models that match.", body = ModelList)))]
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let reading = Reading::begin(&state).await?;
+    if request.query_string().is_empty() {
+        let lifetime = reading.with_status(Lifetime::Models);
+        let write = |edition: &Edition| written(edition, &ListRequest::default(), false);
+        return reading.answer(&request, Resource::List(List::Models), lifetime, write).await;
+    }
     answer_with_models(&reading, &request, None).await
 }
 
@@ -61,6 +66,9 @@ pub(super) async fn answer_with_models(
     request: &HttpRequest,
     provider: Option<&ProviderId>,
 ) -> Result<HttpResponse, ApiError> {
+    if let Some(answer) = reading.answer_again(request) {
+        return Ok(answer);
+    }
     let asked = ListRequest::parse(request.query_string(), reading.snapshot(), provider)?;
     let lifetime =
         if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
@@ -69,6 +77,7 @@ pub(super) async fn answer_with_models(
         query if query == ListRequest::ALL && !of_provider => Resource::List(List::Models),
         query => Resource::Models { query: query.into(), of_provider },
     };
+    reading.remember(request, Target { resource: resource.clone(), lifetime });
     reading.answer(request, resource, lifetime, move |edition| written(edition, &asked, of_provider)).await
 }
 

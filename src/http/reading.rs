@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::http::uri::PathAndQuery;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::domain::snapshot::Snapshot;
 
 use super::State;
 use super::coding::{Accepted, Coding};
-use super::edition::{Edition, Resource};
+use super::edition::{Edition, Resource, Target};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::representation::Representation;
@@ -59,6 +60,18 @@ impl Reading {
         Ok(body.answer(request, &self.read, lifetime))
     }
 
+    /// The answer to an address that [`Self::remember`] was told of, as long as its body is kept.
+    pub fn answer_again(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        let accepted = Accepted::by(request.headers());
+        let (lifetime, body) = self.edition.known(address(request), accepted)?;
+        Some(body.answer(request, &self.read, lifetime))
+    }
+
+    /// Keeps in mind what the address of a request came to.
+    pub fn remember(&self, request: &HttpRequest, target: Target) {
+        self.edition.remember(address(request), target);
+    }
+
     /// An answer that nobody else is likely to ask for, and that is short: it is made for this request alone.
     pub fn answer_once(
         &self,
@@ -67,10 +80,13 @@ impl Reading {
         value: &impl Serialize,
     ) -> HttpResponse {
         let accepted = Accepted::by(request.headers());
-        let body = Representation::new(json(value), Coding::Identity);
-        let body = if accepted.identity { body } else { body.encoded(accepted.coding) };
+        let body = Representation::new(json(value), Coding::Identity).accepted(accepted);
         body.answer(request, &self.read, lifetime)
     }
+}
+
+fn address(request: &HttpRequest) -> &str {
+    request.uri().path_and_query().map_or("", PathAndQuery::as_str)
 }
 
 /// As JSON. Our own types hold nothing that cannot be written.

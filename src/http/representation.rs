@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalogue::CatalogueRead;
 
-use super::coding::Coding;
+use super::coding::{Accepted, Coding};
 use super::conditional;
 use super::freshness::{Lifetime, cache_status};
 
@@ -41,31 +41,38 @@ impl Representation {
         coding.encode(&self.bytes).map_or_else(|| self.clone(), |bytes| Self::new(bytes, coding))
     }
 
+    /// As the client takes it. A short body that it does not take as it is: rare, and quickly done.
+    pub fn accepted(self, accepted: Accepted) -> Self {
+        let refused = self.coding == Coding::Identity && !accepted.identity;
+        if refused { self.encoded(accepted.coding) } else { self }
+    }
+
     /// The answer to a request, out of this read of the catalogue.
     pub fn answer(self, request: &HttpRequest, read: &CatalogueRead, lifetime: Lifetime) -> HttpResponse {
         let mut response = self.respond(request, "application/json");
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, lifetime.cache_control(read));
-        headers.insert(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
+        headers.append(CACHE_CONTROL, lifetime.cache_control(read));
+        headers.append(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
         response
     }
 
     /// The body, or 304 when the client holds it. How long it lives is for the caller to say.
+    // Headers are appended, as none is there yet: to insert one costs twice as much.
     pub fn respond(self, request: &HttpRequest, content_type: &'static str) -> HttpResponse {
         let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
             HttpResponse::new(StatusCode::NOT_MODIFIED)
         } else {
             let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(self.bytes));
             let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.append(CONTENT_TYPE, HeaderValue::from_static(content_type));
             if let Some(coding) = self.coding.name() {
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(coding));
             }
             response
         };
         let headers = response.headers_mut();
-        headers.insert(ETAG, self.etag);
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.append(ETAG, self.etag);
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding, Origin"));
         response
     }
 }

@@ -131,3 +131,39 @@ async fn a_body_that_cannot_be_written_is_an_error_and_the_next_caller_tries_aga
     assert!(matches!(failed, Err(error) if error.code == Code::InternalError));
     assert!(is_written(&edition, query(1), Brotli, 2_000).await);
 }
+
+#[tokio::test]
+async fn a_known_address_is_answered_in_the_coding_asked_for_as_long_as_that_body_is_kept() {
+    let edition = edition(1).await;
+    let accept = |coding| Accepted { coding, identity: true };
+    let target = Target { resource: query(1), lifetime: Lifetime::ProviderStatus };
+    edition.remember("/a?b", target);
+    assert!(edition.known("/a?b", accept(Gzip)).is_none(), "nothing is written yet");
+    is_written(&edition, query(1), Gzip, 5_000).await;
+    let (lifetime, body) = edition.known("/a?b", accept(Gzip)).unwrap();
+    assert_eq!((lifetime, body.coding), (Lifetime::ProviderStatus, Gzip));
+    assert!(edition.known("/a?b", accept(Brotli)).is_none() && edition.known("/a?c", accept(Gzip)).is_none());
+    let short = query(2);
+    is_written(&edition, short.clone(), Gzip, 10).await;
+    edition.remember("/short", Target { resource: short, lifetime: Lifetime::Models });
+    let refusing = Accepted { coding: Gzip, identity: false };
+    assert_eq!(edition.known("/short", refusing).unwrap().1.coding, Gzip);
+}
+
+#[tokio::test]
+async fn a_flood_of_addresses_stays_within_its_bound_and_leaves_those_in_demand() {
+    let edition = edition(1).await;
+    is_written(&edition, query(0), Identity, 10).await;
+    let accepted = Accepted { coding: Identity, identity: true };
+    let target = || Target { resource: query(0), lifetime: Lifetime::Models };
+    edition.remember("/hot", target());
+    for n in 0..20_000 {
+        edition.remember(&format!("/{n}"), target());
+        assert!(edition.known("/hot", accepted).is_some(), "{n}");
+    }
+    let (entries, bytes) = edition.targets.kept();
+    assert!(
+        bytes <= targets::TARGETS_BYTES && (1_000..20_000).contains(&entries),
+        "{entries} of {bytes} bytes"
+    );
+}
