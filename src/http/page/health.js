@@ -25,10 +25,10 @@ const SOURCES = { postgres: 'PostgreSQL', kv: 'Cloudflare KV', builtin: 'builtin
 
 const trouble = (reason, remedy) => (reason ? `${reason}${remedy ? ` → ${remedy}` : ''}` : null);
 
-/** What the server says of itself. */
-export function showHealth(health) {
+/** What the server said of itself `age` milliseconds ago. What it says has happened grows older by that. */
+export function showHealth(health, age) {
   const { database, cache, catalogue } = health;
-  const now = Date.parse(health.timestamp);
+  const now = Date.parse(health.timestamp) + age;
   put('environment', health.environment);
   put('version', `${health.version} · ${health.commit.slice(0, 8)}`);
   put('uptime', duration(health.uptime_seconds * 1_000));
@@ -123,7 +123,7 @@ function row({ id, name, enabled, status, reason, latency_ms: latency, models })
 /** The sentence on top, and what it rests on. `feed` tells whether any of it is current. */
 export function showOverall(feed) {
   const [health, age] = [feed.body, duration(feed.age)];
-  document.body.classList.toggle('old', !feed.isCurrent);
+  document.body.classList.toggle('old', health !== null && !feed.isCurrent);
   if (!health) {
     const words = feed.answered ? ['none', 'Asking the server …'] : ['bad', 'The server cannot be reached'];
     putState('overall', ...words);

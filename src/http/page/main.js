@@ -12,10 +12,9 @@ let ahead = 0;
 const health = new Feed('/api/health', 1_000, ({ answered, body }) => {
   if (answered) {
     ahead = Date.parse(body.timestamp) - Date.now();
-    showHealth(body);
     models.showRevision(body.catalogue?.revision);
   }
-  showOverall(health);
+  show();
 });
 // Shown without an answer too: the charts go on, and show the gap.
 const history = new Feed('/api/status', 2_000, ({ body }) => {
@@ -27,4 +26,9 @@ const providers = new Feed('/api/automodel/health', 5_000, (feed) => {
 
 for (const feed of [health, history, providers]) feed.run();
 // Ages grow by themselves, also while nobody answers.
-setInterval(() => showOverall(health), 500);
+setInterval(show, 500);
+
+function show() {
+  if (health.body) showHealth(health.body, health.age);
+  showOverall(health);
+}
