@@ -147,7 +147,7 @@ fn kv(settings: &KvSettings) -> Line {
 async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
     let clock = Clock::system();
     let dialled = clock.now();
-    if let Err(error) = store.dial().await {
+    if let Err(error) = store.dial_patiently().await {
         lines.push(Line::store_fault("database", &error));
         return false;
     }

@@ -21,6 +21,9 @@ use super::check::check_start;
 const WHEN_UP: Duration = Duration::from_secs(5);
 /// Between two looks at one that does not.
 const WHEN_DOWN: Duration = Duration::from_secs(2);
+/// Between two looks at one that refuses this server. A start makes two tries and then one a minute: fewer than the ten
+/// in five minutes after which Supabase's pooler blocks an address, also for those who know the right password.
+const WHEN_REFUSED: Duration = Duration::from_mins(1);
 /// Between two attempts to start a private cluster that did not.
 const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
 /// Looks between two attempts to write what a start could not: about a minute.
@@ -141,14 +144,17 @@ impl Supervisor {
                 }
                 self.probe(store).await
             } else {
-                self.prepare(store).await.map(|(state, up_to_date)| {
+                self.prepare(store, first).await.map(|(state, up_to_date)| {
                     behind = !up_to_date;
                     state
                 })
             };
-            let state = match look {
-                Ok(state) => state,
-                Err(error) => DatabaseState::Down(self.diagnose(store, &error).await),
+            let (state, error) = match look {
+                Ok(state) => (state, None),
+                Err(error) => {
+                    let error = self.diagnose(store, error).await;
+                    (DatabaseState::Down(error.fault()), Some(error))
+                }
             };
             // What comes back after an outage may be another database, or an older one.
             prepared = matches!(state, DatabaseState::Up { .. });
@@ -156,7 +162,7 @@ impl Supervisor {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            self.report(state, first);
+            self.report(state, error.as_ref(), first);
             self.status.decide();
             if state == DatabaseState::Down(DatabaseFault::Unreachable) {
                 self.revive(cluster).await;
@@ -178,15 +184,22 @@ impl Supervisor {
                 }
             }
             first = false;
-            let pause = if matches!(state, DatabaseState::Up { .. }) { WHEN_UP } else { WHEN_DOWN };
-            self.clock.sleep(pause).await;
+            self.clock
+                .sleep(match state {
+                    DatabaseState::Up { .. } => WHEN_UP,
+                    DatabaseState::Down(fault) if fault.is_refusal() => WHEN_REFUSED,
+                    _ => WHEN_DOWN,
+                })
+                .await;
         }
     }
 
     /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
     /// that cannot be written now does not keep the catalogue from being served. Returns whether all was written.
-    async fn prepare(&self, store: &Store) -> Result<(DatabaseState, bool), StoreError> {
-        store.dial().await.map(drop)?;
+    async fn prepare(&self, store: &Store, first: bool) -> Result<(DatabaseState, bool), StoreError> {
+        // Only the first look is waited for by those who ask for lists.
+        let dialled = if first { store.dial().await } else { store.dial_patiently().await };
+        dialled.map(drop)?;
         // Not before: nobody who asks for a list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
         if let Some(shared) = &self.shared {
@@ -234,14 +247,14 @@ impl Supervisor {
     }
 
     /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
-    async fn diagnose(&self, store: &Store, error: &StoreError) -> DatabaseFault {
+    async fn diagnose(&self, store: &Store, error: StoreError) -> StoreError {
         match error.fault() {
             DatabaseFault::PoolFull => match self.clock.timeout(DIAGNOSIS_LIMIT, store.dial()).await {
-                Ok(Ok(_)) => DatabaseFault::PoolFull,
-                Ok(Err(error)) => error.fault(),
-                Err(_) => DatabaseFault::Timeout,
+                Ok(Ok(_)) => error,
+                Ok(Err(reason)) => reason,
+                Err(_) => StoreError::TimedOut,
             },
-            fault => fault,
+            _ => error,
         }
     }
 
@@ -259,13 +272,14 @@ impl Supervisor {
         }
     }
 
-    /// Publishes a look, and tells the log of every change once.
-    fn report(&self, state: DatabaseState, first: bool) {
+    /// Publishes a look, and tells the log of every change once, in the database's own words too.
+    fn report(&self, state: DatabaseState, error: Option<&StoreError>, first: bool) {
         let before = self.status.set_database(state);
         match (before, state) {
             (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
             (_, DatabaseState::Down(fault)) => {
-                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
+                let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
+                tracing::warn!(remedy = fault.remedy(), "{words}");
                 if first {
                     let has_nothing =
                         self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
@@ -275,6 +289,17 @@ impl Supervisor {
             (DatabaseState::Down(_), DatabaseState::Up { .. }) => {
                 tracing::info!("the database answers again");
                 self.status.set_misconfigured(false);
+            }
+            _ => {}
+        }
+        let is_read_only = |state| matches!(state, DatabaseState::Up { read_only: true, .. });
+        match (is_read_only(before), is_read_only(state)) {
+            (false, true) => {
+                let fault = DatabaseFault::ReadOnly;
+                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
+            }
+            (true, false) if matches!(state, DatabaseState::Up { .. }) => {
+                tracing::info!("the database takes writes again");
             }
             _ => {}
         }

@@ -138,6 +138,7 @@ impl App {
                 .http
                 .rate_limit
                 .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
+            clock: clock.clone(),
             settings: config.http.clone(),
         };
         let (refuse, refused) = oneshot::channel();

@@ -88,7 +88,7 @@ fn catalogue(catalogue: &Value) -> Option<Line> {
         ["models", "providers", "skipped", "revision"].map(|key| catalogue[key].as_u64().unwrap_or_default());
     let finding = format!("{models} models of {providers} providers, from {source}, revision {revision}");
     Some(if catalogue["stale"] == true {
-        let remedy = "restore the database; until then the newest catalogue held is served";
+        let remedy = "see the line on the database; the newest catalogue held is served meanwhile";
         Line::fault("catalogue", format!("{finding}, stale"), remedy)
     } else if skipped > 0 {
         let remedy = "`chatchonk check` with the server's DATABASE_URL names the rows";

@@ -41,6 +41,8 @@ closed_enum!(
         PriceUnknown = "price_unknown",
         /// There is no catalogue at all.
         CatalogueUnavailable = "catalogue_unavailable",
+        /// The answer took too long to make.
+        TimedOut = "timed_out",
         /// A fault of ours.
         InternalError = "internal_error",
     }
@@ -62,7 +64,7 @@ impl Code {
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::PriceUnknown => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::CatalogueUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CatalogueUnavailable | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -85,6 +87,7 @@ impl Code {
             Self::RateLimited => "Too many requests from this client",
             Self::PriceUnknown => "The price is not known",
             Self::CatalogueUnavailable => "The catalogue is not available",
+            Self::TimedOut => "The answer took too long",
             Self::InternalError => "Something went wrong here",
         }
     }

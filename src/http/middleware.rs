@@ -14,6 +14,7 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::Uuid;
 
 use super::State;
+use super::connections;
 use super::error::{ApiError, Code};
 use super::rate_limit::TooMany;
 
@@ -86,14 +87,13 @@ pub(super) async fn outermost(
     Ok(response)
 }
 
-/// Refuses what is too long, too large or too often. Lies within CORS, so that a page may read that answer too.
-///
-/// There is no limit of time here: nothing that a handler waits for takes longer than the 15 s in which a start decides,
-/// and after that not longer than the 3 s of the cache.
+/// Refuses what is too long, too large or too often. Lies within CORS, so that a page may read that answer too. The limit
+/// of time lies around each handler.
 pub(super) async fn bounded(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    connections::heard(&request);
     if let Err(refusal) = admit(&request) {
         return Ok(request.error_response(refusal));
     }
@@ -164,7 +164,10 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
         let pattern = response.request().match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
         let method = response.request().method().as_str();
-        tracing::error!(method, route, request_id, error = %error, "a request failed");
+        match error.code {
+            Code::TimedOut => tracing::warn!(method, route, request_id, "a request took too long"),
+            _ => tracing::error!(method, route, request_id, error = %error, "a request failed"),
+        }
     }
     let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
     *response.response_mut().status_mut() = error.code.status();

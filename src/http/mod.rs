@@ -4,6 +4,7 @@ mod automodel;
 mod coded;
 mod coding;
 mod conditional;
+mod connections;
 mod docs;
 mod edition;
 mod editions;
@@ -28,6 +29,7 @@ mod reading;
 mod representation;
 mod status;
 mod tasks;
+mod time_limit;
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -54,7 +56,10 @@ pub use status::StatusDocument;
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::{KvError, KvSettings, Meter, SharedTier};
 use crate::catalogue::Catalogue;
+use crate::clock::Clock;
 use crate::status::Status;
+
+use time_limit::Limited;
 
 /// How long requests under way may take once the server stops; what remains of the 10 s is for the database.
 const DRAIN_SECONDS: u64 = 6;
@@ -120,6 +125,8 @@ pub struct State {
     pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
     pub rate_limit: Option<RateLimit>,
+    /// For limits of time.
+    pub clock: Clock,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
 }
@@ -130,14 +137,15 @@ pub struct State {
 /// # Errors
 /// When the listener cannot be used.
 pub fn serve(listener: TcpListener, state: State) -> std::io::Result<Server> {
+    connections::limit_untaken(&listener)?;
     let state = web::Data::new(state);
-    let workers = state.settings.workers;
+    let (workers, clock) = (state.settings.workers, state.clock.clone());
     let server = HttpServer::new(move || app(state.clone()))
         .workers(workers)
-        // Longer than any proxy in front keeps an idle connection, so that it is never we who close one in use.
-        .keep_alive(Duration::from_mins(2))
-        // For the head of a request: whoever sends it byte by byte is cut off.
+        .keep_alive(connections::KEEP_ALIVE)
+        // For the head of the first request: whoever sends it byte by byte is cut off.
         .client_request_timeout(Duration::from_secs(5))
+        .on_connect(connections::watch(clock))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;
@@ -156,29 +164,30 @@ fn app(
     >,
 > {
     let cors = cors(&state.settings.allowed_origins);
+    let clock = &state.clock.clone();
     App::new()
         .app_data(state)
         // In the order in which they are looked for: what is asked for most comes first.
-        .service(get("/api/models", models::list))
-        .service(get("/api/models/{id:.+}", models::item))
-        .service(get("/api/health", health::health))
-        .service(get("/api/health/live", health::live))
-        .service(get("/api/health/ready", health::ready))
-        .service(get("/api/automodel/health", automodel::health))
-        .service(get("/api/modelswapper/health", automodel::modelswapper))
-        .service(get("/api/status", status::status))
-        .service(get("/api/providers", providers::list))
-        .service(get("/api/providers/{id}", providers::item))
-        .service(get("/api/providers/{id}/models", providers::models))
-        .service(get("/api/tasks", tasks::list))
-        .service(get("/v1/models", openai::list))
-        .service(get("/v1/models/{id:.+}", openai::item))
-        .service(get("/api/openapi.json", docs::document))
-        .service(get("/api/docs", docs::reference))
-        .service(get("/api/docs/errors", docs::errors))
-        .service(get("/api/docs/style.css", docs::style))
-        .service(get("/", page::page))
-        .service(get("/page/{file}", page::file))
+        .service(get("/api/models", models::list, clock))
+        .service(get("/api/models/{id:.+}", models::item, clock))
+        .service(get("/api/health", health::health, clock))
+        .service(get("/api/health/live", health::live, clock))
+        .service(get("/api/health/ready", health::ready, clock))
+        .service(get("/api/automodel/health", automodel::health, clock))
+        .service(get("/api/modelswapper/health", automodel::modelswapper, clock))
+        .service(get("/api/status", status::status, clock))
+        .service(get("/api/providers", providers::list, clock))
+        .service(get("/api/providers/{id}", providers::item, clock))
+        .service(get("/api/providers/{id}/models", providers::models, clock))
+        .service(get("/api/tasks", tasks::list, clock))
+        .service(get("/v1/models", openai::list, clock))
+        .service(get("/v1/models/{id:.+}", openai::item, clock))
+        .service(get("/api/openapi.json", docs::document, clock))
+        .service(get("/api/docs", docs::reference, clock))
+        .service(get("/api/docs/errors", docs::errors, clock))
+        .service(get("/api/docs/style.css", docs::style, clock))
+        .service(get("/", page::page, clock))
+        .service(get("/page/{file}", page::file, clock))
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
@@ -186,13 +195,14 @@ fn app(
         .wrap(from_fn(middleware::outermost))
 }
 
-/// A resource that answers GET and HEAD, and 405 with `Allow` to everything else.
-fn get<F, Args>(path: &str, handler: F) -> Resource
+/// A resource that answers GET and HEAD within a limit of time, and 405 with `Allow` to everything else.
+fn get<F, Args>(path: &str, handler: F, clock: &Clock) -> Resource
 where
     F: Handler<Args>,
     Args: actix_web::FromRequest + 'static,
     F::Output: Responder + 'static,
 {
+    let handler = Limited { handler, clock: clock.clone() };
     web::resource(path)
         .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method("GET, HEAD")) }))

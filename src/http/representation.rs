@@ -15,6 +15,7 @@ use crate::catalogue::CatalogueRead;
 
 use super::coding::{Accepted, Coding};
 use super::conditional;
+use super::connections::Slices;
 use super::freshness::{Lifetime, cache_status};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -62,7 +63,7 @@ impl Representation {
         let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
             HttpResponse::new(StatusCode::NOT_MODIFIED)
         } else {
-            let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(self.bytes));
+            let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(Slices(self.bytes)));
             let headers = response.headers_mut();
             headers.append(CONTENT_TYPE, HeaderValue::from_static(content_type));
             if let Some(coding) = self.coding.name() {

@@ -54,7 +54,7 @@ impl Store {
             ) served on served.model_id = m.id
             "#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool()?)
         .await?;
 
         let mut version = 0;

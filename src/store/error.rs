@@ -2,10 +2,12 @@
 
 use crate::domain::closed::closed_enum;
 
+use super::pooler;
+
 closed_enum!(
     /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
     DatabaseFault {
-        /// Nothing answers at that address.
+        /// Nothing that speaks PostgreSQL answers at that address.
         Unreachable = "unreachable",
         /// User or password refused.
         WrongPassword = "wrong_password",
@@ -13,8 +15,12 @@ closed_enum!(
         NoSuchDatabase = "no_such_database",
         /// TLS could not be agreed on, or the certificate is not trusted.
         Certificate = "certificate",
-        /// Supabase knows the project, but it is paused or gone.
+        /// Supabase's pooler knows no such project: it is paused or gone, or served elsewhere.
         Paused = "paused",
+        /// Too many wrong passwords came from this address.
+        Blocked = "blocked",
+        /// Supabase lets in other addresses only.
+        AddressRefused = "address_refused",
         /// No connection is free, here or at the pooler.
         PoolFull = "pool_full",
         /// Writes are refused.
@@ -44,6 +50,8 @@ impl DatabaseFault {
             Self::NoSuchDatabase => "the server has no database of that name",
             Self::Certificate => "TLS with the database failed",
             Self::Paused => "the Supabase project is paused or gone",
+            Self::Blocked => "the pooler blocks this address after too many wrong passwords",
+            Self::AddressRefused => "the database lets in other addresses only",
             Self::PoolFull => "no database connection is free",
             Self::ReadOnly => "the database is read-only",
             Self::Timeout => "the database answers too slowly",
@@ -64,8 +72,8 @@ impl DatabaseFault {
                  session pooler (IPv4)"
             }
             Self::WrongPassword => {
-                "check user and password of DATABASE_URL (Supabase → Connect → Session pooler; percent-encode special \
-                 characters)"
+                "check user and password of DATABASE_URL (Supabase → Connect → Session pooler, where the user is \
+                 `postgres.` and the project's reference; percent-encode special characters)"
             }
             Self::NoSuchDatabase => {
                 "check the database name at the end of DATABASE_URL; on Supabase it is `postgres`"
@@ -74,7 +82,15 @@ impl DatabaseFault {
                 "check PGSSLROOTCERT (Supabase → Database settings → SSL configuration) and the host name in DATABASE_URL"
             }
             Self::Paused => {
-                "restore the project in the Supabase dashboard; check the project reference in DATABASE_URL"
+                "restore the project in the Supabase dashboard; if it runs, copy DATABASE_URL anew (Connect → Session \
+                 pooler), as user and host have to be those of the project"
+            }
+            Self::Blocked => {
+                "correct the password in DATABASE_URL, and stop whoever still tries the old one; the block ends some \
+                 minutes after the last try"
+            }
+            Self::AddressRefused => {
+                "allow the addresses this server calls from (Supabase → Database settings → Network restrictions)"
             }
             Self::PoolFull => {
                 "lower DATABASE_MAX_CONNECTIONS, or raise the pooler's pool size in the Supabase dashboard"
@@ -94,7 +110,14 @@ impl DatabaseFault {
     /// True for faults of configuration, which do not go away by waiting.
     #[must_use]
     pub const fn is_configuration(self) -> bool {
-        matches!(self, Self::WrongPassword | Self::NoSuchDatabase | Self::Certificate)
+        self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate)
+    }
+
+    /// True where trying again soon makes it worse: Supabase's pooler blocks an address for minutes after ten wrong
+    /// passwords in five minutes, and every further try prolongs that, also for a server that knows the right one.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused)
     }
 
     /// Sorts an error of the driver into a class.
@@ -103,20 +126,14 @@ impl DatabaseFault {
         match error {
             // rustls reports a refused certificate as invalid data.
             sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => Self::Certificate,
-            sqlx::Error::Io(_) => Self::Unreachable,
+            // Something that accepts a connection and speaks no PostgreSQL, such as a proxy whose server starts up.
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
             sqlx::Error::Tls(_) => Self::Certificate,
             sqlx::Error::PoolTimedOut => Self::PoolFull,
-            sqlx::Error::Database(refusal) => {
-                let message = refusal.message();
-                // Supabase's pooler says these without a code of their own.
-                if message.contains("Tenant or user not found") {
-                    return Self::Paused;
-                }
-                if message.contains("MaxClientsInSessionMode") || message.contains("max clients reached") {
-                    return Self::PoolFull;
-                }
-                Self::of_code(refusal.code().as_deref().unwrap_or_default())
-            }
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
+                pooler::CODE => pooler::fault_of(refusal.message()).unwrap_or(Self::Other),
+                code => Self::of_code(code),
+            },
             _ => Self::Other,
         }
     }
@@ -154,6 +171,9 @@ pub enum StoreError {
     /// Took longer than the limit set here.
     #[error("{}", DatabaseFault::Timeout.reason())]
     TimedOut,
+    /// Not tried, as the last try was refused, and another one so soon would do harm.
+    #[error("{}", .0.reason())]
+    Refused(DatabaseFault),
     /// The migrations failed.
     #[error("migrations: {0}")]
     Migrate(sqlx::migrate::MigrateError),
@@ -167,7 +187,7 @@ impl StoreError {
     #[must_use]
     pub fn fault(&self) -> DatabaseFault {
         match self {
-            Self::Database { fault, .. } => *fault,
+            Self::Database { fault, .. } | Self::Refused(fault) => *fault,
             Self::TimedOut => DatabaseFault::Timeout,
             Self::Migrate(sqlx::migrate::MigrateError::Execute(error)) => DatabaseFault::of(error),
             Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {

@@ -84,7 +84,7 @@ impl Store {
         claims: &[KvClaim],
         limit: u64,
     ) -> Result<Option<Vec<KvClaimed>>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool()?.begin().await?;
         let claimed = claim(&mut transaction, claims).await?;
         let granted = claimed.iter().filter(|claimed| **claimed == KvClaimed::Granted).count() as u64;
         if granted > 0 && !spend(&mut *transaction, KvSpending::Write, granted, limit).await? {
@@ -100,7 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the statement fails.
     pub async fn spend_kv(&self, kind: KvSpending, count: u64, limit: u64) -> Result<bool, StoreError> {
-        spend(&self.pool, kind, count, limit).await
+        spend(self.pool()?, kind, count, limit).await
     }
 
     /// Gives back what Cloudflare refused to do, at most as much as was spent today.
@@ -114,7 +114,7 @@ impl Store {
             kind.as_str(),
             number(count),
         )
-        .execute(&self.pool)
+        .execute(self.pool()?)
         .await?;
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Store {
             &keys,
             &versions,
         )
-        .execute(&self.pool)
+        .execute(self.pool()?)
         .await?;
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the statement fails.
     pub async fn forget_kv_keys(&self, keys: &[String]) -> Result<(), StoreError> {
-        sqlx::query!("delete from chatchonk.kv_keys where key = any($1)", keys).execute(&self.pool).await?;
+        sqlx::query!("delete from chatchonk.kv_keys where key = any($1)", keys).execute(self.pool()?).await?;
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl Store {
                from chatchonk.kv_keys where starts_with(key, $1) order by key"#,
             prefix
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool()?)
         .await?;
         let known =
             rows.into_iter().map(|row| KvKnownKey { key: row.key, known_for: seconds(row.known_for) });
@@ -177,7 +177,7 @@ impl Store {
                left join chatchonk.kv_budget held on held.day = today.day
                group by today.day"#
         )
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool()?)
         .await?;
         Ok(KvUsed { day: row.day, writes: row.writes.unsigned_abs(), deletes: row.deletes.unsigned_abs() })
     }

@@ -40,6 +40,7 @@ impl ChangeListener {
     /// # Errors
     /// [`StoreError`] when that fails or takes longer than 5 s.
     pub async fn connect(store: &Store) -> Result<Self, StoreError> {
+        store.pool()?;
         // The pool would try a refused connection again and then report its time-out; this reports the reason.
         store.dial().await.map(drop)?;
         let connect = async {

@@ -60,7 +60,7 @@ impl Store {
             "select count(*) from chatchonk._sqlx_migrations where success and version = any($1)",
         )
         .bind(known)
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool()?)
         .await;
         let applied = match applied.map_err(StoreError::from) {
             Ok(count) => usize::try_from(count).unwrap_or(total),

@@ -5,10 +5,12 @@ mod error;
 mod kv_ledger;
 mod listener;
 mod migrate;
+mod pooler;
 mod seed;
 mod settings;
 mod version;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
@@ -22,14 +24,18 @@ pub use migrate::Migrations;
 pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
 
-/// How long a new connection may take, TLS included.
+/// How long a new connection may take, TLS included, while somebody waits for it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
+/// How long it may take where only the reason is waited for: Supabase's pooler tells it after 2.5 s and more.
+const PATIENT_LIMIT: Duration = Duration::from_secs(8);
 
 /// The database. Cheap to clone; opens connections only when they are needed, and again after every outage.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
     settings: DatabaseSettings,
+    /// Why the last [`Store::dial`] or [`Store::probe`] was refused, until one succeeds.
+    refused: Arc<Mutex<Option<DatabaseFault>>>,
 }
 
 /// What a look at the database found.
@@ -62,7 +68,7 @@ impl Store {
                 })
             })
             .connect_lazy_with(settings.options.clone());
-        Self { pool, settings }
+        Self { pool, settings, refused: Arc::default() }
     }
 
     /// Opens a connection outside the pool.
@@ -73,10 +79,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s.
     pub async fn dial(&self) -> Result<PgConnection, StoreError> {
-        tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.settings.options))
-            .await
-            .map_err(|_| StoreError::TimedOut)?
-            .map_err(StoreError::from)
+        self.dial_within(CONNECT_LIMIT).await
+    }
+
+    /// The same for whom the reason is worth a longer wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 8 s.
+    pub async fn dial_patiently(&self) -> Result<PgConnection, StoreError> {
+        self.dial_within(PATIENT_LIMIT).await
+    }
+
+    async fn dial_within(&self, limit: Duration) -> Result<PgConnection, StoreError> {
+        let dialled = tokio::time::timeout(limit, PgConnection::connect_with(&self.settings.options)).await;
+        self.note(dialled.map_err(|_| StoreError::TimedOut).and_then(|dialled| Ok(dialled?)))
+    }
+
+    /// Remembers a refusal. From then on statements fail at once without a connection, so that how often a wrong
+    /// password is tried is up to whoever dials.
+    fn note<T>(&self, tried: Result<T, StoreError>) -> Result<T, StoreError> {
+        let refusal = tried.as_ref().err().map(StoreError::fault).filter(|fault| fault.is_refusal());
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        tried
+    }
+
+    /// The pool for statements.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] after a refusal, until [`Store::dial`] succeeds.
+    fn pool(&self) -> Result<&PgPool, StoreError> {
+        match *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(fault) => Err(StoreError::Refused(fault)),
+            None => Ok(&self.pool),
+        }
     }
 
     /// One small statement over the pool: is the database there, and may it be written to?
@@ -84,12 +119,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot be reached or does not answer within 2.5 s.
     pub async fn probe(&self) -> Result<Probe, StoreError> {
+        let pool = self.pool()?;
         let question = sqlx::query!(
             r#"select current_setting('server_version') as "server_version!",
                       current_setting('transaction_read_only') = 'on' as "read_only!""#
         )
-        .fetch_one(&self.pool);
-        let row = tokio::time::timeout(CONNECT_LIMIT, question).await.map_err(|_| StoreError::TimedOut)??;
+        .fetch_one(pool);
+        let answer = tokio::time::timeout(CONNECT_LIMIT, question).await;
+        let row = self.note(answer.map_err(|_| StoreError::TimedOut).and_then(|answer| Ok(answer?)))?;
         let server_version = row.server_version.split(' ').next().unwrap_or_default().to_owned();
         Ok(Probe { server_version, read_only: row.read_only })
     }

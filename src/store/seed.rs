@@ -43,12 +43,12 @@ impl Store {
         let overwrite = mode == SeedMode::Overwrite;
         // A look first: nothing is locked or written when there is nothing to do, as on a database that is read-only.
         let applied = sqlx::query_scalar!("select version from chatchonk.seed_state")
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool()?)
             .await?;
         if let Some(version) = applied.filter(|version| *version >= seed.version && !overwrite) {
             return Ok(SeedReport::UpToDate { version });
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool()?.begin().await?;
         // Tells the triggers that these changes are not edits.
         sqlx::query!("select set_config('chatchonk.seeding', 'on', true)")
             .fetch_one(&mut *transaction)

@@ -12,7 +12,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the statement fails.
     pub async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
-        versions(&self.pool, scopes).await
+        versions(self.pool()?, scopes).await
     }
 
     /// Raises the version of a scope and announces it, as a change of its data would, so that every instance reads them
@@ -32,7 +32,7 @@ impl Store {
             select version as "version!" from raised, pg_notify('chatchonk_cache', scope || ' ' || version)"#,
             scope
         )
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool()?)
         .await?;
         Ok(version.unsigned_abs())
     }

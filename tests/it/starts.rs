@@ -41,7 +41,7 @@ async fn takes_over(server: &TestServer) {
     assert!(revision > 0);
 }
 
-async fn run(database: &TestDatabase, statement: String) {
+pub(crate) async fn run(database: &TestDatabase, statement: String) {
     let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
 }

@@ -76,6 +76,7 @@ fn way_out(code: Code) -> &'static str {
             "`detail` names the price that is missing. Ask only for what the model is priced by, or see its `pricing`."
         }
         Code::CatalogueUnavailable => "Try again in a few seconds; `/api/health` says what is wrong.",
+        Code::TimedOut => "Try again after as many seconds as the header `retry-after` says.",
         Code::InternalError => {
             "Try again; if it lasts, report it with the `request_id`, which finds the cause in the log."
         }

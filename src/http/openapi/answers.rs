@@ -32,7 +32,7 @@ const HEADERS: [(&str, &str, &str); 5] = [
 ];
 /// What a refusal for asking too often has besides (`draft-ietf-httpapi-ratelimit-headers-10`).
 const LIMIT_HEADERS: [(&str, &str, &str); 3] = [
-    ("RetryAfter", "retry-after", "Whole seconds until one more request is allowed."),
+    ("RetryAfter", "retry-after", "Whole seconds after which to try again."),
     ("RateLimit", "ratelimit", "What is left of the limit, and the seconds until there is more."),
     ("RateLimitPolicy", "ratelimit-policy", "The limit: requests, and the seconds that they are counted in."),
 ];
@@ -96,7 +96,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     let mut codes =
         vec![StatusCode::URI_TOO_LONG, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::INTERNAL_SERVER_ERROR];
     codes.extend((!health).then_some(StatusCode::TOO_MANY_REQUESTS));
-    codes.extend(catalogue.then_some(StatusCode::SERVICE_UNAVAILABLE));
+    codes.extend((!health).then_some(StatusCode::SERVICE_UNAVAILABLE));
     let query = operation.parameters.iter().flatten().any(in_path_or_query);
     let strict = is_strict(operation);
     codes.extend((catalogue && (strict || query)).then_some(StatusCode::BAD_REQUEST));
@@ -167,8 +167,10 @@ fn problem(status: StatusCode) -> Response {
         )
         .build();
     response.headers = references(&HEADERS[..BRIEF]);
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        response.headers.extend(references(&LIMIT_HEADERS));
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => response.headers.extend(references(&LIMIT_HEADERS)),
+        StatusCode::SERVICE_UNAVAILABLE => response.headers.extend(references(&LIMIT_HEADERS[..1])),
+        _ => {}
     }
     response
 }

@@ -101,7 +101,7 @@ async fn what_is_wrong_on_a_server_is_told_with_its_remedy_and_exit_code_1() {
     for line in [
         "degraded\n    → see the other lines",
         "✗ database: the database cannot be reached\n    → check host and port of DATABASE_URL",
-        "✗ catalogue: 118 models of 12 providers, from builtin, revision 0, stale\n    → restore the database",
+        "✗ catalogue: 118 models of 12 providers, from builtin, revision 0, stale\n    → see the line on the database",
         "✗ cloudflare kv: 403 Forbidden: the API token does not open Workers KV\n    → give the token",
         "– listener: hears no announcements",
     ] {

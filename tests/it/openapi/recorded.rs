@@ -130,6 +130,7 @@ fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
         "payload_too_large",
         "rate_limited",
         "catalogue_unavailable",
+        "timed_out",
         "internal_error",
     ];
     let mut codes: Vec<_> = provoked.chain(others).collect();

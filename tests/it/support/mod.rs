@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod kv;
 pub(crate) mod load;
+pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod problem;
 pub(crate) mod process;

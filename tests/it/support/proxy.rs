@@ -28,7 +28,7 @@ pub(crate) struct Proxy {
     wire: watch::Sender<Wire>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Proxy {
@@ -86,7 +86,7 @@ async fn carry(mut client: TcpStream, upstream: Arc<PgConnectOptions>, mut wire:
     }
 }
 
-async fn connect(upstream: &PgConnectOptions) -> Option<Box<dyn Stream>> {
+pub(super) async fn connect(upstream: &PgConnectOptions) -> Option<Box<dyn Stream>> {
     let socket = upstream.get_socket().map(|folder| folder.join(format!(".s.PGSQL.{}", upstream.get_port())));
     Some(match socket {
         Some(socket) => Box::new(UnixStream::connect(socket).await.ok()?),

@@ -1,0 +1,146 @@
+//! What a connection may cost that nobody uses.
+//!
+//! actix-web limits the time for the first head of a connection and for waiting between two requests. It has no limit for
+//! a later head, a chunked body or an answer that the client does not read.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::{Shutdown, TcpListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{Extensions, ServiceRequest};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use socket2::{SockRef, Socket};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+
+/// How long an idle connection is kept: longer than any proxy in front does, so that it is never we who close one in use.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(2);
+/// How often a connection is looked at. If no request has come on it since the last look, it is cut off, whatever it is
+/// busy with: 2.5 to 5 minutes after its last request.
+const LOOK_EVERY: Duration = Duration::from_secs(150);
+/// How long the system holds bytes that the peer does not take.
+const UNTAKEN: Duration = Duration::from_secs(30);
+/// How much of a long body is handed over at a time. What is handed over is copied, and held until the client takes it.
+const SLICE_BYTES: usize = 256 << 10;
+
+/// Limits how long clients may leave bytes untaken; every connection accepted from then on has the limit. Elsewhere than
+/// on Linux there is none.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn limit_untaken(listener: &TcpListener) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(listener).set_tcp_user_timeout(Some(UNTAKEN))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, UNTAKEN);
+    Ok(())
+}
+
+/// What is known of a connection while it is open.
+struct Connection {
+    requests: Rc<Cell<u64>>,
+    /// Dropped with the connection.
+    _open: oneshot::Sender<Infallible>,
+}
+
+/// Watches a new connection, in a task of its own on the thread that serves it.
+pub(super) fn watch(clock: Clock) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+    move |stream, data| {
+        // A handle of our own, as the connection gives its own away to nobody. Out of handles, it goes unwatched.
+        let Some(socket) =
+            stream.downcast_ref::<TcpStream>().and_then(|it| SockRef::from(it).try_clone().ok())
+        else {
+            return;
+        };
+        let requests = Rc::new(Cell::new(0));
+        let (open, closed) = oneshot::channel();
+        data.insert(Connection { requests: Rc::clone(&requests), _open: open });
+        actix_web::rt::spawn(cut_when_silent(socket, requests, closed, clock.clone()));
+    }
+}
+
+/// A request has come on its connection.
+pub(super) fn heard(request: &ServiceRequest) {
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.requests.set(connection.requests.get().wrapping_add(1));
+    }
+}
+
+async fn cut_when_silent(
+    socket: Socket,
+    requests: Rc<Cell<u64>>,
+    mut closed: oneshot::Receiver<Infallible>,
+    clock: Clock,
+) {
+    loop {
+        let before = requests.get();
+        if clock.timeout(LOOK_EVERY, &mut closed).await.is_ok() {
+            return;
+        }
+        if requests.get() == before {
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// A body that is handed over in slices, so that a client who does not read has one of them copied and not the whole.
+pub(super) struct Slices(pub Bytes);
+
+impl MessageBody for Slices {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0.len() as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let next = self.0.len().min(SLICE_BYTES);
+        Poll::Ready((next > 0).then(|| Ok(self.0.split_to(next))))
+    }
+
+    fn try_into_bytes(self) -> Result<Bytes, Self> {
+        if self.0.len() > SLICE_BYTES { Err(self) } else { Ok(self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accepted_connections_have_the_limit_of_the_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        limit_untaken(&listener).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(UNTAKEN));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_comes_whole_in_slices() {
+        for length in [0, 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES + 7] {
+            let whole: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let mut slices = Slices(whole.clone().into());
+            assert_eq!(slices.size(), BodySize::Sized(length as u64));
+            assert_eq!(to_bytes(Slices(whole.clone().into())).await.unwrap(), whole);
+            let mut longest = 0;
+            while let Some(slice) = std::future::poll_fn(|cx| Pin::new(&mut slices).poll_next(cx)).await {
+                longest = longest.max(slice.unwrap().len());
+            }
+            assert_eq!(longest, length.min(SLICE_BYTES));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How many connections the server needs, and what it does when there are no more.
+
+use chatchonk::clock::Clock;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::starts::run;
+use crate::support::kv::fake::FakeKv;
+use crate::support::postgres::{TestDatabase, database};
+use crate::support::server::{TestServer, eventually};
+
+/// What Render's instances have: a pool of two and one connection that listens.
+const POOL: &str = "2";
+const OF_AN_INSTANCE: usize = 3;
+
+/// The database for a role that may have so many connections, as a session pooler gives to each role.
+async fn limited(database: &TestDatabase, connections: usize) -> TestDatabase {
+    let name = database.name();
+    let statement = format!(
+        "create role {name} login password 'secret' connection limit {connections};
+         grant create on database {name} to {name};
+         grant usage, create on schema chatchonk to {name};
+         grant all on all tables in schema chatchonk to {name};"
+    );
+    run(database, statement).await;
+    TestDatabase::at(database.options().username(&name).password("secret"))
+}
+
+async fn instance(database: &TestDatabase) -> TestServer {
+    TestServer::with(&[("DATABASE_URL", &database.url()), ("DATABASE_MAX_CONNECTIONS", POOL)]).await
+}
+
+fn is_whole(health: &Value) -> bool {
+    health["status"] == "healthy" && health["cache"]["detail"]["listener"]["listening"] == true
+}
+
+async fn whole(server: &TestServer) {
+    server.until("/api/health", |health| is_whole(&health.json())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_and_the_new_release_fit_side_by_side_into_twice_the_connections_of_one() {
+    let database = database().await;
+    let limited = limited(&database, 2 * OF_AN_INSTANCE).await;
+    let old = instance(&limited).await;
+    whole(&old).await;
+    let new = instance(&limited).await;
+    whole(&new).await;
+    // Both use all they have.
+    for _ in 0..20 {
+        for server in [&old, &new] {
+            assert!(is_whole(&server.get("/api/health").await.json()));
+        }
+    }
+    let edit = "update chatchonk.models set name = 'Both see it' where id = 'openai/gpt-4o'";
+    run(&database, edit.to_owned()).await;
+    for server in [&old, &new] {
+        server.until("/api/models/openai/gpt-4o", |model| model.json()["name"] == "Both see it").await;
+    }
+    old.stop().await;
+    new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_a_free_connection_says_so_and_goes_on_when_there_are_some() {
+    let database = limited(&database().await, OF_AN_INSTANCE).await;
+    let mut held = Vec::new();
+    for _ in 0..OF_AN_INSTANCE {
+        held.push(PgConnection::connect_with(&database.options()).await.unwrap());
+    }
+    let server = instance(&database).await;
+    server.until("/api/health/ready", |ready| ready.status == 200).await;
+    let health = server.get("/api/health").await;
+    let reason = &health.json()["database"]["reason"];
+    assert_eq!((health.status, reason), (200, &json!("no database connection is free")));
+    drop(held);
+    whole(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_becomes_read_only_is_read_on_and_nothing_is_written_to_kv_until_it_is_over() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let switch = async |to: &str| {
+        // Only new sessions learn of it; at Supabase the others are ended too.
+        let name = database.name();
+        let others =
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()";
+        let statement = format!(
+            "set transaction read write; alter database {name} set default_transaction_read_only = {to};
+             {others} and pid <> pg_backend_pid()"
+        );
+        run(&database, statement).await;
+    };
+    TestServer::on(&database).await.until("/api/health", |health| health.status == 200).await;
+    switch("on").await;
+    let reason = json!("the database is read-only");
+    let server = TestServer::with_kv(&database.url(), &kv).await;
+    let health = server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
+    let facts = [&health.json()["status"], &health.json()["database"]["status"]].map(Value::to_owned);
+    assert_eq!((health.status, facts), (200, [json!("degraded"), json!("up")]));
+    let list = server.get("/api/models?limit=1").await;
+    assert_eq!((list.status, &list.json()["source"]), (200, &json!("postgres")));
+    // It would write now what waits.
+    server.stop().await;
+    assert_eq!(kv.used_today().writes, 0);
+
+    let server = TestServer::with_kv(&database.url(), &kv).await;
+    server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
+    switch("off").await;
+    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    eventually(async || kv.used_today().writes > 0).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_accepts_connections_and_says_nothing_is_no_database() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let server =
+        TestServer::with(&[("DATABASE_URL", &format!("postgres://u:p@{address}/x?sslmode=require"))]).await;
+    let reason = json!("the database cannot be reached");
+    server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
+    server.stop().await;
+}

@@ -1,0 +1,168 @@
+//! What stands between the server and a database at Supabase: TLS, and a pooler that may let nobody in.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use super::proxy::{Stream, connect};
+
+/// The first message of a client that wants TLS: its length and a code in place of a version.
+const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// An error that is told in place of a welcome.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) code: &'static str,
+    pub(crate) message: &'static str,
+    /// Before it is told.
+    pub(crate) delay: Duration,
+}
+
+/// Who vouches for certificates.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn named(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// For `PGSSLROOTCERT`.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn acceptor(&self, host: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// A pooler in front of a database.
+pub(crate) struct Pooler {
+    address: SocketAddr,
+    options: PgConnectOptions,
+    behaviour: Arc<Behaviour>,
+}
+
+struct Behaviour {
+    tls: Option<TlsAcceptor>,
+    refusal: Mutex<Option<Refusal>>,
+    refused: AtomicUsize,
+    cut: Notify,
+}
+
+impl Pooler {
+    /// One without TLS that lets everybody in.
+    pub(crate) async fn to(options: &PgConnectOptions) -> Self {
+        Self::start(options, None).await
+    }
+
+    /// One whose certificate is for `host`.
+    pub(crate) async fn with_tls(options: &PgConnectOptions, authority: &Authority, host: &str) -> Self {
+        Self::start(options, Some(authority.acceptor(host))).await
+    }
+
+    async fn start(options: &PgConnectOptions, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let refusal = Mutex::default();
+        let behaviour =
+            Arc::new(Behaviour { tls, refusal, refused: AtomicUsize::new(0), cut: Notify::new() });
+        let (upstream, shared) = (options.clone(), Arc::clone(&behaviour));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (upstream, behaviour) = (upstream.clone(), Arc::clone(&shared));
+                // A client that goes away in the middle is none of the test's business.
+                tokio::spawn(async move { serve(client, &upstream, &behaviour).await });
+            }
+        });
+        Self { address, options: options.clone(), behaviour }
+    }
+
+    /// How the server reaches it, by a name as a certificate has it.
+    pub(crate) fn url(&self, ssl_mode: &str) -> String {
+        let mut url = self.options.to_url_lossy();
+        url.set_host(Some("localhost")).unwrap();
+        url.set_port(Some(self.address.port())).unwrap();
+        url.set_query(Some(&format!("sslmode={ssl_mode}")));
+        url.into()
+    }
+
+    /// Throws everybody out and refuses whoever comes from now on.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        *self.behaviour.refusal.lock().unwrap() = Some(refusal);
+        self.behaviour.cut.notify_waiters();
+    }
+
+    /// Lets everybody in again.
+    pub(crate) fn let_in(&self) {
+        *self.behaviour.refusal.lock().unwrap() = None;
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.behaviour.refused.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &Behaviour) -> Option<()> {
+    let mut first = message(&mut client).await?;
+    let mut client: Box<dyn Stream> = if first == TLS_REQUEST {
+        client.write_all(if behaviour.tls.is_some() { b"S" } else { b"N" }).await.ok()?;
+        let mut client: Box<dyn Stream> = match &behaviour.tls {
+            Some(tls) => Box::new(tls.accept(client).await.ok()?),
+            None => Box::new(client),
+        };
+        first = message(&mut client).await?;
+        client
+    } else {
+        Box::new(client)
+    };
+    let refusal = behaviour.refusal.lock().unwrap().clone();
+    if let Some(Refusal { code, message, delay }) = refusal {
+        behaviour.refused.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(delay).await;
+        client.write_all(&error(code, message)).await.ok()?;
+        return client.shutdown().await.ok();
+    }
+    let mut server = connect(upstream).await?;
+    server.write_all(&first).await.ok()?;
+    tokio::select! {
+        copied = copy_bidirectional(&mut client, &mut server) => copied.ok().map(drop),
+        () = behaviour.cut.notified() => None,
+    }
+}
+
+/// A message as they are before the welcome: without a letter for its kind.
+async fn message(client: &mut (impl Stream + ?Sized)) -> Option<Vec<u8>> {
+    let mut message = client.read_u32().await.ok()?.to_be_bytes().to_vec();
+    let length = u32::from_be_bytes(message[..].try_into().unwrap());
+    message.resize(usize::try_from(length).unwrap(), 0);
+    client.read_exact(&mut message[4..]).await.ok()?;
+    Some(message)
+}
+
+fn error(code: &str, message: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+    let length = u32::try_from(fields.len() + 4).unwrap();
+    [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()
+}
