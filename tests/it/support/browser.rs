@@ -4,10 +4,12 @@
 //! of the page, with one line that says so.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::unistd::geteuid;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, geteuid};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -33,8 +35,12 @@ pub(crate) struct Browser {
 impl Browser {
     /// A window of that width; `None` on a machine that has no browser, where nobody demands one.
     pub(crate) async fn open(width: u32) -> Option<Self> {
-        let driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
         let mut driver = match (driver, setting("TEST_BROWSER").as_deref()) {
             (Ok(driver), _) => driver,
             (Err(error), Some(demanded)) => panic!("TEST_BROWSER={demanded}, but chromedriver: {error}"),
@@ -182,8 +188,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium ends with its driver.
-        let _ = self.driver.kill();
+        // Its Chromium is in the same group, and does not end with it.
+        let group = Pid::from_raw(self.driver.id().try_into().unwrap());
+        let _ = killpg(group, Signal::SIGKILL);
         let _ = self.driver.wait();
     }
 }
