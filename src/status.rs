@@ -1,5 +1,7 @@
 //! What the background checks last saw: the facts behind the health routes, read without I/O and without waiting.
 
+mod history;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -11,6 +13,11 @@ use crate::cache::ListenerState;
 use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
 use crate::store::DatabaseFault;
+
+pub use history::{
+    Change, Condition, History, Latencies, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample,
+    Totals,
+};
 
 closed_enum!(
     /// What kind of database this instance uses.
@@ -53,16 +60,27 @@ pub struct DatabaseReport {
     pub checked_at: Option<OffsetDateTime>,
 }
 
+impl DatabaseReport {
+    /// The round trip of the last look, in milliseconds with two decimals; `None` when it does not answer.
+    #[must_use]
+    pub fn latency_ms(&self) -> Option<f64> {
+        let DatabaseState::Up { latency, .. } = self.state else { return None };
+        Some((latency.as_secs_f64() * 1e5).round() / 1e2)
+    }
+}
+
 /// Shared by the background checks, which write it, and the health routes, which read it.
 #[derive(Debug)]
 pub struct Status {
     clock: Clock,
     started: Instant,
+    started_at: OffsetDateTime,
     database: RwLock<DatabaseReport>,
     listener: Arc<RwLock<ListenerState>>,
     misconfigured: AtomicBool,
     draining: AtomicBool,
     decided: watch::Sender<bool>,
+    history: RwLock<History>,
 }
 
 impl Status {
@@ -71,12 +89,14 @@ impl Status {
     pub fn new(clock: Clock, kind: DatabaseKind) -> Self {
         Self {
             started: clock.now(),
+            started_at: clock.utc(),
             clock,
             database: RwLock::new(DatabaseReport { kind, state: DatabaseState::Unknown, checked_at: None }),
             listener: Arc::new(RwLock::new(ListenerState { listening: false, last_event: None })),
             misconfigured: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             decided: watch::channel(false).0,
+            history: RwLock::default(),
         }
     }
 
@@ -139,6 +159,18 @@ impl Status {
     pub async fn decided(&self) {
         // The sender lives in `self`, so the wait can only end well.
         let _ = self.decided.subscribe().wait_for(|decided| *decided).await;
+    }
+
+    /// What became of all this in the last hour. Locked for moments only.
+    #[must_use]
+    pub fn history(&self) -> &RwLock<History> {
+        &self.history
+    }
+
+    /// When the process began.
+    #[must_use]
+    pub fn started_at(&self) -> OffsetDateTime {
+        self.started_at
     }
 
     /// How long the process has run.

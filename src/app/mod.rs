@@ -4,6 +4,7 @@ mod check;
 mod check_kv;
 mod database;
 mod purge;
+mod recorder;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use database::{open, seed};
 pub use purge::{delete_from_kv, raise_version};
 
 use database::Supervisor;
+use recorder::Recorder;
 
 /// How long the background tasks may take to end.
 const TASKS_LIMIT: Duration = Duration::from_secs(2);
@@ -113,21 +115,32 @@ impl App {
             meters.push(watch.meter());
             tasks.spawn(cancel.clone().run_until_cancelled_owned(watch.run()));
         }
+        let recorder = Recorder {
+            status: Arc::clone(&status),
+            catalogue: catalogue.clone(),
+            provider_health: provider_health.clone(),
+            shared: shared.clone(),
+            clock: clock.clone(),
+        };
+        tasks.spawn(cancel.clone().run_until_cancelled_owned(recorder.run()));
         let state = State {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
             probes: config.probes.clone(),
             provider_health: provider_health.clone(),
             kv,
+            meters,
             editions: Editions::default(),
             health: <_>::default(),
             automodel_health: <_>::default(),
+            status_document: <_>::default(),
+            page: <_>::default(),
             pages: <_>::default(),
             rate_limit: config
                 .http
                 .rate_limit
                 .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
-            metrics: Metrics::new(&config.metrics, meters, clock.clone()),
+            metrics: Metrics::new(&config.metrics, clock.clone()),
             clock: clock.clone(),
             settings: config.http.clone(),
         };

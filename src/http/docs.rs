@@ -4,15 +4,12 @@ mod errors;
 mod html;
 mod reference;
 
-use std::sync::OnceLock;
-
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
-use super::coding::{Accepted, Coding};
+use super::coded::Coded;
 use super::openapi;
-use super::representation::Representation;
 
 /// Pages change with a release; until then a tag makes asking again cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -53,21 +50,12 @@ impl Page {
 
 /// The document and its pages in every coding. Each is made when it is first asked for.
 #[derive(Default)]
-pub struct Pages([[OnceLock<Representation>; 3]; Page::COUNT]);
+pub struct Pages([Coded; Page::COUNT]);
 
 impl Pages {
     fn answer(&self, page: Page, request: &HttpRequest) -> HttpResponse {
-        let of = |coding: Coding| &self.0[page as usize][coding as usize];
-        let plain = || {
-            let make = || Representation::new(page.write().into(), Coding::Identity);
-            of(Coding::Identity).get_or_init(make)
-        };
-        let coding = Accepted::by(request.headers()).coding;
-        let body = match coding {
-            Coding::Identity => plain(),
-            _ => of(coding).get_or_init(|| plain().encoded(coding)),
-        };
-        let mut response = body.clone().respond(request, page.content_type());
+        let coded = &self.0[page as usize];
+        let mut response = coded.respond(request, page.content_type(), || page.write().into());
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, LIFETIME);
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);

@@ -21,7 +21,6 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use subtle::ConstantTimeEq as _;
 
-use crate::cache::Meter;
 use crate::clock::Clock;
 
 use super::State;
@@ -83,16 +82,15 @@ impl fmt::Debug for MetricsToken {
 #[derive(Debug)]
 pub struct Metrics {
     requests: Requests,
-    caches: Vec<Meter>,
     token: Option<MetricsToken>,
 }
 
 impl Metrics {
     /// Counts from now on; `None` where the settings show metrics nowhere.
     #[must_use]
-    pub fn new(settings: &MetricsSettings, caches: Vec<Meter>, clock: Clock) -> Option<Self> {
+    pub fn new(settings: &MetricsSettings, clock: Clock) -> Option<Self> {
         let is_shown = settings.address.is_some() || settings.token.is_some();
-        is_shown.then(|| Self { requests: Requests::new(clock), caches, token: settings.token.clone() })
+        is_shown.then(|| Self { requests: Requests::new(clock), token: settings.token.clone() })
     }
 
     /// What a worker counts with.
@@ -165,7 +163,7 @@ impl Collector for Everything {
         let Some(metrics) = &state.metrics else { return Ok(()) };
         figures::service(to, state)?;
         figures::requests(to, &metrics.requests)?;
-        caching::caches(to, state, &metrics.caches)?;
+        caching::caches(to, state)?;
         caching::kv(to, state)?;
         figures::database(to, state)?;
         figures::catalogue(to, state)?;

@@ -1,5 +1,7 @@
 //! HTTP: the only place that knows actix. One file per resource.
 
+mod automodel;
+mod coded;
 mod coding;
 mod conditional;
 mod connections;
@@ -9,7 +11,6 @@ mod editions;
 mod error;
 mod freshness;
 mod health;
-mod health_draft;
 mod list;
 mod metrics;
 mod middleware;
@@ -21,11 +22,13 @@ mod models;
 mod momentary;
 mod openai;
 mod openapi;
+mod page;
 mod params;
 mod providers;
 mod rate_limit;
 mod reading;
 mod representation;
+mod status;
 mod tasks;
 mod time_limit;
 
@@ -41,18 +44,21 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
+pub use automodel::AutoModelDocument;
 pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
-pub use health::{AutoModelDocument, HealthDocument};
+pub use health::HealthDocument;
 pub use metrics::{
     InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
 };
 pub use openapi::document_text;
+pub use page::StatusPage;
 pub use rate_limit::RateLimit;
+pub use status::StatusDocument;
 
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
-use crate::cache::{KvError, KvSettings, SharedTier};
+use crate::cache::{KvError, KvSettings, Meter, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::status::Status;
@@ -107,12 +113,18 @@ pub struct State {
     pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.
     pub kv: KvState,
+    /// The counters of the caches in use.
+    pub meters: Vec<Meter>,
     /// The bodies that are ready to be sent; begins empty.
     pub editions: Editions,
     /// `/api/health`, written at most once a second while nothing vital changes; begins empty.
     pub health: HealthDocument,
     /// The same for `/api/automodel/health`.
     pub automodel_health: AutoModelDocument,
+    /// The same for `/api/status`.
+    pub status_document: StatusDocument,
+    /// The status page; begins empty.
+    pub page: StatusPage,
     /// The API's document and its pages; begins empty.
     pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
@@ -175,8 +187,9 @@ fn app(
         .service(get("/api/health", health::health, clock))
         .service(get("/api/health/live", health::live, clock))
         .service(get("/api/health/ready", health::ready, clock))
-        .service(get("/api/automodel/health", health::automodel, clock))
-        .service(get("/api/modelswapper/health", health::modelswapper, clock))
+        .service(get("/api/automodel/health", automodel::health, clock))
+        .service(get("/api/modelswapper/health", automodel::modelswapper, clock))
+        .service(get("/api/status", status::status, clock))
         .service(get("/api/providers", providers::list, clock))
         .service(get("/api/providers/{id}", providers::item, clock))
         .service(get("/api/providers/{id}/models", providers::models, clock))
@@ -187,6 +200,8 @@ fn app(
         .service(get("/api/docs", docs::reference, clock))
         .service(get("/api/docs/errors", docs::errors, clock))
         .service(get("/api/docs/style.css", docs::style, clock))
+        .service(get("/", page::page, clock))
+        .service(get("/page/{file}", page::file, clock))
         .default_service(web::to(nothing_here))
         .wrap(from_fn(middleware::bounded))
         .wrap(cors)
@@ -209,10 +224,12 @@ where
 }
 
 async fn nothing_here() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::new(
-        Code::RouteNotFound,
-        "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health",
-    ))
+    Err(no_such_route())
+}
+
+fn no_such_route() -> ApiError {
+    let routes = "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health";
+    ApiError::new(Code::RouteNotFound, routes)
 }
 
 /// Exact origins only; answers to others carry no permission, which is what makes a browser refuse them.

@@ -12,7 +12,8 @@ use crate::domain::query::Sort;
 
 use super::error::Problem;
 use super::model_view::Field;
-use super::{docs, health, models, openai, providers, tasks};
+use super::page::PageFile;
+use super::{automodel, docs, health, models, openai, page, providers, status, tasks};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -33,6 +34,7 @@ use super::{docs, health, models, openai, providers, tasks};
         (name = "Providers", description = "Who serves them"),
         (name = "Tasks", description = "What they are asked to do"),
         (name = "OpenAI", description = "The same models for clients that know nothing but OpenAI's API"),
+        (name = "Status", description = "What the server remembers of the last hour"),
         (name = "Health", description = "How the server and the providers are"),
         (name = "Documentation", description = "This document, and pages made of it"),
     ),
@@ -41,10 +43,12 @@ use super::{docs, health, models, openai, providers, tasks};
         providers::list, providers::item, providers::models,
         tasks::list,
         openai::list, openai::item,
-        health::health, health::live, health::ready, health::automodel, health::modelswapper,
+        status::status,
+        health::health, health::live, health::ready, automodel::health, automodel::modelswapper,
+        page::page, page::file,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
-    components(schemas(Problem, Field, Sort)),
+    components(schemas(Problem, Field, PageFile, Sort)),
 )]
 struct Annotations;
 

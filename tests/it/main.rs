@@ -54,5 +54,7 @@ mod settings;
 mod simulator;
 mod sorting;
 mod starts;
+mod status_history;
+mod status_page;
 mod stopping;
 mod support;

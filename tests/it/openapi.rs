@@ -43,7 +43,7 @@ fn query_parameters(operation: &Value) -> impl Iterator<Item = &Value> {
 /// An address of that path on a server with the seed.
 fn address(path: &str) -> String {
     let id = if path.contains("providers") { "openai" } else { "openai%2Fgpt-5.5" };
-    path.replace("{id}", id)
+    path.replace("{id}", id).replace("{file}", "style.css")
 }
 
 #[test]

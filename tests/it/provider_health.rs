@@ -305,3 +305,13 @@ async fn a_second_instance_knows_at_once_from_kv_what_the_first_has_seen_and_ask
     first.stop().await;
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_of_the_family_that_probes_are_read_through() {
+    let watched = Watched::start().await;
+    let health = watched.server.get("/api/health").await.json();
+    let families = health["cache"]["detail"]["families"].as_object().unwrap().clone();
+    assert_eq!(families.keys().collect::<Vec<_>>(), ["catalogue", "responses"]);
+    assert_eq!((&families["responses"]["loads"], &families["responses"]["reads"]), (&json!(1), &json!(0)));
+    watched.end().await;
+}

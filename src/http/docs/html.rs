@@ -59,7 +59,8 @@ pub(super) fn page(title: &str, address: &str, navigation: &str, content: &str) 
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" href=\"/api/docs/style.css\">\n</head>\n<body>\n<header><strong>ChatChonk API</strong> \
-         {} {} {}</header>\n<nav>\n{navigation}</nav>\n<main>\n<h1>{title}</h1>\n{content}</main>\n</body>\n</html>\n",
+         {} {} {} {}</header>\n<nav>\n{navigation}</nav>\n<main>\n<h1>{title}</h1>\n{content}</main>\n</body>\n</html>\n",
+        link("/", "Status"),
         link("/api/docs", "Reference"),
         link("/api/docs/errors", "Errors"),
         link("/api/openapi.json", "openapi.json"),

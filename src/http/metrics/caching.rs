@@ -7,8 +7,8 @@ use crate::http::State;
 
 use super::families::Families;
 
-pub(super) fn caches(to: &mut Families<'_>, state: &State, meters: &[Meter]) -> fmt::Result {
-    let families: Vec<_> = meters.iter().map(Meter::read).collect();
+pub(super) fn caches(to: &mut Families<'_>, state: &State) -> fmt::Result {
+    let families: Vec<_> = state.meters.iter().map(Meter::read).collect();
     let each = |value: fn(&Metered) -> u64| {
         families.iter().map(move |metered| ([("family", metered.family)], value(metered)))
     };

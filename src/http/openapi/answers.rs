@@ -66,7 +66,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     operation.summary = operation.summary.as_deref().map(|text| text.trim_end_matches('.').to_owned());
     operation.description = operation.description.as_deref().map(unbroken);
     let is_of = |group: &str| operation.tags.iter().flatten().any(|tag| tag == group);
-    let (catalogue, page) = (CATALOGUE.iter().any(|tag| is_of(tag)), is_of("Documentation"));
+    let catalogue = CATALOGUE.iter().any(|tag| is_of(tag));
+    let page = is_of("Documentation") || is_of("Status");
     let headers = match (catalogue, page) {
         (true, _) => &HEADERS[..],
         (_, true) => &HEADERS[..PAGES],

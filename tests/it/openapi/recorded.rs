@@ -31,6 +31,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("its models", "list_provider_models", "/api/providers/mistral/models?kind=embedding&fields=id,pricing"),
     ("tasks", "list_tasks", "/api/tasks"),
     ("a model", "get_openai_model", "/v1/models/anthropic/claude-haiku-4-5"),
+    ("the last hour", "get_status", "/api/status"),
     ("healthy", "get_health", "/api/health"),
     ("live", "get_health_live", "/api/health/live"),
     ("ready", "get_health_ready", "/api/health/ready"),
@@ -46,7 +47,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("price_unknown", "get_model_cost", "/api/models/meta/llama-3.3-70b-instruct/cost?input_tokens=1000"),
 ];
 /// Members that differ from answer to answer, by what takes their place when two are compared.
-const VOLATILE: [&str; 15] = [
+const VOLATILE: [&str; 18] = [
     "request_id",
     "revision",
     "next_cursor",
@@ -59,6 +60,9 @@ const VOLATILE: [&str; 15] = [
     "checked_at",
     "loaded_at",
     "validated_at",
+    "since",
+    "samples",
+    "changes",
     "cache_hits",
     "hit_ratio",
     "detail",

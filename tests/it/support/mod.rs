@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod browser;
 pub(crate) mod collector;
 pub(crate) mod kv;
 pub(crate) mod load;

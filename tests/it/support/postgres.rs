@@ -24,6 +24,7 @@ use sqlx::{
 use tokio::{runtime, sync::OnceCell};
 
 use self::server::Server;
+pub(crate) use self::server::setting;
 
 /// Where the servers are started and talked to: each test has a runtime of its own, and what a connection to the
 /// Docker engine or a server leaves on it would end with the first test.

@@ -105,6 +105,6 @@ async fn start_kind(kind: Kind) -> Result<Server, String> {
 
 /// A variable for the tests; an empty one is an absent one.
 #[expect(clippy::disallowed_methods, reason = "the tests' own environment, not the server's settings")]
-pub(super) fn setting(name: &str) -> Option<String> {
+pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

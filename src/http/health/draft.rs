@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::health::{Health, Overall};
+use super::document::{Health, Overall};
 
 /// Its media type.
 pub(super) const CONTENT_TYPE: &str = "application/health+json";

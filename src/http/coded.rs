@@ -1,0 +1,31 @@
+//! Documents that are made once and sent in every coding.
+
+use std::sync::OnceLock;
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::coding::{Accepted, Coding};
+use super::representation::Representation;
+
+/// A document in each coding, made when it is first asked for. Begins empty.
+#[derive(Debug, Default)]
+pub struct Coded([OnceLock<Representation>; 3]);
+
+impl Coded {
+    /// The answer in the coding that the client prefers, or 304 when it holds that. `write` makes the document where
+    /// nobody has asked for it before. How long the answer lives is for the caller to say.
+    pub fn respond(
+        &self,
+        request: &HttpRequest,
+        content_type: &'static str,
+        write: impl FnOnce() -> Vec<u8>,
+    ) -> HttpResponse {
+        let of = |coding: Coding| &self.0[coding as usize];
+        let plain = || of(Coding::Identity).get_or_init(|| Representation::new(write(), Coding::Identity));
+        let body = match Accepted::by(request.headers()).coding {
+            Coding::Identity => plain(),
+            coding => of(coding).get_or_init(|| plain().encoded(coding)),
+        };
+        body.clone().respond(request, content_type)
+    }
+}

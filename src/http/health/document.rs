@@ -1,0 +1,265 @@
+//! The document of `/api/health`.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use serde::Serialize;
+use serde_json::json;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::cache::{ListenerState, Meter, Source, Statistics};
+use crate::catalogue::CatalogueReport;
+use crate::domain::closed::closed_enum;
+use crate::http::{KvState, State};
+use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
+
+closed_enum!(
+    /// The overall state.
+    Overall {
+        /// All is well.
+        Healthy = "healthy",
+        /// Serves, but something is wrong.
+        Degraded = "degraded",
+        /// Must not get traffic.
+        Unhealthy = "unhealthy",
+    }
+);
+
+/// The health of this server.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Health {
+    pub status: Overall,
+    /// Always `chatchonk-api`.
+    service: &'static str,
+    /// The release that runs.
+    pub version: &'static str,
+    /// The commit it was built from, or `unknown`.
+    pub commit: &'static str,
+    /// The name of the deployment, such as `production`.
+    environment: String,
+    /// How long the process has run.
+    uptime_seconds: u64,
+    /// When this was written, at most a second ago.
+    #[serde(with = "time::serde::rfc3339")]
+    pub timestamp: OffsetDateTime,
+    pub database: Database,
+    pub cache: CacheHealth,
+    #[schema(required)]
+    pub catalogue: Option<CatalogueHealth>,
+}
+
+/// The database, as the last background check saw it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DatabaseHealth)]
+pub(in crate::http) struct Database {
+    /// `up`, `down` or `not_configured`.
+    pub status: &'static str,
+    kind: DatabaseKind,
+    /// The round trip of that check, in milliseconds.
+    #[schema(required)]
+    pub latency_ms: Option<f64>,
+    /// When that was.
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
+    pub checked_at: Option<OffsetDateTime>,
+    /// What is wrong, in plain words.
+    #[schema(required)]
+    pub reason: Option<&'static str>,
+    /// The way out.
+    #[schema(required)]
+    remedy: Option<&'static str>,
+}
+
+/// The first five keys are a contract with those who watch this route: names and types stay.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct CacheHealth {
+    /// `enabled`, `not_configured` or `unavailable`; `detail.kv` says why, and the way out.
+    pub cloudflare_kv: &'static str,
+    /// Always `available`.
+    fallback_cache: &'static str,
+    /// Reads answered from memory or Cloudflare KV, since the start of the process.
+    pub cache_hits: u64,
+    /// All other reads.
+    pub cache_misses: u64,
+    /// Hits of all reads, such as `96.5%`.
+    hit_ratio: String,
+    /// Counters for people who look for a cause. May gain and lose members between releases.
+    #[schema(value_type = Object)]
+    detail: serde_json::Value,
+}
+
+/// The reads of one family.
+#[derive(Debug, Serialize)]
+struct FamilyHealth {
+    hit_ratio: String,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+impl From<Statistics> for FamilyHealth {
+    fn from(statistics: Statistics) -> Self {
+        Self { hit_ratio: statistics.hit_ratio(), statistics }
+    }
+}
+
+/// The catalogue that is served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct CatalogueHealth {
+    pub source: Source,
+    /// Its version; 0 for `builtin`.
+    revision: u64,
+    /// How many models are listed.
+    pub models: usize,
+    /// How many providers there are.
+    providers: usize,
+    /// Rows that could not be read and are left out.
+    skipped: usize,
+    /// When it was loaded.
+    #[serde(with = "time::serde::rfc3339")]
+    loaded_at: OffsetDateTime,
+    /// When it was last found to be current.
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
+    validated_at: Option<OffsetDateTime>,
+    /// Whether it may be out of date, because its source does not answer.
+    pub stale: bool,
+}
+
+impl Overall {
+    /// The state now.
+    fn of(state: &State, kv: &KvHealth) -> Self {
+        let status = &state.status;
+        let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
+        match state.catalogue.report() {
+            Some(report) if !unready => {
+                let database = database_degrades(status.database().state);
+                let degraded = database || report.stale || kv.status == "unavailable";
+                if degraded { Self::Degraded } else { Self::Healthy }
+            }
+            _ => Self::Unhealthy,
+        }
+    }
+}
+
+impl Health {
+    /// What is known now.
+    pub fn of(state: &State) -> Self {
+        let status = &state.status;
+        let kv = KvHealth::from(&state.kv);
+        Self {
+            status: Overall::of(state, &kv),
+            service: "chatchonk-api",
+            version: env!("CARGO_PKG_VERSION"),
+            commit: crate::COMMIT,
+            environment: state.settings.environment.clone(),
+            uptime_seconds: status.uptime().as_secs(),
+            timestamp: status.utc(),
+            database: Database::from(status.database()),
+            cache: CacheHealth::of(&kv, state),
+            catalogue: state.catalogue.report().as_ref().map(CatalogueHealth::from),
+        }
+    }
+}
+
+fn database_degrades(state: DatabaseState) -> bool {
+    match state {
+        DatabaseState::Up { read_only, .. } => read_only,
+        // Before the first look nothing is known to be wrong; the start itself is told by `decided`.
+        DatabaseState::Unknown => false,
+        DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
+    }
+}
+
+impl From<DatabaseReport> for Database {
+    fn from(report: DatabaseReport) -> Self {
+        use crate::store::DatabaseFault;
+        let (status, fault) = match report.state {
+            DatabaseState::Up { read_only, .. } => ("up", read_only.then_some(DatabaseFault::ReadOnly)),
+            DatabaseState::Unknown => ("down", None),
+            DatabaseState::Down(fault) => ("down", Some(fault)),
+            DatabaseState::NotConfigured => ("not_configured", None),
+        };
+        let none_installed = report.state == DatabaseState::NotConfigured;
+        Self {
+            status,
+            kind: report.kind,
+            latency_ms: report.latency_ms(),
+            checked_at: report.checked_at,
+            reason: fault
+                .map(DatabaseFault::reason)
+                .or(none_installed.then_some("no PostgreSQL is installed here")),
+            remedy: fault.map(DatabaseFault::remedy).or(none_installed
+                .then_some("set DATABASE_URL, or install PostgreSQL 15 or newer and start again")),
+        }
+    }
+}
+
+/// Cloudflare KV as health tells of it.
+struct KvHealth {
+    status: &'static str,
+    detail: serde_json::Value,
+}
+
+impl From<&KvState> for KvHealth {
+    fn from(state: &KvState) -> Self {
+        match state {
+            KvState::Tier(tier) => {
+                let report = tier.report();
+                let status = if report.available { "enabled" } else { "unavailable" };
+                Self { status, detail: json!(report) }
+            }
+            KvState::Broken(error) => Self {
+                status: "unavailable",
+                detail: json!({ "state": "open", "reason": error.reason(), "remedy": error.remedy() }),
+            },
+            KvState::NotConfigured(settings) => {
+                let (reason, remedy) = settings.remark().unzip();
+                Self {
+                    status: "not_configured",
+                    detail: json!({ "state": "not_configured", "reason": reason, "remedy": remedy }),
+                }
+            }
+        }
+    }
+}
+
+impl CacheHealth {
+    fn of(kv: &KvHealth, state: &State) -> Self {
+        let statistics = state.catalogue.statistics();
+        let (bodies, bytes) = state.editions.kept();
+        let listener: ListenerState = *state.status.listener().read().unwrap_or_else(PoisonError::into_inner);
+        let families = state.meters.iter().map(Meter::read);
+        let families = families.map(|of| (of.family, FamilyHealth::from(of.statistics)));
+        Self {
+            cloudflare_kv: kv.status,
+            fallback_cache: "available",
+            cache_hits: statistics.hits(),
+            cache_misses: statistics.misses(),
+            hit_ratio: statistics.hit_ratio(),
+            detail: json!({
+                "kv": kv.detail,
+                "memory": { "entries": statistics.entries, "bytes": statistics.bytes, "hits": statistics.memory },
+                "representations": { "entries": bodies, "bytes": bytes },
+                "families": families.collect::<BTreeMap<_, _>>(),
+                "listener": listener,
+            }),
+        }
+    }
+}
+
+impl From<&CatalogueReport> for CatalogueHealth {
+    fn from(report: &CatalogueReport) -> Self {
+        let snapshot = report.read.snapshot();
+        Self {
+            source: report.read.source(),
+            revision: report.read.revision(),
+            models: snapshot.listed(),
+            providers: snapshot.providers().len(),
+            skipped: snapshot.skipped(),
+            loaded_at: report.loaded_at,
+            validated_at: report.validated_at,
+            stale: report.stale,
+        }
+    }
+}

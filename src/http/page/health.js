@@ -1,0 +1,157 @@
+// How the server and the providers are.
+
+import {
+  $, bytes, duration, fill, make, milliseconds, percent, put, putOrHide, putState, state, whole, words,
+} from './show.js';
+
+const OVERALL = {
+  healthy: ['good', 'All is well'],
+  degraded: ['warn', 'Degraded'],
+  unhealthy: ['bad', 'Unhealthy'],
+};
+const DATABASE = {
+  up: ['good', 'Up'],
+  down: ['bad', 'Down'],
+  not_configured: ['none', 'Not configured'],
+};
+const KV = {
+  enabled: ['good', 'Enabled'],
+  unavailable: ['bad', 'Unavailable'],
+  not_configured: ['none', 'Not configured'],
+};
+const KINDS = { postgres: 'DATABASE_URL', embedded: 'private PostgreSQL', none: 'none' };
+const PROVIDERS = { healthy: 'good', degraded: 'warn', down: 'bad', unknown: 'none' };
+const SOURCES = { postgres: 'PostgreSQL', kv: 'Cloudflare KV', builtin: 'builtin' };
+
+const trouble = (reason, remedy) => (reason ? `${reason}${remedy ? ` → ${remedy}` : ''}` : null);
+
+/** What the server said of itself `age` milliseconds ago. What it says has happened grows older by that. */
+export function showHealth(health, age) {
+  const { database, cache, catalogue } = health;
+  const now = Date.parse(health.timestamp) + age;
+  put('environment', health.environment);
+  put('version', `${health.version} · ${health.commit.slice(0, 8)}`);
+  put('uptime', duration(health.uptime_seconds * 1_000));
+
+  const isReadOnly = database.status === 'up' && database.reason;
+  putState('database-state', ...(isReadOnly ? ['warn', 'Read-only'] : DATABASE[database.status]));
+  put('database-latency', milliseconds(database.latency_ms));
+  put('database-kind', KINDS[database.kind] ?? database.kind);
+  put('database-listener', cache.detail.listener.listening ? 'announced at once' : 'looked for every 2 s');
+  const looked = database.checked_at;
+  put('database-looked', looked ? `${duration(now - Date.parse(looked))} ago` : 'not yet');
+  putOrHide('database-trouble', trouble(database.reason, database.remedy));
+
+  showMemory(cache);
+  showKv(cache.cloudflare_kv, cache.detail.kv);
+  showCatalogue(catalogue, now);
+}
+
+function showMemory(cache) {
+  const { memory, families, representations } = cache.detail;
+  const { reads } = families.catalogue;
+  putState('memory-state', 'good', 'Available');
+  put('memory-ratio', reads ? percent(memory.hits / reads) : 'no reads yet');
+  put('memory-reads', `${whole(reads)}, ${whole(cache.cache_misses)} misses`);
+  put('memory-values', `${whole(memory.entries)} · ${bytes(memory.bytes)}`);
+  put('memory-bodies', `${whole(representations.entries)} · ${bytes(representations.bytes)}`);
+}
+
+function showKv(status, kv) {
+  putState('kv-state', ...KV[status]);
+  putOrHide('kv-trouble', trouble(kv.reason, kv.remedy));
+  const isUsed = kv.calls !== undefined;
+  $('kv-facts').hidden = !isUsed;
+  $('kv-none').hidden = isUsed;
+  if (!isUsed) return;
+  const { hits, misses, rejected } = kv;
+  const lookups = hits + misses + rejected;
+  put('kv-latency', milliseconds(kv.latency_ms.p50));
+  put('kv-slowest', milliseconds(kv.latency_ms.p95));
+  put('kv-found', lookups ? `${percent(hits / lookups)} of ${whole(lookups)}` : 'no lookups yet');
+  put('kv-calls', `${whole(kv.calls)}, ${whole(kv.failures)} failed`);
+  for (const [kind, { used, limit }] of Object.entries(kv.budget)) {
+    put(`kv-${kind}`, used === null ? `unknown of ${whole(limit)}` : `${whole(used)} of ${whole(limit)}`);
+    const bar = $(`kv-${kind}-bar`);
+    bar.style.inlineSize = `${Math.min(100, (100 * (used ?? 0)) / limit)}%`;
+    bar.dataset.state = used >= limit ? 'bad' : used >= 0.8 * limit ? 'warn' : 'good';
+  }
+}
+
+function showCatalogue(catalogue, now) {
+  if (!catalogue) {
+    putState('catalogue-state', 'bad', 'None yet');
+    return;
+  }
+  const { source, stale } = catalogue;
+  putState('catalogue-state', stale ? 'warn' : 'good', stale ? 'May be out of date' : 'Current');
+  put('catalogue-models', `${whole(catalogue.models)} models`);
+  put('catalogue-source', SOURCES[source] ?? source);
+  put('catalogue-providers', whole(catalogue.providers));
+  put('catalogue-skipped', whole(catalogue.skipped));
+  put('catalogue-revision', catalogue.revision === 0 ? 'builtin' : String(catalogue.revision));
+  const ago = (at) => (at ? `${duration(now - Date.parse(at))} ago` : 'never');
+  put('catalogue-loaded', ago(catalogue.loaded_at));
+  put('catalogue-validated', ago(catalogue.validated_at));
+}
+
+/** What the probes say of the providers; `age` in milliseconds where that is not current. */
+export function showProviders({ providers, active_providers: active, total_providers: total, hint }, age) {
+  put('providers-count', `${active} of ${total} usable${age === null ? '' : `, ${duration(age)} ago`}`);
+  putOrHide('providers-hint', hint);
+  fill($('providers'), providers.map(row));
+}
+
+function row({ id, name, enabled, status, reason, latency_ms: latency, models }) {
+  const word = enabled ? words(status) : 'disabled';
+  return make(
+    'tr',
+    {},
+    make('th', { scope: 'row' }, make('a', { href: `/?provider=${id}#models` }, name)),
+    make(
+      'td',
+      {},
+      state(enabled ? PROVIDERS[status] : 'none', word),
+      reason ? make('small', {}, words(reason)) : null,
+    ),
+    make('td', { class: 'number' }, milliseconds(latency.p50)),
+    make('td', { class: 'number wide' }, milliseconds(latency.p95)),
+    make('td', { class: 'number' }, whole(models)),
+  );
+}
+
+/** The sentence on top, and what it rests on. `feed` tells whether any of it is current. */
+export function showOverall(feed) {
+  const [health, age] = [feed.body, duration(feed.age)];
+  document.body.classList.toggle('old', health !== null && !feed.isCurrent);
+  if (!health) {
+    const words = feed.answered ? ['none', 'Asking the server …'] : ['bad', 'The server cannot be reached'];
+    putState('overall', ...words);
+    putOrHide('overall-why', feed.answered ? null : 'Nothing is known of it yet; this page goes on trying.');
+    put('updated', 'never');
+    return;
+  }
+  put('updated', feed.isCurrent ? `${age} ago` : `${age} ago: not current`);
+  const [kind, word] = OVERALL[health.status] ?? ['warn', health.status];
+  if (!feed.isCurrent) {
+    putState('overall', 'bad', 'The server cannot be reached');
+    putOrHide('overall-why', `What is shown is its last known state (${word.toLowerCase()}). This page goes on trying.`);
+    document.title = '■ Unreachable · ChatChonk';
+    return;
+  }
+  const causes = reasons(health);
+  putState('overall', kind, word);
+  putOrHide('overall-why', causes.join(' · ') || null);
+  document.title = `${{ good: '●', warn: '▲', bad: '■' }[kind]} ${word} · ChatChonk`;
+}
+
+/** Why it is not healthy. */
+function reasons({ status, database, cache, catalogue }) {
+  if (status === 'healthy') return [];
+  const causes = [];
+  if (database.reason) causes.push(`Database: ${database.reason}`);
+  if (cache.cloudflare_kv === 'unavailable') causes.push(`Cloudflare KV: ${cache.detail.kv.reason}`);
+  if (catalogue?.stale) causes.push('The catalogue may be out of date');
+  if (!catalogue) causes.push('There is no catalogue yet');
+  return causes.length ? causes : ['It starts, stops, or is wrongly configured'];
+}

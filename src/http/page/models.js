@@ -1,0 +1,194 @@
+// The browser of the models, on the public list.
+
+import { Comparison } from './compare.js';
+import { ask } from './poll.js';
+import { $, fill, make, price, put, state, tokens, whole, words } from './show.js';
+
+const PAGE = 50;
+const FIELDS =
+  'id,name,provider,provider_status,status,kind,context_length,max_output_tokens,pricing,capabilities,' +
+  'input_modalities,output_modalities,open_weights,release_date,knowledge_cutoff';
+const STATUSES = { healthy: 'good', degraded: 'warn', down: 'bad' };
+/** Names of the controls, which are those of the parameters. */
+const LISTS = ['provider', 'kind', 'task'];
+
+export function startModels() {
+  return new Models($('models-form'));
+}
+
+class Models {
+  /** The list under way; another one takes its place. */
+  #asking = null;
+  #cursor = null;
+  #revision = null;
+  #rows = [];
+
+  constructor(form) {
+    this.form = form;
+    this.comparison = new Comparison();
+    this.#restore(new URLSearchParams(location.search));
+    form.addEventListener('submit', (event) => event.preventDefault());
+    let timer;
+    form.addEventListener('input', () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.#load(), 150);
+    });
+    form.addEventListener('reset', () => {
+      form.elements.sort.value = '';
+      setTimeout(() => this.#load());
+    });
+    $('models-more').addEventListener('click', () => this.#load(this.#cursor));
+    for (const button of document.querySelectorAll('[data-sort]')) {
+      button.addEventListener('click', () => this.#sortBy(button.dataset.sort));
+    }
+    this.#load();
+  }
+
+  /** The list is asked for again when the catalogue is another one, but not under the hands of somebody on later pages. */
+  showRevision(revision) {
+    const isNew = this.#revision !== null && revision !== undefined && revision !== this.#revision;
+    if (isNew && this.#rows.length <= PAGE && !this.#asking) this.#load();
+  }
+
+  /** What the form says, as parameters. */
+  #query() {
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(this.form)) {
+      if (String(value).trim()) query.append(name, String(value).trim());
+    }
+    return query;
+  }
+
+  #restore(query) {
+    for (const [name, value] of query) {
+      for (const control of this.form.querySelectorAll(`[name="${CSS.escape(name)}"]`)) {
+        if (control.type === 'checkbox') control.checked ||= control.value === value;
+        else {
+          // The lists are filled by the first answer.
+          if (LISTS.includes(name)) control.append(new Option(value, value));
+          control.value = value;
+        }
+      }
+    }
+  }
+
+  #sortBy(name) {
+    const sort = this.form.elements.sort;
+    sort.value = sort.value === name ? `-${name}` : sort.value === `-${name}` ? '' : name;
+    this.#load();
+  }
+
+  async #load(cursor = null) {
+    this.#asking?.abort();
+    const asking = (this.#asking = new AbortController());
+    const query = this.#query();
+    this.#showSort(query.get('sort') ?? '');
+    const shown = query.size ? `?${query}` : location.pathname;
+    window.history.replaceState(null, '', shown + location.hash);
+    query.set('limit', PAGE);
+    query.set('fields', FIELDS);
+    query.set('facets', 'true');
+    if (cursor) query.set('cursor', cursor);
+    try {
+      const { status, body } = await ask(`/api/models?${query}`, asking.signal);
+      if (status === 200) this.#show(body, cursor !== null);
+      else if (cursor && body.code === 'invalid_cursor') this.#load();
+      else this.#tell(`${body.title}: ${body.detail}`);
+    } catch {
+      if (!asking.signal.aborted) this.#tell('The list cannot be had now. What is shown may be out of date.');
+    }
+    if (this.#asking === asking) this.#asking = null;
+  }
+
+  #tell(text) {
+    put('models-told', text);
+  }
+
+  #show(list, isMore) {
+    const last = this.#rows.length;
+    this.#rows = isMore ? [...this.#rows, ...list.data] : list.data;
+    this.#cursor = list.next_cursor;
+    this.#revision = list.revision;
+    this.comparison.keep(this.#rows);
+    fill($('models-rows'), this.#rows.map((model) => this.#row(model)));
+    for (const box of document.querySelectorAll('[data-compare]')) {
+      box.onchange = () => this.comparison.choose(box.dataset.compare, box.checked);
+      box.checked = this.comparison.has(box.dataset.compare);
+    }
+    this.comparison.show();
+    const [shown, total] = [this.#rows.length, list.total];
+    this.#tell(shown < total ? `${shown} of ${whole(total)} models` : `${whole(total)} ${total === 1 ? 'model' : 'models'}`);
+    $('models-more').hidden = !this.#cursor;
+    $('models-table').hidden = total === 0;
+    this.#showLists(list.facets);
+    this.#showHints(list.hints ?? []);
+    // Whoever asked for more goes on where the new ones begin.
+    if (isMore) $('models-rows').rows[last]?.querySelector('input').focus();
+  }
+
+  #row(model) {
+    const { id, name, provider, provider_status: health, pricing, capabilities } = model;
+    return make(
+      'tr',
+      {},
+      make('td', {}, make('input', { type: 'checkbox', 'data-compare': id, 'aria-label': `Compare ${name}, ${provider}` })),
+      make(
+        'th',
+        { scope: 'row' },
+        make('a', { href: `/api/models/${id}` }, name),
+        model.status === 'active' ? null : make('span', { class: 'tag' }, model.status),
+        make('small', {}, id),
+      ),
+      make('td', { class: 'wide' }, STATUSES[health] ? state(STATUSES[health], provider) : provider),
+      make('td', { class: 'number' }, pricing?.per_query ? `${price(pricing.per_query)}/query` : price(pricing?.input)),
+      make('td', { class: 'number' }, price(pricing?.output)),
+      make('td', { class: 'number wide' }, price(pricing?.cache_read)),
+      make('td', { class: 'number' }, tokens(model.context_length)),
+      make('td', { class: 'number wide' }, model.release_date ?? '–'),
+      make('td', { class: 'wide' }, capabilities.map(words).join(', ')),
+    );
+  }
+
+  #showSort(sort) {
+    for (const button of document.querySelectorAll('[data-sort]')) {
+      const { sort: name } = button.dataset;
+      const order = sort === name ? 'ascending' : sort === `-${name}` ? 'descending' : 'none';
+      button.closest('th').setAttribute('aria-sort', order);
+    }
+  }
+
+  /** How many there are of each, among those that match. What is chosen stays in the list. */
+  #showLists(facets) {
+    for (const name of LISTS) {
+      const select = this.form.elements[name];
+      const chosen = select.value;
+      const counts = Object.entries(facets[name]).filter(([value, count]) => count > 0 || value === chosen);
+      const known = new Set([...select.options].map((option) => option.value).filter(Boolean));
+      // Of a filter in use the others are still to be had, though none of them is among the matches.
+      const values = chosen ? [...new Set([...known, chosen])].sort() : counts.map(([value]) => value);
+      const count = (value) => (chosen && value !== chosen ? '' : ` (${facets[name][value] ?? 0})`);
+      const options = values.map((value) => make('option', { value }, words(value) + count(value)));
+      fill(select, [make('option', { value: '' }, 'any'), ...options]);
+      select.value = chosen;
+    }
+  }
+
+  #showHints(hints) {
+    $('models-hints').hidden = hints.length === 0;
+    const buttons = hints.map(({ drop, matches }) => {
+      const button = make('button', { type: 'button' }, `Without ${words(drop)}: ${matches}`);
+      button.addEventListener('click', () => this.#drop(drop));
+      return button;
+    });
+    $('models-hints').replaceChildren(...(hints.length ? ['Nothing matches. ', ...buttons] : []));
+  }
+
+  #drop(name) {
+    for (const control of this.form.querySelectorAll(`[name="${CSS.escape(name)}"]`)) {
+      if (control.type === 'checkbox') control.checked = false;
+      else control.value = '';
+    }
+    $('models-q').focus();
+    this.#load();
+  }
+}
