@@ -133,7 +133,7 @@ impl Supervisor {
     }
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
-        let (mut prepared, mut first) = (false, true);
+        let (mut prepared, mut first, mut unjudged) = (false, true, true);
         let (mut behind, mut looks) = (false, 0_u32);
         let mut follower = None;
         loop {
@@ -162,7 +162,9 @@ impl Supervisor {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            self.report(state, error.as_ref(), first);
+            self.report(state, error.as_ref(), unjudged);
+            // The reason of a refusal may come later than the first look waits; the second is patient.
+            unjudged = first && state == DatabaseState::Down(DatabaseFault::Timeout);
             self.status.decide();
             if state == DatabaseState::Down(DatabaseFault::Unreachable) {
                 self.revive(cluster).await;
@@ -273,14 +275,14 @@ impl Supervisor {
     }
 
     /// Publishes a look, and tells the log of every change once, in the database's own words too.
-    fn report(&self, state: DatabaseState, error: Option<&StoreError>, first: bool) {
+    fn report(&self, state: DatabaseState, error: Option<&StoreError>, unjudged: bool) {
         let before = self.status.set_database(state);
         match (before, state) {
             (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
             (_, DatabaseState::Down(fault)) => {
                 let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
                 tracing::warn!(remedy = fault.remedy(), "{words}");
-                if first {
+                if unjudged {
                     let has_nothing =
                         self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
                     self.status.set_misconfigured(fault.is_configuration() && has_nothing);

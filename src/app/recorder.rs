@@ -31,12 +31,13 @@ impl Recorder {
         loop {
             self.clock.sleep(INTERVAL).await;
             let (now, utc, seen) = (self.clock.now(), self.clock.utc(), self.seen());
+            let is_due = now.saturating_duration_since(sampled) >= SAMPLE_INTERVAL;
+            let measured = is_due.then(|| self.measured());
             let mut history =
                 self.status.history().write().unwrap_or_else(std::sync::PoisonError::into_inner);
             history.observe(utc, seen);
-            if now.saturating_duration_since(sampled) >= SAMPLE_INTERVAL {
+            if let Some((totals, latencies)) = measured {
                 sampled = now;
-                let (totals, latencies) = self.measured();
                 history.sample(utc, totals, latencies);
             }
         }

@@ -116,8 +116,68 @@ impl MessageBody for Slices {
 #[cfg(test)]
 mod tests {
     use actix_web::body::to_bytes;
+    use actix_web::middleware::{Next, from_fn};
+    use actix_web::{App, HttpServer, web};
+    use time::macros::datetime;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
+
+    const ASK: &[u8] = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n";
+    const LIVE: &[u8] = b"it lives";
+
+    async fn ask(connection: &mut TcpStream) {
+        connection.write_all(ASK).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(LIVE) {
+            assert!(connection.read_buf(&mut answer).await.unwrap() > 0, "it is closed");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_cut_off_that_is_busy_without_ever_asking() {
+        actix_web::rt::System::new().block_on(cut_off_whoever_never_asks());
+    }
+
+    async fn cut_off_whoever_never_asks() {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = HttpServer::new(|| {
+            let layer = |request: ServiceRequest, next: Next<_>| {
+                heard(&request);
+                next.call(request)
+            };
+            App::new().wrap(from_fn(layer)).default_service(web::to(async || "it lives"))
+        });
+        let server =
+            server.workers(1).disable_signals().on_connect(watch(clock)).listen(listener).unwrap().run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let mut polite = TcpStream::connect(address).await.unwrap();
+        ask(&mut polite).await;
+        for busy in [
+            "GET /li",
+            "G",
+            "POST /live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+            "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        ] {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            ask(&mut connection).await;
+            connection.write_all(busy.as_bytes()).await.unwrap();
+            let ended = actix_web::rt::spawn(async move {
+                let mut rest = Vec::new();
+                // An end or a reset, as the system likes.
+                let _ = connection.read_to_end(&mut rest).await;
+            });
+            while !ended.is_finished() {
+                hand.advance(Duration::from_secs(70));
+                ask(&mut polite).await;
+            }
+        }
+        handle.stop(false).await;
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -2,6 +2,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
     HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -63,6 +64,7 @@ pub(super) async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    connections::heard(&request);
     // Routes answer errors as responses; nothing in between fails on its own.
     let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
     let underway = metrics::begin(&request);
@@ -97,7 +99,6 @@ pub(super) async fn bounded(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    connections::heard(&request);
     if let Err(refusal) = admit(&request) {
         return Ok(request.error_response(refusal));
     }
@@ -129,7 +130,14 @@ fn state(request: &ServiceRequest) -> Option<&State> {
 
 /// Probes are never refused: whoever runs the server relies on them.
 fn is_health(path: &str) -> bool {
-    path.starts_with("/api/health") || path.ends_with("/health")
+    matches!(
+        path,
+        "/api/health"
+            | "/api/health/live"
+            | "/api/health/ready"
+            | "/api/automodel/health"
+            | "/api/modelswapper/health"
+    )
 }
 
 impl From<TooMany> for ApiError {
@@ -195,7 +203,17 @@ impl RootSpanBuilder for RootSpan {
         let id = id.to_str().unwrap_or_default();
         let pattern = request.match_pattern();
         let route = pattern.as_deref().unwrap_or("unmatched");
-        let method = request.method().as_str();
+        // Any text is a method; the conventions have one name for all that are not known.
+        let method = match *request.method() {
+            Method::GET
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE => request.method().as_str(),
+            _ => "_OTHER",
+        };
         let span = tracing::debug_span!(
             "request",
             otel.name = %format_args!("{method} {route}"),

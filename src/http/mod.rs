@@ -150,13 +150,14 @@ pub fn serve(
     connections::limit_untaken(&listener)?;
     let state = web::Data::new(state);
     let metrics = metrics.map(|listener| metrics::serve(listener, state.clone())).transpose()?;
-    let (workers, clock) = (state.settings.workers, state.clock.clone());
+    let workers = state.settings.workers;
     let server = HttpServer::new(move || app(state.clone()))
         .workers(workers)
         .keep_alive(connections::KEEP_ALIVE)
         // For the head of the first request: whoever sends it byte by byte is cut off.
         .client_request_timeout(Duration::from_secs(5))
-        .on_connect(connections::watch(clock))
+        // Sockets live in the system's time, whatever the clock of the rest says.
+        .on_connect(connections::watch(Clock::system()))
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)?;

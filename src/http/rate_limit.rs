@@ -14,8 +14,8 @@ use governor::{Quota, RateLimiter};
 
 use crate::clock::Clock;
 
-/// Among how many counters clients are spread by chance. Two of 1,000 clients who ask at the same time share one with a
-/// probability of 1.5 %, and then they share the limit, too.
+/// Among how many counters clients are spread by chance. One of 1,000 clients who ask at the same time shares its own
+/// with another with a probability of 1.5 %, and then they share the limit, too.
 const COUNTERS: usize = 1 << 16;
 /// Where Render, whose edge is Cloudflare's, names the client. Anybody else could write anything into it.
 const CLIENT_HEADER: &str = "cf-connecting-ip";

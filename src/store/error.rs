@@ -114,7 +114,7 @@ impl DatabaseFault {
     }
 
     /// True where trying again soon makes it worse: Supabase's pooler blocks an address for minutes after ten wrong
-    /// passwords in five minutes, and every further try prolongs that, also for a server that knows the right one.
+    /// passwords in five minutes, also for a server that knows the right one.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused)

@@ -106,11 +106,14 @@ impl Store {
         self.note(dialled.map_err(|_| StoreError::TimedOut).and_then(|dialled| Ok(dialled?)))
     }
 
-    /// Remembers a refusal. From then on statements fail at once without a connection, so that how often a wrong
-    /// password is tried is up to whoever dials.
+    /// Remembers a refusal until a connection is made. In between statements fail at once without one, so that how often
+    /// a wrong password is tried is up to whoever dials.
     fn note<T>(&self, tried: Result<T, StoreError>) -> Result<T, StoreError> {
         let refusal = tried.as_ref().err().map(StoreError::fault).filter(|fault| fault.is_refusal());
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        // What fails in another way, such as by being slow, says nothing of the refusal.
+        if tried.is_ok() || refusal.is_some() {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        }
         tried
     }
 

@@ -30,7 +30,8 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_health_is_never_refuse
     for _ in 0..5 {
         assert_eq!(server.get(LIST).await.status, 200);
     }
-    for path in [LIST, "/v1/models", "/api/providers/openai", "/nowhere"] {
+    for path in [LIST, "/v1/models", "/api/providers/openai", "/api/models/openai/health", "/nowhere/health"]
+    {
         let refused = server.get(path).await;
         refused.problem(429, "rate_limited");
         let seconds: u64 = refused.header("retry-after").parse().unwrap();

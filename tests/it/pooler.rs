@@ -9,7 +9,7 @@ use time::macros::datetime;
 use crate::support::pooler::{Authority, Pooler, Refusal};
 use crate::support::postgres::database;
 use crate::support::process::{command, folder, run, text};
-use crate::support::server::{TestServer, eventually};
+use crate::support::server::{Answer, TestServer, eventually};
 
 const WRONG_PASSWORD: Refusal = refusal("28P01", "password authentication failed for user \"postgres\"");
 const PAUSED: Refusal = refusal("XX000", "(ENOTFOUND) tenant/user postgres.abcdefghijklmnop not found");
@@ -106,6 +106,16 @@ async fn a_reason_is_waited_for_when_the_pooler_takes_its_time_to_tell_it() {
     assert!(check(&[("DATABASE_URL", &url)]).await.contains("paused or gone"));
     pooler.let_in();
     server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    server.stop().await;
+
+    // A deploy must not pass with a fault of configuration, however late it is told.
+    let message =
+        "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked";
+    pooler.refuse(Refusal { delay: Duration::from_millis(2_600), ..refusal("XX000", message) });
+    let server = TestServer::with(&[("DATABASE_URL", &url)]).await;
+    let reason = json!("the pooler blocks this address after too many wrong passwords");
+    let told = |health: &Answer| health.json()["database"]["reason"] == reason;
+    assert_eq!(server.until("/api/health", told).await.status, 503);
     server.stop().await;
 }
 

@@ -125,7 +125,7 @@ pub(super) fn providers(to: &mut Families<'_>, state: &State) -> fmt::Result {
 
 pub(super) fn process(to: &mut Families<'_>, state: &State) -> fmt::Result {
     let process = Process::read();
-    let started = seconds(state.status.utc() - state.status.uptime());
+    let started = seconds(state.status.started_at());
     to.gauge("process_start_time_seconds", "When the process started, as Unix time.", Some(started))?;
     let cpu = process.cpu.map(|cpu| cpu.as_secs_f64());
     to.seconds("process_cpu_seconds", "Processor time used.", cpu)?;

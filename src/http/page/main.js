@@ -17,7 +17,7 @@ const health = new Feed('/api/health', 1_000, ({ answered, body }) => {
   show();
 });
 // Shown without an answer too: the charts go on, and show the gap.
-const history = new Feed('/api/status', 2_000, ({ body }) => {
+const history = new Feed('/api/status', 5_000, ({ body }) => {
   if (body) showHistory(body, Date.now() + ahead);
 });
 const providers = new Feed('/api/automodel/health', 5_000, (feed) => {

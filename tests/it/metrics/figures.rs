@@ -134,6 +134,8 @@ async fn the_process_and_what_runs_are_shown_and_a_database_that_is_down() {
     let now = u32::try_from(Clock::system().utc().unix_timestamp()).unwrap();
     let age = f64::from(now) - scrape.value("process_start_time_seconds", &[]);
     assert!((-1.0..600.0).contains(&age), "{age}");
+    let again = Scrape::of(&server).await.value("process_start_time_seconds", &[]);
+    assert_eq!(again.to_bits(), scrape.value("process_start_time_seconds", &[]).to_bits());
     assert!(scrape.value("process_resident_memory_bytes", &[]) > 1e6);
     assert!(scrape.value("process_threads", &[]) > 1.0 && scrape.value("process_open_fds", &[]) > 3.0);
     assert_eq!(scrape.value("chatchonk_database_up", &[]), 0.0);
