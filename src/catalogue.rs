@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, ReadError, ScopeName, Scopes,
+    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, Read, ReadError, ScopeName, Scopes,
     SharedTier, Source, Statistics,
 };
 use crate::clock::Clock;
@@ -50,6 +50,12 @@ pub struct CatalogueReport {
     pub stale: bool,
 }
 
+impl From<Read<Snapshot>> for CatalogueRead {
+    fn from(read: Read<Snapshot>) -> Self {
+        Self { entry: read.entry, outcome: read.outcome, fresh_for: read.fresh_for }
+    }
+}
+
 impl CatalogueRead {
     /// The catalogue.
     #[must_use]
@@ -61,6 +67,12 @@ impl CatalogueRead {
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)
+    }
+
+    /// Whether its value came to this instance after the other's.
+    #[must_use]
+    pub fn came_after(&self, other: &Self) -> bool {
+        self.entry.came_after(&other.entry)
     }
 
     /// Where this instance has it from.
@@ -108,8 +120,15 @@ impl Catalogue {
             let _waits = self.cache.wait();
             self.status.decided().await;
         }
-        let read = self.cache.read(&Whole).await?;
-        Ok(CatalogueRead { entry: read.entry, outcome: read.outcome, fresh_for: read.fresh_for })
+        Ok(self.cache.read(&Whole).await?.into())
+    }
+
+    /// The catalogue for one request, if it is fresh in memory and `take` has a use for it. Only then it counts as a read.
+    pub fn hit<T>(&self, take: impl FnOnce(CatalogueRead) -> Option<T>) -> Option<T> {
+        if !self.status.is_decided() {
+            return None;
+        }
+        self.cache.hit(&Whole, |read| take(CatalogueRead::from(read)))
     }
 
     /// Loads or validates it now; what is held serves on when that fails.

@@ -59,9 +59,9 @@ fn a_hit_of_the_catalogue_allocates_nothing() {
 #[test]
 fn counting_a_request_allocates_nothing() {
     let requests = Requests::new(Clock::system());
-    let (worker, route) = (requests.worker(), Route::new("/api/models"));
+    let (worker, route) = (requests.worker(), Route("/api/models"));
     let info = allocated(&runtime(), || {
-        worker.begin().answered(Some(&route), &Method::GET, StatusCode::OK);
+        worker.begin().answered(Some(route), &Method::GET, StatusCode::OK);
         worker.begin().answered(None, &Method::OPTIONS, StatusCode::NO_CONTENT);
         std::future::ready(())
     });

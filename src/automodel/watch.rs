@@ -33,6 +33,14 @@ pub struct ProbeSettings {
     pub base_urls: ProviderBaseUrls,
 }
 
+impl ProbeSettings {
+    /// Whether any of these providers will be asked: nobody is, as long as none has a key.
+    #[must_use]
+    pub fn ask_any(&self, providers: &[Provider]) -> bool {
+        self.enabled && providers.iter().any(|provider| self.keys.configured(provider))
+    }
+}
+
 /// Watches the enabled providers: asks each for its list of models about every 5 minutes and a minute after a surprise,
 /// never twice within a minute, and shows on the board how they stand. A process that starts takes over what another
 /// one saw in the last 15 minutes, if it shares Cloudflare KV with it.
@@ -94,10 +102,10 @@ impl Watch {
     fn aim(&self) -> Vec<(ProviderId, Standing)> {
         let Some(report) = self.catalogue.report() else { return Vec::new() };
         let providers = report.read.snapshot().providers();
-        let has_keys = providers.iter().any(|provider| self.settings.keys.configured(provider));
+        let asks_any = self.settings.ask_any(providers);
         let target = |provider: &Provider| {
             let target = Target::of(provider, &self.settings.keys, &self.settings.base_urls);
-            if has_keys { target } else { Err(target.err().unwrap_or(Reason::NoKey)) }
+            if asks_any { target } else { Err(target.err().unwrap_or(Reason::NoKey)) }
         };
         let (mut targets, mut unprobed) = (BTreeMap::new(), Vec::new());
         for provider in providers.iter().filter(|provider| provider.enabled) {

@@ -163,6 +163,14 @@ impl<O: Origin> Cache<O> {
         read
     }
 
+    /// Reads a value that is fresh in memory, if `take` has a use for it. Only then it counts as a read; otherwise nothing
+    /// has happened. Waits for nothing.
+    pub fn hit<T>(&self, key: &O::Key, take: impl FnOnce(Read<O::Value>) -> Option<T>) -> Option<T> {
+        let taken = take(self.0.hit(key)?)?;
+        self.0.counters.record(Outcome::Memory);
+        Some(taken)
+    }
+
     /// Validates or loads the value now, whatever earlier failures say. Not a read.
     ///
     /// # Errors

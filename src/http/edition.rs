@@ -1,13 +1,12 @@
 //! Everything that is written of one revision: bodies are made once and then sent to everybody.
 
+mod bodies;
 mod targets;
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::web;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::catalogue::CatalogueRead;
 use crate::domain::health::ProviderHealth;
@@ -15,9 +14,9 @@ use crate::domain::model::Model;
 
 use super::coding::{Accepted, Coding};
 use super::error::{ApiError, Code};
-use super::freshness::Lifetime;
 use super::model_view::ModelView;
 use super::representation::{Representation, Slot};
+use bodies::Bodies;
 pub(super) use targets::Target;
 use targets::Targets;
 
@@ -60,7 +59,6 @@ pub(super) enum Resource {
 }
 
 type Key = (Resource, Coding);
-type Bodies = Cache<Key, Slot>;
 
 /// Where a body is kept.
 enum Place<'a> {
@@ -73,8 +71,8 @@ enum Place<'a> {
 /// The bodies of one snapshot together with one state of the providers' health. A change of either makes a new edition.
 ///
 /// Bounded: the whole lists are as many as the routes that have one, and in proportion to the catalogue; everything else
-/// is bounded in bytes, items, queries and addresses apart: 11 MiB together, and on a catalogue of 5,000 models the whole lists take
-/// another 6 MB. So a flood of queries pushes out other queries at most.
+/// is bounded in bytes, items, queries and addresses apart: 11 MiB together, and on a catalogue of 5,000 models the whole
+/// lists take another 6 MB. A flood of queries pushes out what nobody asked for twice.
 pub(super) struct Edition {
     read: CatalogueRead,
     health: Arc<ProviderHealth>,
@@ -87,21 +85,13 @@ pub(super) struct Edition {
 
 impl Edition {
     pub fn new(read: CatalogueRead, health: Arc<ProviderHealth>) -> Self {
-        let bounded = |bytes| {
-            Cache::builder().max_capacity(bytes).weigher(|(resource, _): &Key, slot: &Slot| {
-                let body = slot.get().map_or(0, |body| body.bytes.len());
-                u32::try_from(ENTRY_BYTES + resource.key_bytes() + body).unwrap_or(u32::MAX)
-            })
-        };
         Self {
             read,
             health,
             texts: OnceLock::new(),
             lists: <_>::default(),
-            // There are only so many items, and those in demand stay.
-            items: bounded(ITEMS_BYTES).build(),
-            // By the clock of use alone: frequency would keep a long body out for as long as many short ones are held.
-            queries: bounded(QUERIES_BYTES).eviction_policy(EvictionPolicy::lru()).build(),
+            items: Bodies::bounded(ITEMS_BYTES),
+            queries: Bodies::bounded(QUERIES_BYTES),
             targets: Targets::default(),
         }
     }
@@ -137,9 +127,17 @@ impl Edition {
         let lists = self.lists.iter().flatten().filter_map(|slot| slot.get());
         let lists = lists.fold((0, 0), |(n, sum), body| (n + 1, sum + body.bytes.len() as u64));
         [&self.items, &self.queries].iter().fold(lists, |(n, sum), bounded| {
-            bounded.run_pending_tasks();
-            (n + bounded.entry_count(), sum + bounded.weighted_size())
+            let (more, bytes) = bounded.kept();
+            (n + more, sum + bytes)
         })
+    }
+
+    /// The same, exact.
+    #[cfg(test)]
+    fn kept_by_now(&self) -> (u64, u64) {
+        self.items.settle();
+        self.queries.settle();
+        self.kept()
     }
 
     /// The body of a resource as the client accepts it. `write` makes it when it is not there yet; of callers who come
@@ -156,17 +154,18 @@ impl Edition {
         let key = (resource, accepted.coding);
         let body = match self.ready(&key) {
             Some(body) => body,
-            // Boxed, so that those who find it ready do not carry the room for making it.
-            None => Box::pin(self.make(key, write)).await?,
+            // In a task of its own: a caller who goes away, or a fault in writing, leaves the others what they wait for.
+            None => tokio::spawn(Arc::clone(self).make(key, write)).await.map_err(failed)??,
         };
         Ok(body.accepted(accepted))
     }
 
     /// What the address came to before and the body of that, if both are kept.
-    pub fn known(&self, address: &str, accepted: Accepted) -> Option<(Lifetime, Representation)> {
-        let Target { resource, lifetime } = self.targets.get(address)?;
-        let body = self.ready(&(resource, accepted.coding))?;
-        Some((lifetime, body.accepted(accepted)))
+    pub fn known(&self, address: &str, accepted: Accepted) -> Option<(Representation, Target)> {
+        let target = self.targets.get(address)?;
+        let key = (target.resource, accepted.coding);
+        let body = self.ready(&key)?;
+        Some((body.accepted(accepted), Target { resource: key.0, ..target }))
     }
 
     /// Keeps in mind what the address came to.
@@ -183,15 +182,15 @@ impl Edition {
     }
 
     async fn make(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         (resource, coding): Key,
         write: impl FnOnce(&Self) -> Vec<u8> + Send + 'static,
     ) -> Result<Representation, ApiError> {
         let in_place = resource.is_item() || self.read.snapshot().models().len() <= MAX_INLINE_MODELS;
         let identity = self.fill((resource.clone(), Coding::Identity), async {
-            let this = Arc::clone(self);
+            let this = Arc::clone(&self);
             let write = move || Representation::new(write(&this), Coding::Identity);
-            if in_place { Ok(write()) } else { web::block(write).await.map_err(failed) }
+            if in_place { Ok(write()) } else { spawn_blocking(write).await.map_err(failed) }
         });
         if coding == Coding::Identity {
             return identity.await;
@@ -209,14 +208,12 @@ impl Edition {
             Place::Fixed(slot) => return slot.get_or_try_init(|| make).await.cloned(),
             Place::Bounded(bodies) => bodies,
         };
-        let slot = bodies.get_with(key.clone(), Slot::default);
+        let slot = bodies.get_or_add(&key);
         let body = slot.get_or_try_init(|| make).await?.clone();
         if body.bytes.len() > MAX_BYTES {
-            bodies.invalidate(&key);
+            bodies.remove(&key);
         } else {
-            // Now it can be weighed. The bound is kept at once, not some 64 bodies later.
-            bodies.insert(key, slot);
-            bodies.run_pending_tasks();
+            bodies.weigh(key, slot);
         }
         Ok(body)
     }
@@ -245,12 +242,12 @@ async fn compressed(body: Representation, coding: Coding) -> Result<Representati
     match body.bytes.len() {
         ..MIN_CODED_BYTES => Ok(body),
         MIN_CODED_BYTES..=MAX_INLINE_BYTES => Ok(body.encoded(coding)),
-        _ => web::block(move || body.encoded(coding)).await.map_err(failed),
+        _ => spawn_blocking(move || body.encoded(coding)).await.map_err(failed),
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(error: actix_web::error::BlockingError) -> ApiError {
+fn failed(error: JoinError) -> ApiError {
     ApiError::new(Code::InternalError, error.to_string())
 }
 

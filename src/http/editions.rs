@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::automodel::ProviderHealthBoard;
 use crate::catalogue::CatalogueRead;
-use crate::domain::health::ProviderHealth;
 
 use super::edition::Edition;
 
@@ -12,19 +12,25 @@ use super::edition::Edition;
 pub struct Editions(RwLock<Option<Arc<Edition>>>);
 
 impl Editions {
-    /// The edition that shows these. A new one takes the place of the last, whose bodies go as soon as nobody sends them
-    /// any more.
-    pub(super) fn of(&self, read: &CatalogueRead, health: &Arc<ProviderHealth>) -> Arc<Edition> {
+    /// The edition that shows the catalogue as it was read, with the providers' health of now. A newer one takes the place
+    /// of the last, whose bodies go as soon as nobody sends them any more. One of an older read, by a request that was
+    /// overtaken, is for that request alone.
+    pub(super) fn of(&self, read: &CatalogueRead, health: &ProviderHealthBoard) -> Arc<Edition> {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(edition) = current.filter(|edition| edition.shows(read, health)) {
+        if let Some(edition) = current.filter(|edition| edition.shows(read, &health.current())) {
             return edition;
         }
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(edition) = current.as_ref().filter(|edition| edition.shows(read, health)) {
+        // Read again behind the lock, so that health never goes back.
+        let health = health.current();
+        if let Some(edition) = current.as_ref().filter(|edition| edition.shows(read, &health)) {
             // Another request was quicker.
             return Arc::clone(edition);
         }
-        let edition = Arc::new(Edition::new(read.clone(), Arc::clone(health)));
+        let edition = Arc::new(Edition::new(read.clone(), health));
+        if current.as_ref().is_some_and(|current| current.read().came_after(read)) {
+            return edition;
+        }
         let last = current.replace(Arc::clone(&edition));
         drop(current);
         drop(last);

@@ -16,6 +16,9 @@ const STALE_IF_ERROR: u64 = 86_400;
 /// What is left of the freshness is told in steps of so many seconds: a header that changes with every second would
 /// only be noise.
 const STEP: u64 = 30;
+/// How far apart the looks of the listener at the database are, in seconds. Between two of them the freshness counts as
+/// whole.
+const LOOKS: u64 = 10;
 
 /// How long clients may keep an answer after the catalogue was last validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,11 @@ impl Lifetime {
             Self::Models => Duration::ZERO,
             Self::Providers => Duration::from_hours(1).saturating_sub(CATALOGUE.fresh),
         };
-        let left = fresh_for.as_secs().div_ceil(STEP) * STEP;
+        let left = match fresh_for.as_secs() {
+            left if left + LOOKS >= CATALOGUE.fresh.as_secs() => CATALOGUE.fresh.as_secs(),
+            left @ STEP.. => left / STEP * STEP,
+            left => left,
+        };
         (max_age, (left + beyond.as_secs()).saturating_sub(MAX_AGE))
     }
 }
@@ -109,12 +116,14 @@ mod tests {
         for (lifetime, seconds, bounds) in [
             (Lifetime::Models, 300, (30, 270)),
             (Lifetime::Models, 290, (30, 270)),
-            (Lifetime::Models, 100, (30, 90)),
+            (Lifetime::Models, 289, (30, 240)),
+            (Lifetime::Models, 100, (30, 60)),
+            (Lifetime::Models, 31, (30, 0)),
             (Lifetime::Models, 30, (30, 0)),
             (Lifetime::Models, 7, (7, 0)),
             (Lifetime::Models, 0, (0, 0)),
             (Lifetime::Providers, 300, (30, 3_570)),
-            (Lifetime::Providers, 7, (7, 3_300)),
+            (Lifetime::Providers, 7, (7, 3_277)),
             (Lifetime::Providers, 0, (0, 0)),
             (Lifetime::ProviderStatus, 300, (30, 0)),
             (Lifetime::ProviderStatus, 7, (7, 0)),

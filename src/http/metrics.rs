@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, web};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
@@ -108,7 +108,17 @@ pub(super) fn begin(request: &ServiceRequest) -> Option<Underway> {
 pub(super) fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
     if let Some(underway) = underway {
         let request = response.request();
-        underway.answered(request.app_data(), request.method(), response.status());
+        let told = request.extensions().get().copied();
+        let route = told.or_else(|| request.app_data().copied());
+        underway.answered(route, request.method(), response.status());
+    }
+}
+
+/// Tells the route of a request that is answered without being led to it.
+pub(super) fn routed(request: &ServiceRequest, route: Option<Route>) {
+    let is_counted = request.app_data::<Option<Arc<Worker>>>().is_some_and(Option::is_some);
+    if let Some(route) = route.filter(|_| is_counted) {
+        request.extensions_mut().insert(route);
     }
 }
 

@@ -19,6 +19,7 @@ use super::connections;
 use super::error::{ApiError, Code};
 use super::metrics;
 use super::rate_limit::TooMany;
+use super::reading::answer_again;
 use crate::telemetry;
 
 /// The header that carries the request's id, in and out.
@@ -93,7 +94,7 @@ pub(super) async fn outermost(
     Ok(response)
 }
 
-/// Refuses what is too long, too large or too often. Lies within CORS, so that a page may read that answer too. The limit
+/// Refuses what is too long, too large or too often, and answers at once what was answered before. Lies within CORS, so that a page may read that answer too. The limit
 /// of time lies around each handler.
 pub(super) async fn bounded(
     request: ServiceRequest,
@@ -101,6 +102,10 @@ pub(super) async fn bounded(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Err(refusal) = admit(&request) {
         return Ok(request.error_response(refusal));
+    }
+    if let Some((answer, route)) = state(&request).and_then(|state| answer_again(state, request.request())) {
+        metrics::routed(&request, route);
+        return Ok(request.into_response(answer));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }

@@ -219,7 +219,7 @@ where
 {
     let handler = Limited { handler, clock: clock.clone() };
     web::resource(path)
-        .app_data(metrics::Route::new(path))
+        .app_data(metrics::Route(path))
         .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::method("GET, HEAD")) }))
 }

@@ -125,7 +125,8 @@ impl ListRequest {
             .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
         let fields: FieldSet = params.names("fields")?.into_iter().collect();
         Ok(Self {
-            limit,
+            // One that holds back nothing is none.
+            limit: limit.filter(|limit| *limit < snapshot.models().len()),
             after,
             fields: (!fields.is_empty() && !fields.is_full()).then_some(fields),
             facets: params.flag("facets")?.unwrap_or(false),

@@ -14,7 +14,7 @@ use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
-use super::edition::{Edition, List, Resource, Target};
+use super::edition::{Edition, List, Resource};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -66,9 +66,6 @@ pub(super) async fn answer_with_models(
     request: &HttpRequest,
     provider: Option<&ProviderId>,
 ) -> Result<HttpResponse, ApiError> {
-    if let Some(answer) = reading.answer_again(request) {
-        return Ok(answer);
-    }
     let asked = ListRequest::parse(request.query_string(), reading.snapshot(), provider)?;
     let lifetime =
         if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
@@ -77,7 +74,6 @@ pub(super) async fn answer_with_models(
         query if query == ListRequest::ALL && !of_provider => Resource::List(List::Models),
         query => Resource::Models { query: query.into(), of_provider },
     };
-    reading.remember(request, Target { resource: resource.clone(), lifetime });
     reading.answer(request, resource, lifetime, move |edition| written(edition, &asked, of_provider)).await
 }
 

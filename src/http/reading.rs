@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::http::Method;
 use actix_web::http::uri::PathAndQuery;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -14,12 +15,15 @@ use super::coding::{Accepted, Coding};
 use super::edition::{Edition, Resource, Target};
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
+use super::metrics::Route;
 use super::representation::Representation;
 
 /// The catalogue for one request, with everything that is written of it already.
 pub(super) struct Reading {
     pub read: CatalogueRead,
     edition: Arc<Edition>,
+    /// Whether providers are probed, or were by another instance.
+    is_watched: bool,
 }
 
 impl Reading {
@@ -30,8 +34,9 @@ impl Reading {
     pub async fn begin(state: &State) -> Result<Self, ApiError> {
         let read = state.catalogue.read().await;
         let read = read.map_err(|error| ApiError::new(Code::CatalogueUnavailable, error.to_string()))?;
-        let edition = state.editions.of(&read, &state.provider_health.current());
-        Ok(Self { read, edition })
+        let edition = state.editions.of(&read, &state.provider_health);
+        let is_watched = !edition.health().is_silent() || state.probes.ask_any(read.snapshot().providers());
+        Ok(Self { read, edition, is_watched })
     }
 
     /// The catalogue.
@@ -39,10 +44,10 @@ impl Reading {
         self.read.snapshot()
     }
 
-    /// How long an answer lives that shows the providers' status: as long as others, while nobody has said anything of
+    /// How long an answer lives that shows the providers' status: as long as others, where nobody will ever say anything of
     /// any provider.
     pub fn with_status(&self, lifetime: Lifetime) -> Lifetime {
-        if self.edition.health().is_silent() { lifetime } else { Lifetime::ProviderStatus }
+        if self.is_watched { Lifetime::ProviderStatus } else { lifetime }
     }
 
     /// The answer that shows a resource. `write` makes its body when nobody has asked for it before.
@@ -56,20 +61,10 @@ impl Reading {
         lifetime: Lifetime,
         write: impl FnOnce(&Edition) -> Vec<u8> + Send + 'static,
     ) -> Result<HttpResponse, ApiError> {
-        let body = self.edition.body(resource, Accepted::by(request.headers()), write).await?;
+        let body = self.edition.body(resource.clone(), Accepted::by(request.headers()), write).await?;
+        let route = request.app_data().copied();
+        self.edition.remember(address(request), Target { resource, lifetime, route });
         Ok(body.answer(request, &self.read, lifetime))
-    }
-
-    /// The answer to an address that [`Self::remember`] was told of, as long as its body is kept.
-    pub fn answer_again(&self, request: &HttpRequest) -> Option<HttpResponse> {
-        let accepted = Accepted::by(request.headers());
-        let (lifetime, body) = self.edition.known(address(request), accepted)?;
-        Some(body.answer(request, &self.read, lifetime))
-    }
-
-    /// Keeps in mind what the address of a request came to.
-    pub fn remember(&self, request: &HttpRequest, target: Target) {
-        self.edition.remember(address(request), target);
     }
 
     /// An answer that nobody else is likely to ask for, and that is short: it is made for this request alone.
@@ -83,6 +78,21 @@ impl Reading {
         let body = Representation::new(json(value), Coding::Identity).accepted(accepted);
         body.answer(request, &self.read, lifetime)
     }
+}
+
+/// The answer to an address that was answered before, and its route: nothing has changed since, so that neither route nor
+/// parameters are looked at again. Counts as a read. `None`, and not counted, unless the catalogue is fresh and the body
+/// still kept; the route has to answer then.
+pub(super) fn answer_again(state: &State, request: &HttpRequest) -> Option<(HttpResponse, Option<Route>)> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    state.catalogue.hit(|read| {
+        let edition = state.editions.of(&read, &state.provider_health);
+        let (body, Target { lifetime, route, .. }) =
+            edition.known(address(request), Accepted::by(request.headers()))?;
+        Some((body.answer(request, &read, lifetime), route))
+    })
 }
 
 fn address(request: &HttpRequest) -> &str {

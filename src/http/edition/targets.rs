@@ -3,6 +3,7 @@
 use moka::sync::Cache;
 
 use crate::http::freshness::Lifetime;
+use crate::http::metrics::Route;
 
 use super::{ENTRY_BYTES, Resource};
 
@@ -14,6 +15,8 @@ pub(super) const TARGETS_BYTES: u64 = 1 << 20;
 pub struct Target {
     pub resource: Resource,
     pub lifetime: Lifetime,
+    /// For those who count.
+    pub route: Option<Route>,
 }
 
 /// Targets by path and query as they were written. Those asked for often stay when there are too many.

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::testing::SEED;
 use crate::http::coding::Coding::{Brotli, Gzip, Identity};
+use crate::http::freshness::Lifetime;
 use crate::status::{DatabaseKind, Status};
 
 /// An edition of the seed, every model of it `times` times.
@@ -71,26 +72,40 @@ async fn callers_who_come_together_share_one_body_per_coding() {
 }
 
 #[tokio::test]
-async fn a_flood_of_queries_pushes_out_queries_and_nothing_else() {
+async fn a_flood_of_queries_pushes_out_only_what_nobody_asked_for_twice() {
     let edition = edition(1).await;
-    let hot = [Resource::List(List::Models), Resource::List(List::Providers), Resource::Model(3)];
+    let long = |n| Resource::Models { query: format!("q={n}").into(), of_provider: false };
+    let lists = [Resource::List(List::Models), Resource::List(List::Providers)];
+    let hot: Vec<_> = lists
+        .into_iter()
+        .chain([Resource::Model(3)])
+        .chain([1, 2].map(query))
+        .chain([1, 2].map(long))
+        .collect();
+    let bytes = |resource: &Resource| match resource {
+        Resource::Models { query, .. } if query.starts_with('q') => 100_000,
+        _ => 5_000,
+    };
     for resource in &hot {
         for coding in [Identity, Gzip, Brotli] {
-            is_written(&edition, resource.clone(), coding, 5_000).await;
+            is_written(&edition, resource.clone(), coding, bytes(resource)).await;
+            assert!(!is_written(&edition, resource.clone(), coding, bytes(resource)).await);
         }
     }
-    for n in 0..5_000 {
+    for n in 10..5_000 {
         assert!(is_written(&edition, query(n), Identity, 4_000).await);
+        assert!(is_written(&edition, long(n), Identity, 20_000).await);
     }
-    let (entries, bytes) = edition.kept();
-    assert!(bytes <= ITEMS_BYTES + QUERIES_BYTES + 9 * 5_000, "{entries} bodies of {bytes} bytes");
+    let (entries, kept) = edition.kept_by_now();
+    assert!(kept <= ITEMS_BYTES + QUERIES_BYTES + 6 * 5_000, "{entries} bodies of {kept} bytes");
     for resource in &hot {
         for coding in [Identity, Gzip, Brotli] {
-            assert!(!is_written(&edition, resource.clone(), coding, 5_000).await, "{resource:?} {coding:?}");
+            let again = is_written(&edition, resource.clone(), coding, bytes(resource)).await;
+            assert!(!again, "{resource:?} {coding:?}");
         }
     }
     assert!(!is_written(&edition, query(4_999), Identity, 4_000).await, "the last to come has room");
-    assert!(is_written(&edition, query(0), Identity, 4_000).await, "the first to come had to go");
+    assert!(is_written(&edition, query(10), Identity, 4_000).await, "the first to come had to go");
 }
 
 #[tokio::test]
@@ -107,7 +122,7 @@ async fn one_long_body_does_not_push_out_the_others_and_is_still_kept_compressed
     for n in 0..100 {
         assert!(!is_written(&edition, query(n), Identity, 10_000).await, "{n}");
     }
-    assert!(edition.kept().1 <= QUERIES_BYTES);
+    assert!(edition.kept_by_now().1 <= QUERIES_BYTES);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,36 +133,71 @@ async fn items_of_a_large_catalogue_stay_within_their_bound() {
         is_written(&edition, Resource::Model(place), Identity, 1_100).await;
         is_written(&edition, Resource::Model(7), Identity, 1_100).await;
     }
-    let (entries, bytes) = edition.kept();
+    let (entries, bytes) = edition.kept_by_now();
     assert!(bytes <= ITEMS_BYTES, "{entries} bodies of {bytes} bytes");
     assert!(!is_written(&edition, Resource::Model(7), Identity, 1_100).await, "what is in demand stays");
 }
 
 #[tokio::test]
 async fn a_body_that_cannot_be_written_is_an_error_and_the_next_caller_tries_again() {
+    for times in [1, 10] {
+        let edition = edition(times).await;
+        let accepted = Accepted { coding: Brotli, identity: true };
+        let failed = edition.body(query(1), accepted, |_| panic!("a fault of ours")).await;
+        assert!(matches!(failed, Err(error) if error.code == Code::InternalError));
+        assert!(is_written(&edition, query(1), Brotli, 2_000).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_leaves_the_others_what_they_wait_for() {
     let edition = edition(10).await;
-    let accepted = Accepted { coding: Brotli, identity: true };
-    let failed = edition.body(query(1), accepted, |_| panic!("a fault of ours")).await;
-    assert!(matches!(failed, Err(error) if error.code == Code::InternalError));
-    assert!(is_written(&edition, query(1), Brotli, 2_000).await);
+    let accepted = Accepted { coding: Identity, identity: true };
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let write = move |_: &Edition| {
+        begun.send(()).unwrap();
+        may_go.recv().unwrap();
+        b"once".to_vec()
+    };
+    let first = tokio::spawn({
+        let edition = Arc::clone(&edition);
+        async move { edition.body(query(1), accepted, write).await.map(drop) }
+    });
+    has_begun.await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let mut second = Box::pin(edition.body(query(1), accepted, |_| panic!("written twice")));
+    assert!(polled_once(&mut second).await.is_none(), "it waits");
+    go.send(()).unwrap();
+    assert_eq!(second.await.unwrap().bytes, "once");
+}
+
+/// Polls once.
+async fn polled_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
 }
 
 #[tokio::test]
 async fn a_known_address_is_answered_in_the_coding_asked_for_as_long_as_that_body_is_kept() {
     let edition = edition(1).await;
     let accept = |coding| Accepted { coding, identity: true };
-    let target = Target { resource: query(1), lifetime: Lifetime::ProviderStatus };
+    let target = Target { resource: query(1), lifetime: Lifetime::ProviderStatus, route: None };
     edition.remember("/a?b", target);
     assert!(edition.known("/a?b", accept(Gzip)).is_none(), "nothing is written yet");
     is_written(&edition, query(1), Gzip, 5_000).await;
-    let (lifetime, body) = edition.known("/a?b", accept(Gzip)).unwrap();
-    assert_eq!((lifetime, body.coding), (Lifetime::ProviderStatus, Gzip));
+    let (body, target) = edition.known("/a?b", accept(Gzip)).unwrap();
+    assert_eq!((target.lifetime, body.coding), (Lifetime::ProviderStatus, Gzip));
     assert!(edition.known("/a?b", accept(Brotli)).is_none() && edition.known("/a?c", accept(Gzip)).is_none());
     let short = query(2);
     is_written(&edition, short.clone(), Gzip, 10).await;
-    edition.remember("/short", Target { resource: short, lifetime: Lifetime::Models });
+    edition.remember("/short", Target { resource: short, lifetime: Lifetime::Models, route: None });
     let refusing = Accepted { coding: Gzip, identity: false };
-    assert_eq!(edition.known("/short", refusing).unwrap().1.coding, Gzip);
+    assert_eq!(edition.known("/short", refusing).unwrap().0.coding, Gzip);
 }
 
 #[tokio::test]
@@ -155,7 +205,7 @@ async fn a_flood_of_addresses_stays_within_its_bound_and_leaves_those_in_demand(
     let edition = edition(1).await;
     is_written(&edition, query(0), Identity, 10).await;
     let accepted = Accepted { coding: Identity, identity: true };
-    let target = || Target { resource: query(0), lifetime: Lifetime::Models };
+    let target = || Target { resource: query(0), lifetime: Lifetime::Models, route: None };
     edition.remember("/hot", target());
     for n in 0..20_000 {
         edition.remember(&format!("/{n}"), target());

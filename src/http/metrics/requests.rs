@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use actix_web::http::{Method, StatusCode};
@@ -31,7 +31,7 @@ pub struct Worker {
     begun: AtomicU64,
     over: AtomicU64,
     unmatched: Counts,
-    routes: Mutex<Vec<(&'static str, Arc<Counts>)>>,
+    routes: Mutex<Vec<(Route, Arc<Counts>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -40,12 +40,9 @@ struct Counts {
     took: Histogram,
 }
 
-/// A route of one worker; its resource holds it, so that a request finds it without looking at a path.
-#[derive(Debug)]
-pub struct Route {
-    path: &'static str,
-    counts: OnceLock<Arc<Counts>>,
-}
+/// A route by its template; its resource holds it, so that a request finds it without looking at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route(pub &'static str);
 
 /// A request under way; over when it is dropped.
 #[derive(Debug)]
@@ -98,28 +95,11 @@ impl Requests {
         let mut routes: BTreeMap<_, Counted> = BTreeMap::new();
         for worker in lock(&self.workers).iter() {
             routes.entry(UNMATCHED).or_default().add(&worker.unmatched);
-            for (path, counts) in lock(&worker.routes).iter() {
+            for (Route(path), counts) in lock(&worker.routes).iter() {
                 routes.entry(path).or_default().add(counts);
             }
         }
         routes
-    }
-}
-
-impl Route {
-    /// Not asked for yet.
-    #[must_use]
-    pub fn new(path: &'static str) -> Self {
-        Self { path, counts: OnceLock::new() }
-    }
-
-    /// Its counts with that worker, which are made when it is first asked for.
-    fn counts(&self, worker: &Worker) -> &Counts {
-        self.counts.get_or_init(|| {
-            let counts = Arc::<Counts>::default();
-            lock(&worker.routes).push((self.path, Arc::clone(&counts)));
-            counts
-        })
     }
 }
 
@@ -130,13 +110,25 @@ impl Worker {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Underway { begun: self.clock.now(), worker: Arc::clone(self) }
     }
+
+    /// The counts of a route, which are made when it is first asked for.
+    fn counts(&self, route: Route) -> Arc<Counts> {
+        let mut routes = lock(&self.routes);
+        if let Some((_, counts)) = routes.iter().find(|(known, _)| *known == route) {
+            return Arc::clone(counts);
+        }
+        let counts = Arc::<Counts>::default();
+        routes.push((route, Arc::clone(&counts)));
+        counts
+    }
 }
 
 impl Underway {
     /// Counts its answer, of which the body may still be to be sent. Takes a few additions; only the first request of a
     /// route and worker allocates.
-    pub fn answered(self, route: Option<&Route>, method: &Method, status: StatusCode) {
-        let counts = route.map_or(&self.worker.unmatched, |route| route.counts(&self.worker));
+    pub fn answered(self, route: Option<Route>, method: &Method, status: StatusCode) {
+        let of_route = route.map(|route| self.worker.counts(route));
+        let counts = of_route.as_deref().unwrap_or(&self.worker.unmatched);
         counts.took.record(self.worker.clock.now().saturating_duration_since(self.begun));
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         counts.answers[place(method)][class].fetch_add(1, Ordering::Relaxed);
