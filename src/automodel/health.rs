@@ -125,7 +125,8 @@ impl<'a> AutoModelHealth<'a> {
         let at_fault = |provider: &ProviderReport<'_>| {
             provider.enabled
                 && provider.configured
-                && matches!(provider.status, ProviderStatus::Degraded | ProviderStatus::Down)
+                && (matches!(provider.status, ProviderStatus::Degraded | ProviderStatus::Down)
+                    || provider.reason == Some(Reason::BadKey))
         };
         Self {
             status: if providers.iter().any(at_fault) { "degraded" } else { "healthy" },

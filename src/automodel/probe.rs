@@ -18,8 +18,8 @@ use super::target::Target;
 const CONNECT: Duration = Duration::from_secs(3);
 /// A whole probe.
 const WHOLE: Duration = Duration::from_secs(8);
-/// The longest list that is read. The longest known has half a megabyte.
-const MAX_LIST: usize = 8 << 20;
+/// The longest list that is read. The longest known has half a megabyte, and a round may read twelve at the same time.
+const MAX_LIST: usize = 2 << 20;
 
 /// Asks providers. No redirect is followed and no proxy variable obeyed: what the settings do not name must not change
 /// where a key is sent.

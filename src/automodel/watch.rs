@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::cache::{Cache, Meter, RESPONSES, Scopes, SharedTier, Source};
+use crate::cache::{Cache, Meter, RESPONSES, Scopes, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::id::ProviderId;
@@ -42,8 +42,8 @@ impl ProbeSettings {
 }
 
 /// Watches the enabled providers: asks each for its list of models about every 5 minutes and a minute after a surprise,
-/// never twice within a minute, and shows on the board how they stand. A process that starts takes over what another
-/// one saw in the last 15 minutes, if it shares Cloudflare KV with it.
+/// never twice within a minute, and shows on the board how they stand. A process that starts shows at once what another
+/// one saw last, within 24 hours, if they share Cloudflare KV, and asks those who are due by that.
 ///
 /// As long as no provider has a key nobody is asked, not even for lists that need none.
 pub struct Watch {
@@ -79,23 +79,30 @@ impl Watch {
         self.cache.meter()
     }
 
-    /// Watches until it is dropped. Begins when the first source of the catalogue is decided.
+    /// Watches until it is dropped. Begins when the first source of the catalogue is decided, with what another process
+    /// saw last.
     pub async fn run(self) {
         self.status.decided().await;
+        let unprobed = self.aim();
+        if let Some(entry) = self.cache.recall(&Everything).await {
+            self.probes.adopt(&entry.value.standings);
+            self.show(unprobed);
+        }
         loop {
             let unprobed = self.aim();
-            if self.probes.due_in().is_some_and(|wait| wait.is_zero())
-                && let Ok(entry) = self.cache.refresh(&Everything).await
-                && entry.source == Source::Kv
-            {
-                self.probes.adopt(&entry.value.standings);
+            if self.probes.due_in().is_some_and(|wait| wait.is_zero()) {
+                // That a provider fails is what it finds; what fails here is tried again.
+                drop(self.cache.refresh(&Everything).await);
             }
-            let standings = self.probes.standings().into_iter().chain(unprobed).collect();
             let wait = self.probes.due_in().unwrap_or(LONGEST_WAIT);
             let wait = wait.clamp(Duration::from_secs(1), LONGEST_WAIT);
             // In this order: whoever sees the one can count on the other.
-            tokio::join!(biased; self.clock.sleep(wait), async { self.board.replace(standings) });
+            tokio::join!(biased; self.clock.sleep(wait), async { self.show(unprobed) });
         }
+    }
+
+    fn show(&self, unprobed: Vec<(ProviderId, Standing)>) {
+        self.board.replace(self.probes.standings().into_iter().chain(unprobed).collect());
     }
 
     /// Finds out whom to ask. Returns those who are enabled and are not asked.

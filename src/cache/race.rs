@@ -141,6 +141,18 @@ impl<O: Origin> Inner<O> {
         }
     }
 
+    /// What the shared tier holds, as fresh as it is: put into memory, but for what the family would not even serve while
+    /// its origin fails.
+    pub(super) async fn recall(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
+        let (shared, scope) = (self.shared.as_ref()?, self.scope(key));
+        let found = self.ask(key, shared).await?;
+        match self.confirm(key, &scope, shared, &found, Told::Nothing) {
+            Confirmed::Usable(entry) => Some(entry),
+            Confirmed::Stale(entry) => self.serve_stale(key, Some(entry)).map(|landed| landed.entry),
+            Confirmed::Nothing => None,
+        }
+    }
+
     /// In a task of its own: a call that loses the race still runs to its end, and is counted.
     async fn ask(&self, key: &O::Key, shared: &SharedTier) -> Option<Found> {
         let (shared, family, id) = (shared.clone(), self.family, self.origin.id(key));

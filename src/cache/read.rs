@@ -180,6 +180,13 @@ impl<O: Origin> Cache<O> {
         flight.landed().await.map(|landed| landed.entry)
     }
 
+    /// Takes over what another process left in the shared tier, for one that starts and would rather know something old than
+    /// nothing: fresh, or as stale as the family may serve while its origin fails. `None` where there is nothing such, or
+    /// no shared tier. Not a read.
+    pub async fn recall(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
+        self.0.recall(key).await
+    }
+
     /// Tells flights that somebody waits for them, as long as the answer is kept: they take less time for the shared tier
     /// then. For callers that wait without reading.
     #[must_use]
@@ -226,7 +233,7 @@ impl<O: Origin> Inner<O> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn scope(&self, key: &O::Key) -> Arc<Scope> {
+    pub(super) fn scope(&self, key: &O::Key) -> Arc<Scope> {
         self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
     }
 

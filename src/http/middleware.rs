@@ -4,8 +4,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
@@ -20,14 +20,13 @@ use super::error::{ApiError, Code};
 use super::metrics;
 use super::rate_limit::TooMany;
 use super::reading::answer_again;
+use super::unread::{holding_unread, read_past};
 use crate::telemetry;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest path and query taken.
 const MAX_URI_BYTES: usize = 8 * 1024;
-/// The largest body that is read past.
-const MAX_BODY_BYTES: u64 = 64 * 1024;
 /// The policy of answers that are no pages.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -72,8 +71,11 @@ pub(super) async fn outermost(
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
     let is_error = response.status().is_client_error() || response.status().is_server_error();
-    let mut response =
-        if is_error { as_problem(response, id.to_str().unwrap_or_default()) } else { response };
+    let mut response = if is_error {
+        holding_unread(as_problem(response, id.to_str().unwrap_or_default()))
+    } else {
+        response
+    };
     let headers = response.headers_mut();
     // Appended, as nobody else sends them: to insert a header costs twice as much.
     headers.append(REQUEST_ID, id);
@@ -94,39 +96,39 @@ pub(super) async fn outermost(
     Ok(response)
 }
 
-/// Refuses what is too long, too large or too often, and answers at once what was answered before. Lies within CORS, so that a page may read that answer too. The limit
-/// of time lies around each handler.
+/// Refuses what comes too often, is too long or too large, and answers at once what was answered before. Lies within CORS,
+/// so that a page may read that answer too. The limit of time lies around each handler.
 pub(super) async fn bounded(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Err(refusal) = admit(&request) {
+    let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let mut admitted = admit(&state, &request);
+    if admitted.is_ok() {
+        admitted = read_past(&mut request, &state.clock).await;
+    }
+    if let Err(refusal) = admitted {
         return Ok(request.error_response(refusal));
     }
-    if let Some((answer, route)) = state(&request).and_then(|state| answer_again(state, request.request())) {
+    if let Some((answer, route)) = answer_again(&state, request.request()) {
         metrics::routed(&request, route);
         return Ok(request.into_response(answer));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-fn admit(request: &ServiceRequest) -> Result<(), ApiError> {
+/// What is refused counts, too.
+fn admit(state: &State, request: &ServiceRequest) -> Result<(), ApiError> {
+    if let Some(limit) = state.rate_limit.as_ref().filter(|_| !is_health(request.path())) {
+        limit.check(request)?;
+    }
     if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
         let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
         return Err(ApiError::new(Code::UriTooLong, limit));
     }
-    // No route takes a body; small ones are read past, as some clients send one with every request.
-    let length =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_BODY_BYTES) {
-        return Err(ApiError::new(Code::PayloadTooLarge, "no route takes a body; leave it out")
-            .with(CONNECTION, HeaderValue::from_static("close")));
-    }
-    let limit = state(request).and_then(|state| state.rate_limit.as_ref());
-    match limit.filter(|_| !is_health(request.path())).map_or(Ok(()), |limit| limit.check(request)) {
-        Ok(()) => Ok(()),
-        Err(too_many) => Err(too_many.into()),
-    }
+    Ok(())
 }
 
 fn state(request: &ServiceRequest) -> Option<&State> {

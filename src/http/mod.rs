@@ -31,6 +31,7 @@ mod representation;
 mod status;
 mod tasks;
 mod time_limit;
+mod unread;
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;

@@ -93,6 +93,35 @@ async fn large_bodies_are_refused_before_they_are_sent_and_small_ones_are_read_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_untold_length_is_read_past_while_it_is_short_and_then_ends_the_connection() {
+    let server = TestServer::seeded(&database().await).await;
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    let small = server.send_raw("GET", LIST, &format!("{chunked}2\r\n{{}}\r\n0\r\n")).await;
+    assert_eq!(small.status, 200);
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!("GET {LIST} HTTP/1.1\r\nHost: localhost\r\n{chunked}");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut reads, mut writes) = stream.into_split();
+    // Without an end: it stops when the other side does not take it any more.
+    let chunk = [b"2000\r\n".as_slice(), &[b'a'; 0x2000], b"\r\n"].concat();
+    let sent = tokio::spawn(async move {
+        let mut sent = 0;
+        while writes.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+        }
+        sent
+    });
+    let mut answer = Vec::new();
+    // The end is a reset where the system still held what was sent.
+    let _ = reads.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 413") && answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with('}') && answer.contains("payload_too_large"), "{answer}");
+    drop(reads);
+    assert!(sent.await.unwrap() > 64 << 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_clients_that_send_byte_by_byte_are_cut_off_and_hold_nobody_up() {
     let server = TestServer::seeded(&database().await).await;
     let address = server.address();

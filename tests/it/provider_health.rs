@@ -307,6 +307,38 @@ async fn a_second_instance_knows_at_once_from_kv_what_the_first_has_seen_and_ask
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_shows_what_was_seen_hours_ago_while_it_asks_anew() {
+    let (database, clock) = (database().await, Clock::system());
+    let kv = FakeKv::start(clock.clone()).unwrap();
+    let upstream = Upstream::start(clock.clone()).await;
+    upstream.becomes("openai", Mood::Says(401, "{}"));
+    let base_urls = upstream.base_urls();
+    let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
+    let first = start_with(&database.url(), &kv, &variables).await;
+    let key = "chatchonk:development:responses.1:providers";
+    eventually(async || kv.value(key).is_some()).await;
+    first.stop().await;
+
+    // As a service finds it that slept for as long.
+    let mut left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
+    let then = (clock.utc() - 20 * 60 * MINUTE).format(&Rfc3339).unwrap();
+    left["loaded_at"] = json!(then);
+    for standing in left["value"].as_object_mut().unwrap().values_mut() {
+        standing["last_checked"] = json!(then);
+    }
+    kv.plant(key, left.to_string().as_bytes());
+    upstream.becomes("openai", Mood::Waits);
+    let second = start_with(&database.url(), &kv, &variables).await;
+    eventually(async || upstream.count("openai") == 2).await;
+    let openai = provider(&second, "openai").await;
+    assert_eq!((state(&openai), &openai["last_checked"]), (("down", Some("unauthorized")), &json!(then)));
+    upstream.becomes("openai", Mood::Lists);
+    eventually(async || provider(&second, "openai").await["status"] == "healthy").await;
+    kv.assert_conforming();
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_tells_of_the_family_that_probes_are_read_through() {
     let watched = Watched::start().await;
     let health = watched.server.get("/api/health").await.json();
