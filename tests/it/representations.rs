@@ -1,10 +1,15 @@
 //! Bodies are written once, whoever asks however often, and take a bounded room.
 
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
 use reqwest::Method;
 use serde_json::Value;
+use time::macros::datetime;
 
 use crate::changes::{MODEL, listening};
 use crate::support::postgres::database;
+use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 
 /// The bound of all bodies on a small catalogue.
@@ -100,6 +105,41 @@ async fn every_answer_counts_as_one_read_and_says_how_it_was_had() {
     }
     let answered = 4 * crate::conditional::TAGGED.len() as u64;
     assert_eq!(counts().await, before.map(|count| count + answered));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_an_outage_the_way_of_an_answer_agrees_with_the_counter_that_it_raises() {
+    let database = database().await;
+    let wire = Proxy::to(&database.options()).await;
+    let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+    let server = TestServer::at(&[("DATABASE_URL", &wire.url())], clock).await;
+    // Migrates and seeds, as the database is empty.
+    server.until("/api/models?limit=1", |page| page.json()["source"] == "postgres").await;
+    let counts = async || {
+        let health = server.get("/api/health").await.json();
+        let family = &health["cache"]["detail"]["families"]["catalogue"];
+        ["memory", "stale", "origin", "kv", "error"].map(|name| family[name].as_u64().unwrap())
+    };
+    let ask = async |path: &str| {
+        let before = counts().await;
+        let way = server.get(path).await.header("cache-status").to_owned();
+        let after = counts().await;
+        let raised: Vec<_> = std::iter::zip(before, after).map(|(before, after)| after - before).collect();
+        (way, raised)
+    };
+    // Twice, as the second time an address is known.
+    for path in ["/api/models", "/api/models", MODEL, MODEL] {
+        let (way, raised) = ask(path).await;
+        assert!(way.starts_with("chatchonk-memory; hit; ttl="), "{path}: {way}");
+        assert_eq!(raised, [1, 0, 0, 0, 0], "{path}");
+    }
+    wire.cut();
+    hand.advance(Duration::from_mins(6));
+    for path in ["/api/models", "/api/models", MODEL, MODEL] {
+        let stale = ("chatchonk-memory; hit; detail=stale-if-error".to_owned(), vec![0, 1, 0, 0, 0]);
+        assert_eq!(ask(path).await, stale, "{path}");
+    }
     server.stop().await;
 }
 
