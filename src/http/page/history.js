@@ -30,8 +30,9 @@ export function showHistory({ samples, changes, since }, now, names) {
   const draw = (id, value, top, name, format) => drawChart(id, recent, { now, span }, value, top, name, format);
   const shareOfHits = share((sample) => sample.memory_hits, 'reads');
   draw('memory-chart', shareOfHits, 1, 'Share of reads answered from memory', percent);
-  // A hit takes less than a microsecond, and a clock around it would cost as much; what takes time is a miss.
-  draw('load-chart', (sample) => sample.load_ms, null, 'Time to load what memory does not have', milliseconds);
+  // A hit takes less than a microsecond, and a clock around each would cost as much as it: what takes time is to load what
+  // memory does not have, or has no longer.
+  draw('load-chart', (sample) => sample.load_ms, null, 'Time to load the catalogue from the database', milliseconds);
   put('memory-hour', reads ? `${percent(hits / reads)} of ${reads} reads` : 'no reads');
 
   draw('database-chart', (sample) => sample.database_ms, null, 'Latency of the database', milliseconds);

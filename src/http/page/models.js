@@ -7,8 +7,8 @@ import { $, fill, make, price, put, state, tokens, whole, words } from './show.j
 const PAGE = 50;
 /** As many as the server gives at once. */
 const MOST = 1_000;
-/** Between two attempts at a list that failed, in milliseconds. */
-const RETRY = 10_000;
+/** Between two times that the list is asked for without anybody's doing, in milliseconds. */
+const BETWEEN = 10_000;
 const FIELDS =
   'id,name,provider,provider_status,status,kind,context_length,max_output_tokens,pricing,capabilities,' +
   'input_modalities,output_modalities,open_weights,release_date,knowledge_cutoff';
@@ -26,11 +26,15 @@ class Models {
   #asking = null;
   #cursor = null;
   #revision = null;
-  /** How the providers were when the list was asked for, as far as they are known. */
+  /** How the providers are, as far as they are known. */
   #providers = null;
   #rows = [];
-  /** When the list failed that should be shown. */
-  #failedAt = null;
+  /** Whether something has changed since the list was asked for. */
+  #isOld = false;
+  /** Whether the list could not be had that should be shown. */
+  #hasFailed = false;
+  /** When it was last asked for without anybody's doing, or failed. */
+  #triedAt = 0;
 
   constructor(form) {
     this.form = form;
@@ -55,23 +59,25 @@ class Models {
 
   /** The list is asked for again when the catalogue is another one. */
   showRevision(revision) {
-    this.#renew(this.#revision !== null && revision !== undefined && revision !== this.#revision);
+    this.#isOld ||= this.#revision !== null && revision !== undefined && revision !== this.#revision;
+    this.#renew();
   }
 
   /** And when a provider is no longer as it was, which the list shows and filters by. */
   showProviders(providers) {
     const now = JSON.stringify(providers.map(({ id, enabled, status }) => [id, enabled, status]));
-    const isNew = this.#providers !== null && now !== this.#providers;
+    this.#isOld ||= this.#providers !== null && now !== this.#providers;
     this.#providers = now;
-    this.#renew(isNew);
+    this.#renew();
   }
 
-  /** One that failed waits for its turn, whatever is new. */
-  #renew(isNew) {
-    if (this.#asking) return;
-    const isDue = this.#failedAt === null ? isNew : Date.now() - this.#failedAt >= RETRY;
+  /** Not at every turn: a list may go on failing, and servers that answer by turns may differ in what they know. */
+  #renew() {
+    const isWanted = this.#isOld || this.#hasFailed;
+    if (!isWanted || this.#asking || Date.now() - this.#triedAt < BETWEEN) return;
+    this.#triedAt = Date.now();
     // Somebody who looks at later pages keeps them.
-    if (isDue) this.#load(null, Math.min(MOST, Math.max(PAGE, this.#rows.length)));
+    this.#load(null, Math.min(MOST, Math.max(PAGE, this.#rows.length)));
   }
 
   /** What the form says, as parameters. */
@@ -107,6 +113,7 @@ class Models {
   async #load(cursor = null, limit = PAGE) {
     this.#asking?.abort();
     const asking = (this.#asking = new AbortController());
+    if (cursor === null) this.#isOld = false;
     const query = this.#query();
     this.#showSort(query.get('sort') ?? '');
     const shown = query.size ? `?${query}` : location.pathname;
@@ -124,8 +131,7 @@ class Models {
     if (this.#asking !== asking) return;
     this.#asking = null;
     // A page that could not be added can be asked for again with its button.
-    const isMissing = !answer || answer.status === 429 || answer.status >= 500;
-    this.#failedAt = isMissing && cursor === null ? Date.now() : null;
+    this.#note(cursor === null && (!answer || answer.status === 429 || answer.status >= 500));
     if (!answer) this.#tell('The list cannot be had now. What is shown may be out of date.');
     else if (answer.status === 200) this.#understand(answer.body, cursor !== null);
     else if (cursor && answer.body?.code === 'invalid_cursor') this.#load();
@@ -137,9 +143,14 @@ class Models {
       this.#show(list, isMore);
     } catch (error) {
       console.error('/api/models', error);
-      this.#failedAt = Date.now();
+      this.#note(true);
       this.#tell('The list is not understood. What is shown may be out of date.');
     }
+  }
+
+  #note(hasFailed) {
+    this.#hasFailed = hasFailed;
+    if (hasFailed) this.#triedAt = Date.now();
   }
 
   #tell(text) {
@@ -238,7 +249,7 @@ class Models {
 
 /** What is read is paid for by the token, by the query, or by both. */
 function inputPrice(pricing) {
-  const query = pricing?.per_query ? `${price(pricing.per_query)}/query` : null;
-  if (!query) return [price(pricing?.input)];
-  return pricing.input ? [price(pricing.input), make('small', {}, `and ${query}`)] : [query];
+  const [input, query] = [price(pricing?.input), price(pricing?.per_query)];
+  if (!pricing?.per_query) return [input];
+  return pricing.input ? [input, make('small', {}, `and ${query} per query`)] : [query, make('small', {}, 'per query')];
 }
