@@ -15,7 +15,7 @@ use crate::domain::closed::closed_enum;
 use crate::store::DatabaseFault;
 
 pub use history::{
-    Change, Condition, History, Latencies, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample,
+    Change, Condition, History, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample, Timed,
     Totals,
 };
 
@@ -161,7 +161,7 @@ impl Status {
         let _ = self.decided.subscribe().wait_for(|decided| *decided).await;
     }
 
-    /// What became of all this in the last hour. Locked for moments only.
+    /// What became of all this: the last hour, and the last changes. Locked for moments only.
     #[must_use]
     pub fn history(&self) -> &RwLock<History> {
         &self.history

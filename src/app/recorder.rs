@@ -9,7 +9,8 @@ use crate::cache::{SharedTier, Source};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::provider::ProviderStatus;
-use crate::status::{Condition, DatabaseState, Latencies, Part, PartName, SAMPLE_INTERVAL, Status, Totals};
+use crate::histogram::Durations;
+use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Timed, Totals};
 use crate::store::DatabaseFault;
 
 /// Between two looks at what the checks left. What comes and goes in between is not seen.
@@ -32,13 +33,13 @@ impl Recorder {
             self.clock.sleep(INTERVAL).await;
             let (now, utc, seen) = (self.clock.now(), self.clock.utc(), self.seen());
             let is_due = now.saturating_duration_since(sampled) >= SAMPLE_INTERVAL;
-            let measured = is_due.then(|| self.measured());
+            let totals = is_due.then(|| self.totals());
             let mut history =
                 self.status.history().write().unwrap_or_else(std::sync::PoisonError::into_inner);
             history.observe(utc, seen);
-            if let Some((totals, latencies)) = measured {
+            if let Some(totals) = totals {
                 sampled = now;
-                history.sample(utc, totals, latencies);
+                history.sample(utc, totals, self.status.database().latency_ms());
             }
         }
     }
@@ -65,20 +66,24 @@ impl Recorder {
         seen
     }
 
-    fn measured(&self) -> (Totals, Latencies) {
-        let (reads, kv) = (self.catalogue.statistics(), self.shared.as_ref().map(SharedTier::report));
+    fn totals(&self) -> Totals {
+        let metered = self.catalogue.meter().read();
+        let (reads, kv) = (metered.statistics, self.shared.as_ref().map(SharedTier::report));
         let of_kv = kv.as_ref();
-        let totals = Totals {
+        let mut kv_took = Durations::default();
+        for calls in self.shared.as_ref().map(SharedTier::calls).unwrap_or_default() {
+            kv_took += calls.took;
+        }
+        Totals {
             reads: reads.reads,
             memory: reads.memory,
             other_hits: reads.kv + reads.stale,
             kv_lookups: of_kv.map_or(0, |kv| kv.hits + kv.misses + kv.rejected),
             kv_found: of_kv.map_or(0, |kv| kv.hits),
-            kv_calls: of_kv.map_or(0, |kv| kv.calls),
             kv_failures: of_kv.map_or(0, |kv| kv.failures),
-        };
-        let database = self.status.database().latency_ms();
-        (totals, Latencies { database, kv: kv.and_then(|kv| kv.latency_ms.p50) })
+            kv_took: Timed::from(kv_took),
+            loads: Timed::from(metered.loads),
+        }
     }
 }
 

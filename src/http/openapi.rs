@@ -34,7 +34,7 @@ use super::{automodel, docs, health, models, openai, page, providers, status, ta
         (name = "Providers", description = "Who serves them"),
         (name = "Tasks", description = "What they are asked to do"),
         (name = "OpenAI", description = "The same models for clients that know nothing but OpenAI's API"),
-        (name = "Status", description = "What the server remembers of the last hour"),
+        (name = "Status", description = "What the server remembers: the last hour, and the last changes"),
         (name = "Health", description = "How the server and the providers are"),
         (name = "Documentation", description = "This document, and pages made of it"),
     ),

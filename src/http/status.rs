@@ -1,4 +1,4 @@
-//! `/api/status`: what this instance remembers of the last hour.
+//! `/api/status`: the samples of the last hour and the last changes, as this instance remembers them.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use super::reading::json;
 /// The document, which rests on the revision of the history.
 pub type StatusDocument = Momentary<u64, Coded>;
 
-/// What an instance remembers since its start, for the last hour at most. It tells of this instance alone.
+/// What an instance remembers since its start: samples of the last hour, and the last changes however old they are. It
+/// tells of this instance alone.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatusHistory)]
 pub(super) struct StatusHistory<'a> {
@@ -45,9 +46,9 @@ impl<'a> StatusHistory<'a> {
     }
 }
 
-/// Show the last hour.
+/// Show the last hour and the last changes.
 ///
-/// Samples of the cache and its tiers, one every 10 s, and the last changes of state. No I/O, whatever is down.
+/// Samples of the cache and its tiers, one every 10 s for an hour, and the last 50 changes of state. No I/O, whatever is down.
 /// Parameters are ignored.
 #[utoipa::path(get, path = "/api/status", operation_id = "get_status", tag = "Status",
     responses((status = 200, description = "What this instance remembers.", body = StatusHistory)))]

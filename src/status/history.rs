@@ -1,4 +1,4 @@
-//! What became of the parts of this instance in the last hour: a ring of samples and a ring of changes.
+//! What became of the parts of this instance: a ring of samples, which is an hour, and a ring of changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::domain::closed::closed_enum;
 use crate::domain::id::ProviderId;
+use crate::histogram::Durations;
 
 /// Between two samples.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -81,19 +82,36 @@ pub struct Totals {
     pub kv_lookups: u64,
     /// Those of them that were found.
     pub kv_found: u64,
-    /// Calls to Cloudflare of every kind.
-    pub kv_calls: u64,
-    /// Those of them that failed.
+    /// Calls to Cloudflare that failed.
     pub kv_failures: u64,
+    /// Calls to Cloudflare of every kind, and how long they took.
+    pub kv_took: Timed,
+    /// Loads of the catalogue from the database that ended, well or not, and how long they took.
+    pub loads: Timed,
 }
 
-/// What is measured now.
+/// How many there were, and how long they took together.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Latencies {
-    /// The last look at the database, in milliseconds; `None` while it does not answer.
-    pub database: Option<f64>,
-    /// Half of the last 128 calls to Cloudflare KV took no longer, in milliseconds.
-    pub kv: Option<f64>,
+pub struct Timed {
+    /// How many.
+    pub count: u64,
+    /// All of them together.
+    pub took: Duration,
+}
+
+impl From<Durations> for Timed {
+    fn from(durations: Durations) -> Self {
+        Self { count: durations.count(), took: durations.total }
+    }
+}
+
+impl Timed {
+    /// The mean of those since `before`, in milliseconds with three decimals; `None` where there was none.
+    fn mean_since(self, before: Self) -> Option<f64> {
+        let count = u32::try_from(self.count.saturating_sub(before.count)).unwrap_or(u32::MAX);
+        let mean = self.took.saturating_sub(before.took).checked_div(count)?;
+        Some((mean.as_secs_f64() * 1e6).round() / 1e3)
+    }
 }
 
 /// One sample of about 10 s.
@@ -120,12 +138,17 @@ pub struct Sample {
     pub kv_calls: u64,
     /// Those of them that failed.
     pub kv_failures: u64,
-    /// Half of the last 128 calls took no longer, in milliseconds; `null` where there was none in these seconds.
+    /// How long these calls took, the mean in milliseconds; `null` where there was none.
     #[schema(required)]
     pub kv_ms: Option<f64>,
+    /// Loads of the catalogue from the database that ended in these seconds, well or not.
+    pub loads: u64,
+    /// How long they took, the mean in milliseconds; `null` where there was none.
+    #[schema(required)]
+    pub load_ms: Option<f64>,
 }
 
-/// The last hour of this process: at most [`MAX_SAMPLES`] samples and [`MAX_CHANGES`] changes, less than 64 KiB together.
+/// What is remembered: at most [`MAX_SAMPLES`] samples and [`MAX_CHANGES`] changes, less than 64 KiB together.
 #[derive(Debug, Default)]
 pub struct History {
     samples: VecDeque<Sample>,
@@ -169,22 +192,23 @@ impl History {
         self.known = seen;
     }
 
-    /// Takes in what happened since the last sample.
-    pub fn sample(&mut self, at: OffsetDateTime, totals: Totals, latencies: Latencies) {
+    /// Takes in what happened since the last sample; `database_ms` is the last look at the database, in milliseconds.
+    pub fn sample(&mut self, at: OffsetDateTime, totals: Totals, database_ms: Option<f64>) {
         let before = std::mem::replace(&mut self.before, totals);
         let since = |count: fn(&Totals) -> u64| count(&totals).saturating_sub(count(&before));
-        let kv_calls = since(|totals| totals.kv_calls);
         let sample = Sample {
             at,
             reads: since(|totals| totals.reads),
             memory_hits: since(|totals| totals.memory),
             other_hits: since(|totals| totals.other_hits),
-            database_ms: latencies.database,
+            database_ms,
             kv_lookups: since(|totals| totals.kv_lookups),
             kv_found: since(|totals| totals.kv_found),
-            kv_calls,
+            kv_calls: since(|totals| totals.kv_took.count),
             kv_failures: since(|totals| totals.kv_failures),
-            kv_ms: latencies.kv.filter(|_| kv_calls > 0),
+            kv_ms: totals.kv_took.mean_since(before.kv_took),
+            loads: since(|totals| totals.loads.count),
+            load_ms: totals.loads.mean_since(before.loads),
         };
         push(&mut self.samples, sample, MAX_SAMPLES);
         self.revision += 1;
@@ -233,7 +257,7 @@ mod tests {
             let at = NOON + Duration::from_secs(number);
             let condition = if number % 2 == 0 { DOWN } else { UP };
             history.observe(at, seen(&[(Part::Provider, Some("openai"), condition)]));
-            history.sample(at, Totals { reads: number, ..Totals::default() }, Latencies::default());
+            history.sample(at, Totals { reads: number, ..Totals::default() }, None);
         }
         assert_eq!((history.changes().count(), history.samples().count()), (MAX_CHANGES, MAX_SAMPLES));
         let last = NOON + Duration::from_secs(1_999);
@@ -246,13 +270,20 @@ mod tests {
     #[test]
     fn a_sample_counts_what_happened_since_the_last_one() {
         let mut history = History::default();
-        let latencies = Latencies { database: Some(0.5), kv: Some(80.0) };
-        let totals = Totals { reads: 10, memory: 9, kv_calls: 2, ..Totals::default() };
-        history.sample(NOON, totals, latencies);
-        history.sample(NOON, Totals { reads: 15, memory: 13, ..totals }, latencies);
-        let samples: Vec<_> =
-            history.samples().map(|sample| (sample.reads, sample.memory_hits, sample.kv_ms)).collect();
-        assert_eq!(samples, [(10, 9, Some(80.0)), (5, 4, None)]);
-        assert_eq!(history.revision(), 2);
+        let timed = |count, milliseconds| Timed { count, took: Duration::from_millis(milliseconds) };
+        let totals =
+            Totals { reads: 10, memory: 9, kv_took: timed(2, 160), loads: timed(1, 5), ..Totals::default() };
+        history.sample(NOON, totals, Some(0.5));
+        // Each sample tells of its own calls: the slow ones before are not among them.
+        history.sample(NOON, Totals { kv_took: timed(6, 170), ..totals }, None);
+        history.sample(NOON, Totals { reads: 15, memory: 13, kv_took: timed(6, 170), ..totals }, None);
+        let samples: Vec<_> = history
+            .samples()
+            .map(|sample| (sample.reads, sample.memory_hits, sample.kv_calls, sample.kv_ms, sample.load_ms))
+            .collect();
+        let expected = [(10, 9, 2, Some(80.0), Some(5.0)), (0, 0, 4, Some(2.5), None), (5, 4, 0, None, None)];
+        assert_eq!(samples, expected);
+        assert_eq!(history.samples().map(|sample| sample.database_ms).next(), Some(Some(0.5)));
+        assert_eq!(history.revision(), 3);
     }
 }

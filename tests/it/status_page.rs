@@ -1,5 +1,8 @@
 //! The status page at `/`, in a real browser.
 
+mod looks;
+mod trust;
+
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
@@ -82,6 +85,8 @@ async fn the_page_tells_outages_of_database_kv_and_server_within_ten_seconds_and
     let server = start(&wire.url(), &kv).await;
     browser.go(&format!("http://{}/", server.address())).await;
     browser.until_text("#kv-state", "Enabled").await;
+    // Of the server that stopped the console has told.
+    browser.complaints().await;
     kv.fail_always(None, Fault::Page(503));
     let before = kv.requests().len();
     wire.mend();
@@ -91,6 +96,7 @@ async fn the_page_tells_outages_of_database_kv_and_server_within_ten_seconds_and
     kv.heal();
     browser.until_text("#kv-state", "Enabled").await;
     browser.until_text("#overall", "All is well").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
     browser.close().await;
     server.stop().await;
 }
@@ -119,8 +125,11 @@ async fn models_are_found_filtered_sorted_and_compared_with_a_mouse_or_with_keys
     let shown =
         "return [...document.querySelectorAll('[data-compare]')].map((it) => it.dataset.compare).join()";
     browser.until(&format!("{} === '{}'", shown, ids.join(","))).await;
-    browser.run("const it = document.querySelector('[name=max_input_price]'); it.value = '0.000001'; it.dispatchEvent(new Event('input', { bubbles: true }))").await;
+    browser.run("const it = document.querySelector('[name=max_input_price]'); it.value = '0,000001'; it.dispatchEvent(new Event('input', { bubbles: true }))").await;
     browser.until_text("#models-hints", "Without max input price").await;
+    assert!(
+        browser.run("return location.search").await.as_str().unwrap().contains("max_input_price=0.000001")
+    );
     browser.click("#models-hints button:last-of-type").await;
     browser.click("button[type=reset]").await;
     browser.until_text("#models-told", "118 models").await;

@@ -63,7 +63,10 @@ export class Comparison {
   show() {
     const count = this.#chosen.size;
     $('compare-bar').hidden = count === 0;
-    put('compare-count', count === MOST ? `${count} chosen, which is the most` : `${count} chosen`);
+    const told = count === MOST ? `${count} chosen, which is the most` : `${count} chosen`;
+    put('compare-number', told);
+    // Said from outside of the bar: what is hidden until now says nothing when it appears.
+    put('compare-count', count === 0 ? '' : told);
     $('compare-open').disabled = count < 2;
     for (const box of document.querySelectorAll('[data-compare]')) {
       box.disabled = count >= MOST && !box.checked;

@@ -19,6 +19,17 @@ const KV = {
   unavailable: ['bad', 'Unavailable'],
   not_configured: ['none', 'Not configured'],
 };
+/** What is said of the server when it has no good answer, and in the title. */
+const MISSING = {
+  silent: ['The server cannot be reached', 'Unreachable'],
+  refused: ['The server refuses to answer', 'No answer'],
+  strange: ['The server’s answer is not understood', 'Not understood'],
+};
+const PARTS_MISSING = {
+  silent: 'no answer',
+  refused: 'no answer',
+  strange: 'the answer is not understood',
+};
 const KINDS = { postgres: 'DATABASE_URL', embedded: 'private PostgreSQL', none: 'none' };
 const PROVIDERS = { healthy: 'good', degraded: 'warn', down: 'bad', unknown: 'none' };
 const SOURCES = { postgres: 'PostgreSQL', kv: 'Cloudflare KV', builtin: 'builtin' };
@@ -120,29 +131,35 @@ function row({ id, name, enabled, status, reason, latency_ms: latency, models })
   );
 }
 
-/** The sentence on top, and what it rests on. `feed` tells whether any of it is current. */
-export function showOverall(feed) {
-  const [health, age] = [feed.body, duration(feed.age)];
-  document.body.classList.toggle('old', health !== null && !feed.isCurrent);
-  if (!health) {
-    const words = feed.answered ? ['none', 'Asking the server …'] : ['bad', 'The server cannot be reached'];
-    putState('overall', ...words);
-    putOrHide('overall-why', feed.answered ? null : 'Nothing is known of it yet; this page goes on trying.');
-    put('updated', 'never');
+/** The sentence on top, and what it rests on: health, and of the `others` whether they are had too. */
+export function showOverall(feed, others) {
+  const { body: health, isCurrent, trouble, said } = feed;
+  const age = duration(feed.age);
+  document.body.classList.toggle('old', health !== null && !isCurrent);
+  put('updated', health === null ? 'never' : isCurrent ? `${age} ago` : `${age} ago: not current`);
+  const missing = others.filter(([, other]) => other.trouble !== null && !other.isCurrent);
+  const parts = missing.map(([name, { trouble: kind }]) => `The ${name}: ${PARTS_MISSING[kind]}`);
+  putOrHide('overall-parts', isCurrent ? parts.join(' · ') || null : null);
+  if (isCurrent) {
+    const [kind, word] = OVERALL[health.status] ?? ['warn', words(health.status)];
+    tell(kind, word, reasons(health).join(' · ') || null, word);
     return;
   }
-  put('updated', feed.isCurrent ? `${age} ago` : `${age} ago: not current`);
-  const [kind, word] = OVERALL[health.status] ?? ['warn', health.status];
-  if (!feed.isCurrent) {
-    putState('overall', 'bad', 'The server cannot be reached');
-    putOrHide('overall-why', `What is shown is its last known state (${word.toLowerCase()}). This page goes on trying.`);
-    document.title = '■ Unreachable · ChatChonk';
+  if (health === null && trouble === null) {
+    putState('overall', 'none', 'Asking the server …');
     return;
   }
-  const causes = reasons(health);
-  putState('overall', kind, word);
-  putOrHide('overall-why', causes.join(' · ') || null);
-  document.title = `${{ good: '●', warn: '▲', bad: '■' }[kind]} ${word} · ChatChonk`;
+  const [sentence, title] = MISSING[trouble ?? 'silent'];
+  const last = health === null ? null : OVERALL[health.status]?.[1].toLowerCase();
+  const known = last ? `What is shown is its last known state (${last}).` : 'Nothing is known of it yet.';
+  tell('bad', sentence, [said && `${said}.`, known, 'This page goes on trying.'].filter(Boolean).join(' '), title);
+}
+
+function tell(kind, sentence, why, title) {
+  putState('overall', kind, sentence);
+  putOrHide('overall-why', why);
+  const told = `${{ good: '●', warn: '▲', bad: '■' }[kind]} ${title} · ChatChonk`;
+  if (document.title !== told) document.title = told;
 }
 
 /** Why it is not healthy. */

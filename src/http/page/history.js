@@ -19,20 +19,25 @@ const kindOf = (word) => (GOOD.includes(word) ? 'good' : BAD.includes(word) ? 'b
 
 const sum = (samples, of) => samples.reduce((total, sample) => total + of(sample), 0);
 
-/** `now` is the server's time, so that a clock which is wrong here moves nothing. */
-export function showHistory({ samples, changes, since }, now) {
+/** `now` is the server's time, so that a clock which is wrong here moves nothing; `names` are those of the providers. */
+export function showHistory({ samples, changes, since }, now, names) {
   const span = Math.min(HOUR, Math.max(LEAST, now - Date.parse(since)));
   const recent = samples.filter((sample) => now - Date.parse(sample.at) < span);
   for (const begin of document.querySelectorAll('.begin')) begin.textContent = `${duration(span)} ago`;
   const share = (of, all) => (sample) => (sample[all] > 0 ? of(sample) / sample[all] : null);
-  const memory = share((sample) => sample.memory_hits, 'reads');
   const reads = sum(recent, (sample) => sample.reads);
   const hits = sum(recent, (sample) => sample.memory_hits);
   const draw = (id, value, top, name, format) => drawChart(id, recent, { now, span }, value, top, name, format);
-  draw('memory-chart', memory, 1, 'Share of reads answered from memory', percent);
+  const shareOfHits = share((sample) => sample.memory_hits, 'reads');
+  draw('memory-chart', shareOfHits, 1, 'Share of reads answered from memory', percent);
+  // A hit takes less than a microsecond, and a clock around each would cost as much as it: what takes time is to load what
+  // memory does not have, or has no longer.
+  draw('load-chart', (sample) => sample.load_ms, null, 'Time to load the catalogue from the database', milliseconds);
   put('memory-hour', reads ? `${percent(hits / reads)} of ${reads} reads` : 'no reads');
 
   draw('database-chart', (sample) => sample.database_ms, null, 'Latency of the database', milliseconds);
+  const shareFound = share((sample) => sample.kv_found, 'kv_lookups');
+  draw('kv-ratio-chart', shareFound, 1, 'Share of lookups that Cloudflare KV had a value for', percent);
   draw('kv-chart', (sample) => sample.kv_ms, null, 'Latency of Cloudflare KV', milliseconds);
   const [lookups, found] = [sum(recent, (s) => s.kv_lookups), sum(recent, (s) => s.kv_found)];
   put('kv-hour', lookups ? `${percent(found / lookups)} of ${lookups}` : 'no lookups');
@@ -40,15 +45,15 @@ export function showHistory({ samples, changes, since }, now) {
   put('changes-none', changes.length ? '' : `No change since the start, ${duration(now - Date.parse(since))} ago.`);
   $('changes-none').hidden = changes.length > 0;
   $('changes-table').hidden = changes.length === 0;
-  fill($('changes'), changes.map((change) => row(change)));
+  fill($('changes'), changes.map((change) => row(change, names)));
 }
 
-function row({ at, part, provider, from, to, reason }) {
+function row({ at, part, provider, from, to, reason }, names) {
   return make(
     'tr',
     {},
     make('td', {}, moment(at)),
-    make('th', { scope: 'row' }, provider ?? PARTS[part] ?? part),
+    make('th', { scope: 'row' }, names.get(provider) ?? provider ?? PARTS[part] ?? part),
     make(
       'td',
       {},
@@ -61,7 +66,7 @@ function row({ at, part, provider, from, to, reason }) {
 
 /** A line over the last hour, with a gap where nothing is known. `top` is the upper end, by default the highest value. */
 function drawChart(id, samples, { now, span }, value, top, name, format) {
-  const points = samples.map((sample) => [Date.parse(sample.at), value(sample)]);
+  const points = samples.map((sample) => [Date.parse(sample.at), value(sample) ?? null]);
   const known = points.map(([, y]) => y).filter((y) => y !== null);
   const highest = known.length ? Math.max(...known) : 0;
   const scale = top ?? (highest * 1.15 || 1);
@@ -81,9 +86,9 @@ function drawChart(id, samples, { now, span }, value, top, name, format) {
   }
   const shapes = lines.flatMap((line) => {
     const path = line.map(([left, up]) => `${left},${up}`);
-    // A single sample is a short stroke.
-    if (line.length === 1) path.push(`${Math.min(WIDTH, Number(line[0][0]) + 1)},${line[0][1]}`);
-    const area = [`${line[0][0]},${HEIGHT}`, ...path, `${path.at(-1).split(',')[0]},${HEIGHT}`];
+    // A lone sample is a dot: the round ends of a line without a length, which is round however wide the chart is.
+    if (line.length === 1) return [shape('polyline', [path[0], path[0]], 'dot')];
+    const area = [`${line[0][0]},${HEIGHT}`, ...path, `${line.at(-1)[0]},${HEIGHT}`];
     return [shape('polygon', area), shape('polyline', path)];
   });
   const chart = $(id);
@@ -97,8 +102,9 @@ function drawChart(id, samples, { now, span }, value, top, name, format) {
   put(`${id}-range`, known.length ? `${format(lowest)} – ${format(highest)}` : 'nothing measured yet');
 }
 
-function shape(tag, points) {
+function shape(tag, points, kind) {
   const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
   element.setAttribute('points', points.join(' '));
+  if (kind) element.setAttribute('class', kind);
   return element;
 }

@@ -5,12 +5,17 @@ import { ask } from './poll.js';
 import { $, fill, make, price, put, state, tokens, whole, words } from './show.js';
 
 const PAGE = 50;
+/** As many as the server gives at once. */
+const MOST = 1_000;
+/** Between two times that the list is asked for without anybody's doing, in milliseconds. */
+const BETWEEN = 10_000;
 const FIELDS =
   'id,name,provider,provider_status,status,kind,context_length,max_output_tokens,pricing,capabilities,' +
   'input_modalities,output_modalities,open_weights,release_date,knowledge_cutoff';
 const STATUSES = { healthy: 'good', degraded: 'warn', down: 'bad' };
 /** Names of the controls, which are those of the parameters. */
 const LISTS = ['provider', 'kind', 'task'];
+const PRICES = ['max_input_price', 'max_output_price'];
 
 export function startModels() {
   return new Models($('models-form'));
@@ -21,7 +26,15 @@ class Models {
   #asking = null;
   #cursor = null;
   #revision = null;
+  /** How the providers are, as far as they are known. */
+  #providers = null;
   #rows = [];
+  /** Whether something has changed since the list was asked for. */
+  #isOld = false;
+  /** Whether the list could not be had that should be shown. */
+  #hasFailed = false;
+  /** When it was last asked for without anybody's doing, or failed. */
+  #triedAt = 0;
 
   constructor(form) {
     this.form = form;
@@ -44,17 +57,36 @@ class Models {
     this.#load();
   }
 
-  /** The list is asked for again when the catalogue is another one, but not under the hands of somebody on later pages. */
+  /** The list is asked for again when the catalogue is another one. */
   showRevision(revision) {
-    const isNew = this.#revision !== null && revision !== undefined && revision !== this.#revision;
-    if (isNew && this.#rows.length <= PAGE && !this.#asking) this.#load();
+    this.#isOld ||= this.#revision !== null && revision !== undefined && revision !== this.#revision;
+    this.#renew();
+  }
+
+  /** And when a provider is no longer as it was, which the list shows and filters by. */
+  showProviders(providers) {
+    const now = JSON.stringify(providers.map(({ id, enabled, status }) => [id, enabled, status]));
+    this.#isOld ||= this.#providers !== null && now !== this.#providers;
+    this.#providers = now;
+    this.#renew();
+  }
+
+  /** Not at every turn: a list may go on failing, and servers that answer by turns may differ in what they know. */
+  #renew() {
+    const isWanted = this.#isOld || this.#hasFailed;
+    if (!isWanted || this.#asking || Date.now() - this.#triedAt < BETWEEN) return;
+    this.#triedAt = Date.now();
+    // Somebody who looks at later pages keeps them.
+    this.#load(null, Math.min(MOST, Math.max(PAGE, this.#rows.length)));
   }
 
   /** What the form says, as parameters. */
   #query() {
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(this.form)) {
-      if (String(value).trim()) query.append(name, String(value).trim());
+      // Half of the world writes prices with a comma.
+      const text = PRICES.includes(name) ? value.trim().replace(',', '.') : value.trim();
+      if (text) query.append(name, text);
     }
     return query;
   }
@@ -78,26 +110,47 @@ class Models {
     this.#load();
   }
 
-  async #load(cursor = null) {
+  async #load(cursor = null, limit = PAGE) {
     this.#asking?.abort();
     const asking = (this.#asking = new AbortController());
+    if (cursor === null) this.#isOld = false;
     const query = this.#query();
     this.#showSort(query.get('sort') ?? '');
     const shown = query.size ? `?${query}` : location.pathname;
     window.history.replaceState(null, '', shown + location.hash);
-    query.set('limit', PAGE);
+    query.set('limit', limit);
     query.set('fields', FIELDS);
     query.set('facets', 'true');
     if (cursor) query.set('cursor', cursor);
+    let answer;
     try {
-      const { status, body } = await ask(`/api/models?${query}`, asking.signal);
-      if (status === 200) this.#show(body, cursor !== null);
-      else if (cursor && body.code === 'invalid_cursor') this.#load();
-      else this.#tell(`${body.title}: ${body.detail}`);
+      answer = await ask(`/api/models?${query}`, asking.signal);
     } catch {
-      if (!asking.signal.aborted) this.#tell('The list cannot be had now. What is shown may be out of date.');
+      // Silence; a list that another one has replaced is silent, too.
     }
-    if (this.#asking === asking) this.#asking = null;
+    if (this.#asking !== asking) return;
+    this.#asking = null;
+    // A page that could not be added can be asked for again with its button.
+    this.#note(cursor === null && (!answer || answer.status === 429 || answer.status >= 500));
+    if (!answer) this.#tell('The list cannot be had now. What is shown may be out of date.');
+    else if (answer.status === 200) this.#understand(answer.body, cursor !== null);
+    else if (cursor && answer.body?.code === 'invalid_cursor') this.#load();
+    else this.#tell(`${answer.body?.title}: ${answer.body?.detail}`);
+  }
+
+  #understand(list, isMore) {
+    try {
+      this.#show(list, isMore);
+    } catch (error) {
+      console.error('/api/models', error);
+      this.#note(true);
+      this.#tell('The list is not understood. What is shown may be out of date.');
+    }
+  }
+
+  #note(hasFailed) {
+    this.#hasFailed = hasFailed;
+    if (hasFailed) this.#triedAt = Date.now();
   }
 
   #tell(text) {
@@ -140,7 +193,7 @@ class Models {
         make('small', {}, id),
       ),
       make('td', { class: 'wide' }, STATUSES[health] ? state(STATUSES[health], provider) : provider),
-      make('td', { class: 'number' }, pricing?.per_query ? `${price(pricing.per_query)}/query` : price(pricing?.input)),
+      make('td', { class: 'number' }, ...inputPrice(pricing)),
       make('td', { class: 'number' }, price(pricing?.output)),
       make('td', { class: 'number wide' }, price(pricing?.cache_read)),
       make('td', { class: 'number' }, tokens(model.context_length)),
@@ -175,12 +228,13 @@ class Models {
 
   #showHints(hints) {
     $('models-hints').hidden = hints.length === 0;
+    const lead = make('span', {}, 'Nothing matches.');
     const buttons = hints.map(({ drop, matches }) => {
-      const button = make('button', { type: 'button' }, `Without ${words(drop)}: ${matches}`);
+      const button = make('button', { type: 'button', 'data-drop': drop }, `Without ${words(drop)}: ${matches}`);
       button.addEventListener('click', () => this.#drop(drop));
       return button;
     });
-    $('models-hints').replaceChildren(...(hints.length ? ['Nothing matches. ', ...buttons] : []));
+    fill($('models-hints'), hints.length ? [lead, ...buttons] : []);
   }
 
   #drop(name) {
@@ -191,4 +245,11 @@ class Models {
     $('models-q').focus();
     this.#load();
   }
+}
+
+/** What is read is paid for by the token, by the query, or by both. */
+function inputPrice(pricing) {
+  const [input, query] = [price(pricing?.input), price(pricing?.per_query)];
+  if (!pricing?.per_query) return [input];
+  return pricing.input ? [input, make('small', {}, `and ${query} per query`)] : [query, make('small', {}, 'per query')];
 }

@@ -2,6 +2,7 @@
 
 const count = new Intl.NumberFormat('en');
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
+const date = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 
 /** What is not known. */
@@ -33,10 +34,27 @@ export function putOrHide(id, text) {
   put(id, text ?? '');
 }
 
-/** Replaces what an element holds, where it differs. */
+/** By these an element is found again in the row that takes its row's place. */
+const NAMES = ['data-compare', 'data-drop', 'href'];
+
+/** Replaces what an element holds, child by child where one differs, so that the focus stays where it is. */
 export function fill(element, children) {
-  const next = make('div', {}, ...children);
-  if (next.innerHTML !== element.innerHTML) element.replaceChildren(...next.childNodes);
+  const held = Map.groupBy([...element.children], (child) => child.outerHTML);
+  const next = children.map((child) => held.get(child.outerHTML)?.shift() ?? child);
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const stays = new Set(next);
+  for (const child of [...element.childNodes]) {
+    if (!stays.has(child)) child.remove();
+  }
+  next.forEach((child, at) => {
+    const there = element.childNodes[at] ?? null;
+    if (there !== child) element.insertBefore(child, there);
+  });
+  if (focused && document.activeElement !== focused) {
+    const name = NAMES.find((attribute) => focused.hasAttribute(attribute));
+    const again = name && element.querySelector(`[${name}="${CSS.escape(focused.getAttribute(name))}"]`);
+    (focused.isConnected ? focused : again)?.focus({ preventScroll: true });
+  }
 }
 
 /** A state in a word; its shape and colour follow `kind`: `good`, `warn`, `bad` or `none`. */
@@ -56,7 +74,12 @@ export function milliseconds(number) {
   return `${number >= 10 ? Math.round(number) : number.toFixed(number >= 1 ? 1 : 2)} ms`;
 }
 
-export const percent = (share) => (Number.isFinite(share) ? `${(share * 100).toFixed(1)} %` : UNKNOWN);
+/** All is all: what is less does not round up to it. */
+export function percent(share) {
+  if (!Number.isFinite(share)) return UNKNOWN;
+  const rounded = Math.round(share * 1_000) / 10;
+  return `${(share < 1 ? Math.min(99.9, rounded) : rounded).toFixed(1)} %`;
+}
 
 export function bytes(number) {
   if (number >= 1 << 20) return `${(number / (1 << 20)).toFixed(1)} MiB`;
@@ -78,11 +101,12 @@ export function duration(milliseconds) {
   return shown.map(([number, unit]) => `${number} ${unit}`).join(' ');
 }
 
-/** A moment of the server's time as the time of day here. */
-export const timeOfDay = (text) => clock.format(new Date(text));
-
-/** A moment as an element that programs can read, too. */
-export const moment = (text) => make('time', { datetime: text, title: day.format(new Date(text)) }, timeOfDay(text));
+/** A moment of the server's time as an element: the time of day here, and the date where it is not today. */
+export function moment(text) {
+  const at = new Date(text);
+  const isToday = at.toDateString() === new Date().toDateString();
+  return make('time', { datetime: text, title: day.format(at) }, isToday ? clock.format(at) : date.format(at));
+}
 
 /** Tokens, in thousands or millions. */
 export function tokens(number) {

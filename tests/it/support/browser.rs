@@ -96,6 +96,18 @@ impl Browser {
         self.call(Method::POST, "/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
+    /// Shows pages as somebody has asked for who prefers `dark`, or `light`.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// Keeps pages from these addresses, such as `*/api/models*`, and from no others.
+    pub(crate) async fn block(&self, addresses: &[&str]) {
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.setBlockedURLs", json!({ "urls": addresses })).await;
+    }
+
     /// Goes to an address and waits until it is loaded.
     pub(crate) async fn go(&self, address: &str) {
         self.call(Method::POST, "/url", json!({ "url": address })).await;

@@ -1,0 +1,158 @@
+//! Whether what the status page says holds, whatever becomes of its questions.
+
+use chatchonk::domain::provider::ProviderStatus;
+
+use super::{is_clean, page};
+use crate::support::browser::Browser;
+use crate::support::postgres::database;
+use crate::support::server::TestServer;
+
+/// As if somebody went to another tab, or came back.
+async fn hide(browser: &Browser, is_hidden: bool) {
+    let script = format!(
+        "Object.defineProperty(document, 'hidden', {{ value: {is_hidden}, configurable: true }});
+        document.dispatchEvent(new Event('visibilitychange'))"
+    );
+    browser.run(&script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tab_that_nobody_sees_tells_no_outage_and_asks_again_when_somebody_comes_back() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = page(&server, 1280).await else { return };
+    browser.until_text("#overall", "All is well").await;
+    // Whatever title or sentence was there, if only for a moment.
+    browser
+        .run(
+            "window.told = [];
+            const tell = () => told.push(document.title, document.querySelector('#overall').textContent);
+            new MutationObserver(tell).observe(document, { subtree: true, childList: true, characterData: true })",
+        )
+        .await;
+    let age = "Number(document.querySelector('#updated').textContent.match(/^([0-9]+) s ago$/)?.[1])";
+    hide(&browser, true).await;
+    // Nothing is asked any more, and then it is twenty seconds later.
+    browser.until(&format!("return {age} >= 3")).await;
+    browser.run("const now = Date.now; Date.now = () => now.call(Date) + 20_000").await;
+    browser.until(&format!("return {age} >= 23")).await;
+    assert_eq!(browser.run("return document.title").await, "● All is well · ChatChonk");
+    hide(&browser, false).await;
+    browser.until(&format!("return {age} <= 2")).await;
+    let told = browser.run("return [...new Set(told)].sort()").await;
+    assert_eq!(told, serde_json::json!(["All is well", "● All is well · ChatChonk"]));
+    is_clean(&browser, &server).await;
+    browser.close().await;
+    server.stop().await;
+}
+
+/// Has the page hear this for health, an expression of JavaScript in which `health` is the true answer.
+async fn forge(browser: &Browser, answer: &str) {
+    let script = format!(
+        "window.unforged ??= window.fetch;
+        window.fetch = async (path, options) => {{
+          const response = await unforged(path, options);
+          if (path !== '/api/health') return response;
+          const health = await response.json();
+          return Response.json({answer});
+        }}"
+    );
+    browser.run(&script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_shown_or_is_of_another_service_is_told_as_such_and_asking_goes_on() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = page(&server, 1280).await else { return };
+    browser.until_text("#overall", "All is well").await;
+    forge(&browser, "{ service: health.service, status: 'healthy', commit: health.commit }").await;
+    browser.until_text("#overall", "not understood").await;
+    assert_eq!(browser.run("return document.title").await, "■ Not understood · ChatChonk");
+    forge(&browser, "health").await;
+    browser.until_text("#overall", "All is well").await;
+    forge(&browser, "{ ...health, service: 'another' }").await;
+    browser.until_text("#overall", "not understood").await;
+    forge(&browser, "health").await;
+    browser.until_text("#overall", "All is well").await;
+    assert!(!browser.complaints().await.is_empty(), "the console knows of nothing");
+    browser.close().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_release_is_shown_by_its_own_page() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = page(&server, 1280).await else { return };
+    browser.until_text("#overall", "All is well").await;
+    forge(&browser, "{ ...health, commit: '0123456789abcdef' }").await;
+    browser.until("return window.unforged === undefined").await;
+    browser.until_text("#overall", "All is well").await;
+    // Once: two releases may answer by turns.
+    forge(&browser, "{ ...health, commit: '0123456789abcdef' }").await;
+    browser.until_text("#version", "01234567").await;
+    assert_eq!(browser.run("return window.unforged !== undefined").await, true);
+    is_clean(&browser, &server).await;
+    browser.close().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_fails_at_first_is_shown_later() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = Browser::open(1280).await else { return };
+    browser.block(&["*/api/models*"]).await;
+    browser.go(&format!("http://{}/", server.address())).await;
+    browser.until_text("#models-told", "cannot be had").await;
+    browser.until_text("#overall", "All is well").await;
+    browser.block(&[]).await;
+    browser.until_text("#models-told", "118 models").await;
+    browser.close().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_models_follow_their_provider_and_the_focus_stays_where_it_is() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = page(&server, 1280).await else { return };
+    browser.go(&format!("http://{}/?provider=openai", server.address())).await;
+    browser.until("return document.querySelectorAll('[data-compare]').length > 0").await;
+    browser.until_text("#providers", "OpenAI").await;
+    let focus =
+        "return document.activeElement.dataset.compare ?? document.activeElement.getAttribute('href')";
+    for selector in ["#providers a[href*='=openai#']", "#models-rows [data-compare]"] {
+        browser.run(&format!("document.querySelector({selector:?}).focus()")).await;
+        let focused = browser.run(focus).await;
+        assert!(focused.is_string(), "{selector}");
+        for (status, kind) in [(ProviderStatus::Down, "bad"), (ProviderStatus::Healthy, "good")] {
+            server.say(&[("openai", status)]);
+            let shown = |place: &str| format!("document.querySelector('{place} .state[data-state={kind}]')");
+            browser.until(&format!("return {} !== null", shown("#models-rows"))).await;
+            assert_eq!(browser.run(focus).await, focused, "{selector}, {kind}");
+        }
+    }
+    browser.until_text("#changes th", "OpenAI").await;
+    is_clean(&browser, &server).await;
+    browser.close().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_changed_is_not_sent_again() {
+    let server = TestServer::seeded(&database().await).await;
+    let Some(browser) = page(&server, 1280).await else { return };
+    // The body is the one that was kept: by the standard, headers count as 300 bytes, and nothing else came.
+    let again = |path: &str| {
+        format!(
+            "return performance.getEntriesByType('resource').some((it) => new URL(it.name).pathname === '{path}'
+            && it.transferSize === 300 && it.encodedBodySize > 0)"
+        )
+    };
+    browser.until(&again("/api/status")).await;
+    for _ in 0..3 {
+        browser.click("[data-sort=name]").await;
+    }
+    browser.until_text("#models-told", "118 models").await;
+    browser.until(&again("/api/models")).await;
+    is_clean(&browser, &server).await;
+    browser.close().await;
+    server.stop().await;
+}
