@@ -139,7 +139,18 @@ pub(super) fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::
     Ok(server.run())
 }
 
-async fn for_bearers(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+/// Get the metrics.
+///
+/// For Prometheus, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text. There is such a route
+/// only on servers that were given a `METRICS_TOKEN`; elsewhere it is 404.
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "Metrics",
+    security(("metrics_token" = [])),
+    responses((status = 200, description = "All families of metrics.", body = String,
+        content_type = "application/openmetrics-text")))]
+pub(super) async fn for_bearers(
+    state: web::Data<State>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
     let token = state.metrics.as_ref().and_then(|metrics| metrics.token.as_ref());
     if token.is_some_and(|token| token.is_borne(request.headers())) {
         return Ok(for_all(state).await);

@@ -13,7 +13,7 @@ use crate::domain::query::Sort;
 use super::error::Problem;
 use super::model_view::Field;
 use super::page::PageFile;
-use super::{automodel, docs, health, models, openai, page, providers, status, tasks};
+use super::{automodel, docs, health, metrics, models, openai, page, providers, status, tasks};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -36,6 +36,7 @@ use super::{automodel, docs, health, models, openai, page, providers, status, ta
         (name = "OpenAI", description = "The same models for clients that know nothing but OpenAI's API"),
         (name = "Status", description = "What the server remembers: the last hour, and the last changes"),
         (name = "Health", description = "How the server and the providers are"),
+        (name = "Metrics", description = "What the server counts, for those who run it"),
         (name = "Documentation", description = "This document, and pages made of it"),
     ),
     paths(
@@ -45,7 +46,7 @@ use super::{automodel, docs, health, models, openai, page, providers, status, ta
         openai::list, openai::item,
         status::status,
         health::health, health::live, health::ready, automodel::health, automodel::modelswapper,
-        page::page, page::file,
+        metrics::for_bearers, page::page, page::file,
         docs::document, docs::reference, docs::errors, docs::style,
     ),
     components(schemas(Problem, Field, PageFile, Sort)),

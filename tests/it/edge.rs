@@ -40,7 +40,13 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_health_is_never_refuse
         assert_eq!(refused.header("ratelimit"), format!("\"client\";r=0;t={seconds}"));
         assert_eq!(refused.header("cache-control"), "no-store");
     }
-    for path in ["/api/health", "/api/health/live", "/api/health/ready", "/api/automodel/health"] {
+    for path in [
+        "/api/health",
+        "/api/health/live",
+        "/api/health/ready",
+        "/api/automodel/health",
+        "/api/modelswapper/health",
+    ] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
     let page = [("Origin", "http://localhost:3000")];

@@ -55,6 +55,14 @@ async fn requests_are_counted_by_method_route_and_status() {
     ] {
         assert_eq!(scrape.value("chatchonk_http_requests_total", &labels), times, "{labels:?}");
     }
+    for route in ["/api/models", item, "/api/tasks", "unmatched"] {
+        let faults = answers("GET", route, "5xx");
+        assert_eq!(
+            scrape.value("chatchonk_http_requests_total", &faults),
+            0.0,
+            "{route}: there from the start"
+        );
+    }
     assert_eq!(scrape.sum("chatchonk_http_requests_total", &[]), 24.0);
     let took = |suffix, labels: &[_]| {
         scrape.sum(&format!("chatchonk_http_request_duration_seconds{suffix}"), labels)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::http::error::{ApiError, Code};
 use crate::http::openapi::{Example, examples};
 
-use super::html::{example, page, prose};
+use super::html::{example, followed, page, prose, told};
 
 pub(super) fn page_html() -> String {
     let recorded = examples();
@@ -32,14 +32,21 @@ pub(super) fn page_html() -> String {
     page("Errors", "/api/docs/errors", &navigation, &content)
 }
 
-/// What was recorded; a fault of ours cannot be, so its body is shown as it would be written.
+/// What was recorded, under its request; what was not, such as a fault of ours, as it would be written, under none.
 fn shown(code: Code, recorded: Option<&Example>) -> String {
     match recorded {
-        Some(recorded) => example(&recorded.request, &recorded.body),
+        Some(recorded) => {
+            let request = match (recorded.link(), recorded.line()) {
+                (Some(link), _) => followed(link),
+                (None, Some(line)) => told(&line, recorded.when.as_deref().unwrap_or_default()),
+                (None, None) => String::new(),
+            };
+            example(&request, &recorded.body)
+        }
         None => {
             let body = ApiError::new(code, code.title()).body("01a20417-0000-7000-8000-000000000000", false);
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-            example("/api/models", &body)
+            example("", &body)
         }
     }
 }
@@ -72,7 +79,7 @@ fn way_out(code: Code) -> &'static str {
         }
         Code::PayloadTooLarge => "No route takes a body: leave it out.",
         Code::Unauthorized => {
-            "Send the token that the server was given as `METRICS_TOKEN`: `Authorization: Bearer …`. No route of the API needs one."
+            "Send the token that the server was given as `METRICS_TOKEN`: `Authorization: Bearer …`. No other route than `/metrics` needs one."
         }
         Code::RateLimited => "Wait as many seconds as the header `retry-after` says, and ask less often.",
         Code::PriceUnknown => {

@@ -38,15 +38,21 @@ pub(super) fn table(heads: [&str; 3], rows: &str) -> String {
     format!("<table><tr><th>{first}</th><th>{second}</th><th>{third}</th></tr>\n{rows}</table>\n")
 }
 
-/// An example: the request, to be followed, and its answer.
+/// An example: its request, which is HTML already, and its answer.
 pub(super) fn example(request: &str, answer: &serde_json::Value) -> String {
     let answer = serde_json::to_string_pretty(answer).unwrap_or_default();
+    format!("<details><summary>Example</summary>\n{request}<pre>{}</pre></details>\n", escape(&answer))
+}
+
+/// A request that can be followed to the same answer.
+pub(super) fn followed(request: &str) -> String {
     let request = escape(request);
-    format!(
-        "<details><summary>Example</summary>\n<p><a href=\"{request}\"><code>GET {request}</code></a></p>\n\
-         <pre>{}</pre></details>\n",
-        escape(&answer)
-    )
+    format!("<p><a href=\"{request}\"><code>GET {request}</code></a></p>\n")
+}
+
+/// A request that cannot be followed to the same answer, and what it was besides.
+pub(super) fn told(line: &str, when: &str) -> String {
+    format!("<p>{}</p>\n", words(format!("`{line}` {when}").trim_end()))
 }
 
 /// A whole page. `address` is its own.

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{Components, Schema};
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
-use super::html::{escape, example, page, prose, table, words};
+use super::html::{escape, example, followed, page, prose, table, words};
 
 /// Where the document keeps its types.
 const TYPES: &str = "#/components/schemas/";
@@ -113,7 +113,7 @@ fn examples(response: &Response) -> String {
             if let RefOr::T(shown) = shown
                 && let Some(value) = &shown.value
             {
-                html += &example(shown.summary.trim_start_matches("GET "), value);
+                html += &example(&followed(shown.summary.trim_start_matches("GET ")), value);
             }
         }
     }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::http::error::{Code, Problem};
@@ -36,6 +37,9 @@ const LIMIT_HEADERS: [(&str, &str, &str); 3] = [
     ("RateLimit", "ratelimit", "What is left of the limit, and the seconds until there is more."),
     ("RateLimitPolicy", "ratelimit-policy", "The limit: requests, and the seconds that they are counted in."),
 ];
+/// What a refusal for want of a token has besides.
+const TOKEN_HEADERS: [(&str, &str, &str); 1] =
+    [("WwwAuthenticate", "www-authenticate", "How to show the token: as a bearer.")];
 /// How many of [`HEADERS`] errors and health have.
 const BRIEF: usize = 2;
 /// How many of them pages have.
@@ -44,11 +48,14 @@ const PAGES: usize = 4;
 /// Adds it to every operation.
 pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
-    for (name, _, about) in HEADERS.into_iter().chain(LIMIT_HEADERS) {
+    for (name, _, about) in HEADERS.into_iter().chain(LIMIT_HEADERS).chain(TOKEN_HEADERS) {
         let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String));
         header.description = Some(about.to_owned());
         components.headers.insert(name.to_owned(), header.into());
     }
+    let token =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`METRICS_TOKEN` of the server."));
+    components.add_security_scheme("metrics_token", SecurityScheme::Http(token.build()));
     for schema in components.schemas.values_mut() {
         if let RefOr::T(Schema::Object(object)) = schema {
             object.description = object.description.as_deref().map(unbroken);
@@ -68,6 +75,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     let is_of = |group: &str| operation.tags.iter().flatten().any(|tag| tag == group);
     let catalogue = CATALOGUE.iter().any(|tag| is_of(tag));
     let page = is_of("Documentation") || is_of("Status");
+    let metrics = is_of("Metrics");
     let headers = match (catalogue, page) {
         (true, _) => &HEADERS[..],
         (_, true) => &HEADERS[..PAGES],
@@ -92,7 +100,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         response.headers = references(headers);
         insert(operation, components, StatusCode::NOT_MODIFIED, response);
     }
-    let health = !catalogue && !page;
+    let health = !catalogue && !page && !metrics;
     let mut codes =
         vec![StatusCode::URI_TOO_LONG, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::INTERNAL_SERVER_ERROR];
     codes.extend((!health).then_some(StatusCode::TOO_MANY_REQUESTS));
@@ -101,7 +109,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     let strict = is_strict(operation);
     codes.extend((catalogue && (strict || query)).then_some(StatusCode::BAD_REQUEST));
     let item = operation.parameters.iter().flatten().any(|parameter| is_in(parameter, &ParameterIn::Path));
-    codes.extend(item.then_some(StatusCode::NOT_FOUND));
+    codes.extend((item || metrics).then_some(StatusCode::NOT_FOUND));
+    codes.extend(metrics.then_some(StatusCode::UNAUTHORIZED));
     codes.extend(is_cost(operation).then_some(StatusCode::UNPROCESSABLE_ENTITY));
     for status in codes {
         insert(operation, components, status, problem(status));
@@ -170,6 +179,7 @@ fn problem(status: StatusCode) -> Response {
     match status {
         StatusCode::TOO_MANY_REQUESTS => response.headers.extend(references(&LIMIT_HEADERS)),
         StatusCode::SERVICE_UNAVAILABLE => response.headers.extend(references(&LIMIT_HEADERS[..1])),
+        StatusCode::UNAUTHORIZED => response.headers.extend(references(&TOKEN_HEADERS)),
         _ => {}
     }
     response

@@ -14,10 +14,31 @@ pub(in crate::http) struct Example {
     pub name: String,
     /// The operation that answered; of an error the one that refused.
     pub operation: String,
-    /// Path and query.
-    pub request: String,
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path and query; nothing where they are too long to print.
+    pub request: Option<String>,
+    /// What the request was besides, such as its headers; nothing where following it gives the same answer.
+    pub when: Option<String>,
     pub status: u16,
     pub body: Value,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+impl Example {
+    /// The request in a line; nothing where it is too long to print.
+    pub fn line(&self) -> Option<String> {
+        let request = self.request.as_ref()?;
+        Some(format!("{} {request}", self.method))
+    }
+
+    /// The address to follow, where that alone gives this answer.
+    pub fn link(&self) -> Option<&str> {
+        self.request.as_deref().filter(|_| self.method == "GET" && self.when.is_none())
+    }
 }
 
 /// All that were recorded, in the order of the operations.
@@ -41,8 +62,9 @@ pub(super) fn add(document: &mut OpenApi) {
         if let Some(RefOr::T(response)) = response
             && let Some(RefOr::T(content)) = response.content.values_mut().next()
         {
-            let shown =
-                ExampleBuilder::new().summary(format!("GET {}", example.request)).value(Some(example.body));
+            let parts = [example.line(), example.when].into_iter().flatten();
+            let summary = parts.collect::<Vec<_>>().join(" ");
+            let shown = ExampleBuilder::new().summary(summary).value(Some(example.body));
             content.examples.insert(example.name, shown.build().into());
         }
     }

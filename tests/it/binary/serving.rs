@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::postgres::database;
 use crate::support::process::{Serving, command, folder, get, postgres};
+use crate::support::server::eventually;
+use crate::support::upstream::{Mood, Upstream};
 
 const ALL: &str = "/api/models?status=active,preview,deprecated,retired";
 
@@ -179,6 +181,47 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
         assert!(!line.contains("secret") && !line.contains('\u{1b}'), "{line}");
     }
     assert!(lines.iter().any(|line| line.contains("KV not configured: CLOUDFLARE_ACCOUNT_ID")), "{lines:#?}");
+}
+
+/// The libraries that carry the keys log what they do, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_providers_are_in_no_line_of_the_log_even_at_trace() {
+    let (folder, upstream) = (folder(), Upstream::start(Clock::system()).await);
+    // What an answer repeats of the request stays out as well.
+    upstream.becomes("openai", Mood::Says(401, r#"{"error":"Incorrect API key provided: hunter2-openai"}"#));
+    upstream.becomes("anthropic", Mood::Says(400, r#"{"error":"hunter2-anthropic"}"#));
+    let mut server = Serving::start(
+        command(folder.path())
+            .env("RUST_LOG", "trace")
+            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+            .env("OPENAI_API_KEY", "hunter2-openai")
+            .env("ANTHROPIC_API_KEY", "hunter2-anthropic")
+            .env("GEMINI_API_KEY", "hunter2-google")
+            .env("PROBE_PROVIDERS", "true")
+            .env("PROVIDER_BASE_URLS", upstream.base_urls()),
+    );
+    let address = server.address();
+    eventually(async || {
+        let (_, health) = get(&address, "/api/automodel/health").await;
+        let status =
+            |id| health["providers"].as_array()?.iter().find(|row| row["id"] == id)?["status"].as_str();
+        status("openai") == Some("down") && status("google") == Some("healthy")
+    })
+    .await;
+    server.signal(Signal::SIGTERM);
+    let (status, lines) = server.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(lines.iter().any(|line| line.contains("TRACE") && line.contains("hyper")), "libraries log, too");
+    for (id, header) in
+        [("openai", "authorization"), ("anthropic", "x-api-key"), ("google", "x-goog-api-key")]
+    {
+        let asked = upstream.asked();
+        let asked = asked.iter().find(|asked| asked.provider == id).unwrap();
+        assert!(asked.headers[header].contains(&format!("hunter2-{id}")), "{id} was asked with its key");
+    }
+    for line in lines {
+        assert!(!line.contains("hunter2"), "{line}");
+    }
 }
 
 #[tokio::test]

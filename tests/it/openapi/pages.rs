@@ -57,6 +57,23 @@ async fn pages_load_only_from_this_server_and_every_link_leads_somewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_shown_under_an_address_only_where_following_it_gives_that_error() {
+    let server = TestServer::seeded(&database().await).await;
+    let page = page(&server, "/api/docs/errors").await;
+    let mut followed = 0;
+    for code in Code::NAMES {
+        let section = page.split(&format!("<section id=\"{code}\">")).nth(1).unwrap();
+        for link in attributes(section.split("</section>").next().unwrap(), "href") {
+            let answer = server.send_raw("GET", &link.replace("&amp;", "&"), "").await;
+            assert_eq!(answer.json()["code"], *code, "{link}");
+            followed += 1;
+        }
+    }
+    assert_eq!(followed, 9);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_reference_shows_every_operation_parameter_and_type() {
     let server = TestServer::seeded(&database().await).await;
     let page = page(&server, "/api/docs").await;

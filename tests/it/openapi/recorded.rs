@@ -46,6 +46,90 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("provider_not_found", "get_provider", "/api/providers/opnai"),
     ("price_unknown", "get_model_cost", "/api/models/meta/llama-3.3-70b-instruct/cost?input_tokens=1000"),
 ];
+/// What it takes more to show than to follow an address.
+const PROVOKED: [Provoked; 5] = [
+    Provoked { method: "POST", ..Provoked::of("method_not_allowed") },
+    Provoked { request: too_long, is_printed: false, ..Provoked::of("uri_too_long") },
+    Provoked {
+        headers: "Content-Length: 10000000\r\n",
+        when: Some("with the header `content-length: 10000000`"),
+        ..Provoked::of("payload_too_large")
+    },
+    Provoked {
+        operation: "get_metrics",
+        request: || "/metrics".to_owned(),
+        settings: &[("METRICS_TOKEN", "correct-horse-battery")],
+        when: Some("without the token, where `METRICS_TOKEN` is set"),
+        ..Provoked::of("unauthorized")
+    },
+    Provoked {
+        settings: &[("RATE_LIMIT", "1")],
+        times: 2,
+        when: Some("for the second time within a minute, where `RATE_LIMIT` is 1"),
+        ..Provoked::of("rate_limited")
+    },
+];
+
+struct Provoked {
+    name: &'static str,
+    operation: &'static str,
+    method: &'static str,
+    request: fn() -> String,
+    is_printed: bool,
+    headers: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+    /// How often it is sent; the last answer counts.
+    times: usize,
+    /// What readers have to know besides.
+    when: Option<&'static str>,
+}
+
+impl Provoked {
+    const fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            operation: "list_models",
+            method: "GET",
+            request: || "/api/models".to_owned(),
+            is_printed: true,
+            headers: "",
+            settings: &[],
+            times: 1,
+            when: None,
+        }
+    }
+
+    async fn record(&self) -> Value {
+        let builtin = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+        let settings: Vec<_> = builtin.iter().chain(self.settings).copied().collect();
+        let server = TestServer::with(&settings).await;
+        let request = (self.request)();
+        let mut answer = server.send_raw(self.method, &request, self.headers).await;
+        for _ in 1..self.times {
+            answer = server.send_raw(self.method, &request, self.headers).await;
+        }
+        server.stop().await;
+        let mut recorded = json!({
+            "name": self.name, "operation": self.operation, "status": answer.status, "body": answer.json(),
+        });
+        let printed = [
+            ("method", Some(self.method.to_owned()).filter(|method| method != "GET")),
+            ("request", Some(request).filter(|_| self.is_printed)),
+            ("when", self.when.map(str::to_owned)),
+        ];
+        for (member, value) in printed {
+            if let Some(value) = value {
+                recorded[member] = value.into();
+            }
+        }
+        recorded
+    }
+}
+
+fn too_long() -> String {
+    format!("/api/models?ids={}", "a".repeat(10_000))
+}
+
 /// Members that differ from answer to answer, by what takes their place when two are compared.
 const VOLATILE: [&str; 18] = [
     "request_id",
@@ -80,6 +164,9 @@ async fn record() -> Value {
         }));
     }
     server.stop().await;
+    for provoked in &PROVOKED {
+        recorded.push(provoked.record().await);
+    }
     recorded.into()
 }
 
@@ -122,19 +209,10 @@ async fn the_examples_are_what_the_server_answers() {
 
 #[test]
 fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
-    let provoked = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
-    // Another method, an address or a body too long to print, a route for operators, a limit that no test waits for, and
-    // faults of the server.
-    let others = [
-        "method_not_allowed",
-        "uri_too_long",
-        "payload_too_large",
-        "unauthorized",
-        "rate_limited",
-        "catalogue_unavailable",
-        "timed_out",
-        "internal_error",
-    ];
+    let shown = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
+    let provoked = shown.chain(PROVOKED.iter().map(|provoked| provoked.name));
+    // A start that is not over, 20 s of waiting, and a fault of the server.
+    let others = ["catalogue_unavailable", "timed_out", "internal_error"];
     let mut codes: Vec<_> = provoked.chain(others).collect();
     let mut all = Code::NAMES.to_vec();
     codes.sort_unstable();
