@@ -77,7 +77,6 @@ async fn two_processes_share_kv_see_every_edit_within_a_second_and_count_every_r
     let (_, found) = second.ask("/api/models?limit=5").await;
     assert_eq!(found["source"], "kv");
     assert_eq!((&found["revision"], &found["data"]), (&loaded["revision"], &loaded["data"]));
-    assert_eq!(second.counts().await["loads"], 0);
 
     for instance in [&first, &second] {
         let listens = async || {
