@@ -69,12 +69,6 @@ impl CatalogueRead {
         Arc::ptr_eq(&self.entry, &other.entry)
     }
 
-    /// Whether its value came to this instance after the other's.
-    #[must_use]
-    pub fn came_after(&self, other: &Self) -> bool {
-        self.entry.came_after(&other.entry)
-    }
-
     /// Where this instance has it from.
     #[must_use]
     pub fn source(&self) -> Source {

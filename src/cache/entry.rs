@@ -59,12 +59,6 @@ pub(super) enum Standing {
 }
 
 impl<V> Entry<V> {
-    /// Whether the load that brought it began after the other's. Versions do not tell: a database may be replaced.
-    #[must_use]
-    pub fn came_after(&self, other: &Self) -> bool {
-        self.loaded > other.loaded
-    }
-
     /// The last moment at which the value is known to have been current.
     pub(super) fn validated(&self, known: &Known) -> Option<Instant> {
         let seen = known.seen.filter(|seen| seen.version == self.version && self.epoch == known.epoch);

@@ -12,7 +12,7 @@ use crate::store::{ChangeListener, Store, StoreError};
 use super::scope::Scopes;
 
 /// How often the versions are read although nothing was announced. It validates what is held, and proves the connection.
-const CATCH_UP: Duration = Duration::from_secs(10);
+pub const CATCH_UP: Duration = Duration::from_secs(10);
 /// The pause between two reads over the pool while there is no listener. Trying to listen again comes on top.
 const POLL: Duration = Duration::from_secs(2);
 /// How long a read of versions may take before the connection counts as broken.

@@ -28,7 +28,7 @@ mod stats;
 
 pub use entry::{Entry, Source};
 pub use family::{CATALOGUE, FAMILIES, Family, OnOriginFailure, PREFERENCES, PROVIDER_CONFIGS, RESPONSES};
-pub use follow::{Follower, ListenerState};
+pub use follow::{CATCH_UP, Follower, ListenerState};
 pub use gate::{Operation, Skip};
 pub use kv::{
     InvalidKvKey, KvAllowance, KvClient, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration,

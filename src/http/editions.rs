@@ -12,9 +12,8 @@ use super::edition::Edition;
 pub struct Editions(RwLock<Option<Arc<Edition>>>);
 
 impl Editions {
-    /// The edition that shows the catalogue as it was read, with the providers' health of now. A newer one takes the place
-    /// of the last, whose bodies go as soon as nobody sends them any more. One of an older read, by a request that was
-    /// overtaken, is for that request alone.
+    /// The edition that shows the catalogue as it was read, with the providers' health of now. A new one takes the place
+    /// of the last, whose bodies go as soon as nobody sends them any more.
     pub(super) fn of(&self, read: &CatalogueRead, health: &ProviderHealthBoard) -> Arc<Edition> {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(edition) = current.filter(|edition| edition.shows(read, &health.current())) {
@@ -28,9 +27,6 @@ impl Editions {
             return Arc::clone(edition);
         }
         let edition = Arc::new(Edition::new(read.clone(), health));
-        if current.as_ref().is_some_and(|current| current.read().came_after(read)) {
-            return edition;
-        }
         let last = current.replace(Arc::clone(&edition));
         drop(current);
         drop(last);

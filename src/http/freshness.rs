@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 
-use crate::cache::{CATALOGUE, Outcome};
+use crate::cache::{CATALOGUE, CATCH_UP, Outcome};
 use crate::catalogue::CatalogueRead;
 
 /// How long a cache may answer without asking, in seconds.
@@ -16,9 +16,6 @@ const STALE_IF_ERROR: u64 = 86_400;
 /// What is left of the freshness is told in steps of so many seconds: a header that changes with every second would
 /// only be noise.
 const STEP: u64 = 30;
-/// How far apart the looks of the listener at the database are, in seconds. Between two of them the freshness counts as
-/// whole.
-const LOOKS: u64 = 10;
 
 /// How long clients may keep an answer after the catalogue was last validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +67,8 @@ impl Lifetime {
             Self::Providers => Duration::from_hours(1).saturating_sub(CATALOGUE.fresh),
         };
         let left = match fresh_for.as_secs() {
-            left if left + LOOKS >= CATALOGUE.fresh.as_secs() => CATALOGUE.fresh.as_secs(),
+            // Between two looks at the database the freshness counts as whole.
+            _ if fresh_for + CATCH_UP >= CATALOGUE.fresh => CATALOGUE.fresh.as_secs(),
             left @ STEP.. => left / STEP * STEP,
             left => left,
         };

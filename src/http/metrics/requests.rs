@@ -1,4 +1,5 @@
-//! Counts requests. Each worker counts for itself: what a request pays are additions that no other thread waits for.
+//! Counts requests. Each worker counts for itself: what a request pays are additions, and a lock that otherwise only who
+//! reads the metrics takes, for a moment.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
