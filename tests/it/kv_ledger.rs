@@ -20,8 +20,10 @@ async fn ledger() -> (TestDatabase, Store, PgPool) {
     (database, store, pool)
 }
 
+/// Waits for its connections as long as it takes: many are opened at once here.
 fn store(database: &TestDatabase) -> Store {
-    Store::new(DatabaseSettings::from_url(&database.url(), None, 2).unwrap())
+    let settings = DatabaseSettings::from_url(&database.url(), None, 2).unwrap();
+    Store::new(DatabaseSettings { acquire_timeout: MINUTE, ..settings })
 }
 
 fn wanted(version: u64) -> KvClaim {
@@ -130,13 +132,15 @@ async fn a_key_that_was_deleted_may_be_written_at_once() {
 #[tokio::test]
 async fn all_instances_together_stay_within_the_budget_and_take_nothing_on_beyond_it() {
     let (database, store, pool) = ledger().await;
-    let many = (0..40_u64).map(|n| {
-        let store = self::store(&database);
-        tokio::spawn(async move { store.spend_kv(KvSpending::Delete, 7, 100 + n % 2).await.unwrap() })
+    let instances = [(); 8].map(|()| self::store(&database));
+    let many = (0..40).map(|n| {
+        let store = instances[n % 8].clone();
+        let limit = 100 + n as u64 % 2;
+        tokio::spawn(async move { store.spend_kv(KvSpending::Delete, 7, limit).await.unwrap() })
     });
     let mut spent = 0;
-    for instance in many.collect::<Vec<_>>() {
-        spent += u64::from(instance.await.unwrap());
+    for spending in many.collect::<Vec<_>>() {
+        spent += u64::from(spending.await.unwrap());
     }
     assert_eq!((spent, store.kv_used().await.unwrap().deletes), (14, 98));
 
