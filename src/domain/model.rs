@@ -81,8 +81,8 @@ closed_enum!(
 
 /// One model of one provider. `None` is unknown, never zero or false.
 ///
-/// This serde form is the stored one: the seed file, the load statement and shared caches use it. What the API shows
-/// is built from it in `http`.
+/// This serde form is the stored one: the seed file and shared caches use it. What the API shows is built from it in
+/// `http`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// `provider/name`.

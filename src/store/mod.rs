@@ -1,6 +1,7 @@
 //! Postgres: the only place with SQL. Concrete on purpose: there is one database.
 
 mod catalogue;
+mod catalogue_row;
 mod error;
 mod kv_ledger;
 mod listener;

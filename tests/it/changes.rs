@@ -57,7 +57,7 @@ async fn four_hundred_callers_at_a_cold_start_cost_one_statement() {
         .await;
     let loads: i64 = sqlx::query_scalar(
         "select sum(calls)::int8 from pg_stat_statements s join pg_database d on d.oid = s.dbid
-         where d.datname = current_database() and s.query like '%from chatchonk.models m%'
+         where d.datname = current_database() and s.query like '%chatchonk.models m%'
              and s.query not like '%pg_stat_statements%'",
     )
     .fetch_one(&pool)

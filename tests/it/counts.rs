@@ -24,6 +24,34 @@ async fn a_row_that_cannot_be_understood_costs_only_itself_and_is_counted() {
     run(&pool, "update chatchonk.models set release_date = '2025-02-28' where id = 'openai/gpt-4o'").await;
     server.until("/api/health", |health| health.json()["catalogue"]["skipped"] == 1).await;
     assert_eq!(server.get(MODEL).await.status, 200);
+
+    // What the columns can hold and the program cannot.
+    run(
+        &pool,
+        "update chatchonk.models set created_at = 'infinity' where id = 'openai/gpt-4o';
+         update chatchonk.models set created_at = '-infinity' where id = 'openai/gpt-5.5';
+         update chatchonk.models set created_at = '4000-01-01 BC' where id = 'mistral/mistral-large-2512';
+         alter table chatchonk.models drop constraint models_context_length_positive;
+         update chatchonk.models set context_length = -1 where id = 'openai/gpt-4.1'",
+    )
+    .await;
+    server.until("/api/health", |health| health.json()["catalogue"]["skipped"] == 5).await;
+    assert_eq!(server.get("/api/models").await.json()["total"], before - 5);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_any_shape_are_the_words_in_them() {
+    let database = database().await;
+    let server = listening(&database).await;
+    run(
+        &database.pool().await,
+        "update chatchonk.models set input_modalities = array[['text'], ['image']], output_modalities = '{}'
+         where id = 'openai/gpt-4o'",
+    )
+    .await;
+    let model = server.until(MODEL, |model| model.json()["output_modalities"] == serde_json::json!([])).await;
+    assert_eq!(model.json()["input_modalities"], serde_json::json!(["text", "image"]));
     server.stop().await;
 }
 
