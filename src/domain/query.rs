@@ -94,7 +94,7 @@ impl ModelQuery {
         // As the models lie in memory, whatever the order: thousands of them do not fit into the processor's caches.
         let kept: Vec<_> = models.iter().enumerate().map(|(at, model)| filters.keeps(at, model)).collect();
         let order = self.order();
-        let places = snapshot.sorted().places(order).filter(|&at| kept[at]);
+        let places = snapshot.places(order).filter(|&at| kept[at]);
         let mut found: Vec<_> =
             places.map(|at| Match { at, model: &models[at], relevance: filters.relevance(at) }).collect();
         if order == Order::Relevance {

@@ -86,7 +86,7 @@ impl Relevance {
     }
 }
 
-/// The words of all models. Built once with a snapshot.
+/// The words of all models. Built once per snapshot.
 #[derive(Debug)]
 pub struct SearchIndex {
     /// Each distinct word once, in order, with the places of the models that have it.

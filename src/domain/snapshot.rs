@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,11 +10,14 @@ use super::facets::PriceBand;
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
 use super::provider::Provider;
-use super::query::{Groups, Sorted};
+use super::query::{Groups, Order, Sorted};
 use super::search::SearchIndex;
 use super::task::TaskType;
 
 /// Everything that is known at one revision. Immutable: a change makes a new one.
+///
+/// Whoever waits for a change waits for [`Snapshot::build`]. What only some queries need is therefore made by the first of
+/// them: the search index, and each sort. Others that come meanwhile block until it is there.
 #[derive(Debug)]
 pub struct Snapshot {
     providers: Vec<Provider>,
@@ -21,7 +25,7 @@ pub struct Snapshot {
     models: Vec<Model>,
     provider_at: HashMap<ProviderId, usize>,
     model_at: HashMap<ModelId, usize>,
-    search: SearchIndex,
+    search: OnceLock<SearchIndex>,
     sorted: Sorted,
     traits: Groups,
     by_provider: Groups,
@@ -30,11 +34,12 @@ pub struct Snapshot {
 }
 
 /// Lets the model's ids of its provider and tasks be the very texts of their own rows: no need to hold thousands of
-/// copies.
+/// copies. Tasks are put in order, by their bytes: that of a database depends on its language.
 fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks: &[TaskType]) {
     if let Some((id, _)) = provider_at.get_key_value(&model.provider) {
         model.provider = id.clone();
     }
+    model.tasks.sort_unstable();
     for id in &mut model.tasks {
         if let Ok(at) = tasks.binary_search_by(|task| task.id.cmp(id)) {
             *id = tasks[at].id.clone();
@@ -76,7 +81,7 @@ impl<'de> Deserialize<'de> for Snapshot {
 }
 
 impl Snapshot {
-    /// Builds the indexes. Models that contradict themselves or name an unknown provider are left out and returned;
+    /// Takes the rows in. Models that contradict themselves or name an unknown provider are left out and returned;
     /// they count as skipped, together with the `skipped` rows that could not be read at all. Of two rows with one id
     /// the first stays.
     #[must_use]
@@ -125,8 +130,8 @@ impl Snapshot {
             listed: 0,
             providers,
             tasks,
-            search: SearchIndex::build(&kept),
-            sorted: Sorted::build(&kept),
+            search: OnceLock::new(),
+            sorted: Sorted::default(),
             traits: Groups::default(),
             by_provider: Groups::by(&kept, |model| model.provider.clone()),
             models: kept,
@@ -183,12 +188,12 @@ impl Snapshot {
     /// The index that `q` is answered from; it numbers models by their place in [`Snapshot::models`].
     #[must_use]
     pub fn search(&self) -> &SearchIndex {
-        &self.search
+        self.search.get_or_init(|| SearchIndex::build(&self.models))
     }
 
-    /// Every sort of the models.
-    pub(super) fn sorted(&self) -> &Sorted {
-        &self.sorted
+    /// The places of all models in [`Snapshot::models`], in that order.
+    pub(super) fn places(&self, order: Order) -> impl Iterator<Item = usize> + '_ {
+        self.sorted.places(order, &self.models)
     }
 
     /// Models alike in all closed values: whether they are enabled, lists, kind, status, what is known, price band.

@@ -1,27 +1,36 @@
 //! Every order, sorted once for all queries of a snapshot.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::matches::Match;
 use super::place::{self, Key};
 use super::{Order, Relevance, Sort, SortKey};
 use crate::domain::model::Model;
 
-/// The places of all models in each order, as if all were as relevant as each other: 44 bytes a model.
-#[derive(Debug, Default)]
-pub(in crate::domain) struct Sorted(HashMap<Order, Vec<u32>>);
+/// The places of all models in each order, as if all were as relevant as each other: 4 bytes a model, from the first
+/// query in that order on.
+#[derive(Debug)]
+pub(in crate::domain) struct Sorted(HashMap<Order, OnceLock<Vec<u32>>>);
 
-impl Sorted {
-    pub(in crate::domain) fn build(models: &[Model]) -> Self {
+impl Default for Sorted {
+    fn default() -> Self {
         let sorts =
             SortKey::ALL.iter().flat_map(|&key| [false, true].map(|descending| Sort { key, descending }));
         let orders = sorts.map(Order::By).chain([Order::Relevance]);
-        Self(orders.map(|order| (order, sorted(models, order))).collect())
+        Self(orders.map(|order| (order, OnceLock::new())).collect())
     }
+}
 
-    /// All places, in that order.
-    pub(super) fn places(&self, order: Order) -> impl Iterator<Item = usize> + '_ {
-        self.0.get(&order).into_iter().flatten().map(|&at| at as usize)
+impl Sorted {
+    /// All places, in that order. The models are always the same.
+    pub(in crate::domain) fn places(
+        &self,
+        order: Order,
+        models: &[Model],
+    ) -> impl Iterator<Item = usize> + '_ {
+        let places = self.0.get(&order).map(|places| places.get_or_init(|| sorted(models, order)));
+        places.into_iter().flatten().map(|&at| at as usize)
     }
 }
 
