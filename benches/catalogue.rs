@@ -15,6 +15,7 @@ use chatchonk::domain::facets::Facets;
 use chatchonk::domain::health::ProviderHealth;
 use chatchonk::domain::model::{Capability, ModelStatus};
 use chatchonk::domain::query::ModelQuery;
+use chatchonk::domain::search::SearchIndex;
 use chatchonk::domain::snapshot::Snapshot;
 use criterion::{BenchmarkId, Criterion};
 
@@ -90,9 +91,17 @@ fn main() {
     let [small, middle, large] =
         pairs::medians(snapshots.each_ref().map(|of| move || building(of)).each_mut().map(|f| f as _));
     println!("| making the snapshot | {small:.1?} | {middle:.1?} | {large:.1?} | |");
+    let [small, middle, large] =
+        pairs::medians(snapshots.each_ref().map(|of| move || indexing(of)).each_mut().map(|f| f as _));
+    println!("| making its search index | {small:.1?} | {middle:.1?} | {large:.1?} | |");
 }
 
-/// The time of making a snapshot, with all its indexes, of the rows of another.
+/// The time of making the search index, which the first search of a snapshot waits for.
+fn indexing(of: &Snapshot) -> Duration {
+    pairs::time_of(1, || SearchIndex::build(of.models()))
+}
+
+/// The time of making a snapshot of the rows of another.
 fn building(of: &Snapshot) -> Duration {
     let rows = (of.providers().to_vec(), of.tasks().to_vec(), of.models().to_vec());
     let mut rows = Some(rows);

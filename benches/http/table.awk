@@ -33,7 +33,7 @@ function figure(format, value) {
 END {
     head = "| request"; line = "| ---"
     for (s = 1; s <= server_count; s++) { head = head " | " servers[s] " req/s, p50 / p99 ms, CPU µs"; line = line " | ---" }
-    for (s = 2; s <= server_count; s++) { head = head " | ours / " servers[s] " by req/s, by CPU"; line = line " | ---" }
+    for (s = 2; s <= server_count; s++) { head = head " | ours / " servers[s] " by req/s, CPU, p99"; line = line " | ---" }
     print head " |"; print line " |"
     for (n = 1; n <= scenario_count; n++) {
         scenario = scenarios[n]; row = "| " scenario
@@ -43,8 +43,9 @@ END {
                     figure("%.1f", median(cost, scenario, servers[s], ""))))
         for (s = 2; s <= server_count; s++) {
             ratio = median(rate, scenario, "ours", servers[s])
-            row = row " | " (ratio == "" ? "–" : sprintf("%.2f, %s", ratio, \
-                figure("%.2f", median(per_cost, scenario, "ours", servers[s]))))
+            row = row " | " (ratio == "" ? "–" : sprintf("%.2f, %s, %s", ratio, \
+                figure("%.2f", median(per_cost, scenario, "ours", servers[s])), \
+                figure("%.2f", median(p99, scenario, "ours", servers[s]))))
         }
         print row " |"
     }
