@@ -3,6 +3,8 @@
 //! `MODELS_DEV_JSON` may name a models.dev `api.json`, whose models are taken in place of the builtin ones.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark, not the server")]
 
+#[path = "support/bodies.rs"]
+mod bodies;
 #[path = "support/catalogues.rs"]
 mod catalogues;
 #[path = "support/pairs.rs"]
@@ -87,6 +89,7 @@ fn main() {
         }
         group.finish();
     }
+    bodies::bench(&mut criterion, SIZES);
     table(&cases, &snapshots, &health);
     let [small, middle, large] =
         pairs::medians(snapshots.each_ref().map(|of| move || building(of)).each_mut().map(|f| f as _));

@@ -53,6 +53,7 @@ pub use health::HealthDocument;
 pub use metrics::{
     InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
 };
+pub use models::list_of_models;
 pub use openapi::document_text;
 pub use page::StatusPage;
 pub use rate_limit::RateLimit;

@@ -1,10 +1,14 @@
 //! `/api/models`, one model, and what a request to it costs.
 
+use actix_web::http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::automodel::ProviderHealthBoard;
+use crate::catalogue::CatalogueRead;
 use crate::domain::cost::{Cost, InvalidUsage, Usage, cost};
 use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::facets::Facets;
@@ -14,7 +18,9 @@ use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 
 use super::State;
+use super::coding::Accepted;
 use super::edition::{Edition, List, Resource};
+use super::editions::Editions;
 use super::error::{ApiError, Code};
 use super::freshness::Lifetime;
 use super::list::Envelope;
@@ -44,10 +50,30 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> Resul
     let reading = Reading::begin(&state).await?;
     if request.query_string().is_empty() {
         let lifetime = reading.with_status(Lifetime::Models);
-        let write = |edition: &Edition| written(edition, &ListRequest::default(), false);
-        return reading.answer(&request, Resource::List(List::Models), lifetime, write).await;
+        return reading.answer(&request, Resource::List(List::Models), lifetime, all_written).await;
     }
     answer_with_models(&reading, &request, None).await
+}
+
+/// The bytes of `/api/models` for whoever sends this `Accept-Encoding`, from the edition of that catalogue and the health of
+/// now. The first call makes them, later ones share them.
+///
+/// # Errors
+/// [`Code::InternalError`] when writing them panics.
+pub async fn list_of_models(
+    editions: &Editions,
+    read: &CatalogueRead,
+    health: &ProviderHealthBoard,
+    accept_encoding: HeaderValue,
+) -> Result<Bytes, ApiError> {
+    let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, accept_encoding)]);
+    let edition = editions.of(read, health);
+    let body = edition.body(Resource::List(List::Models), Accepted::by(&headers), all_written).await?;
+    Ok(body.bytes)
+}
+
+fn all_written(edition: &Edition) -> Vec<u8> {
+    written(edition, &ListRequest::default(), false)
 }
 
 /// A model in a list.
