@@ -91,12 +91,14 @@ fn main() {
     }
     bodies::bench(&mut criterion, SIZES);
     table(&cases, &snapshots, &health);
-    let [small, middle, large] =
-        pairs::medians(snapshots.each_ref().map(|of| move || building(of)).each_mut().map(|f| f as _));
-    println!("| making the snapshot | {small:.1?} | {middle:.1?} | {large:.1?} | |");
-    let [small, middle, large] =
-        pairs::medians(snapshots.each_ref().map(|of| move || indexing(of)).each_mut().map(|f| f as _));
-    println!("| making its search index | {small:.1?} | {middle:.1?} | {large:.1?} | |");
+    for (what, make) in [
+        ("making the snapshot", building as fn(&Snapshot) -> Duration),
+        ("making its search index", indexing),
+    ] {
+        let [small, middle, large] =
+            pairs::medians(snapshots.each_ref().map(|of| move || make(of)).each_mut().map(|f| f as _));
+        println!("| {what} | {small:.1?} | {middle:.1?} | {large:.1?} | |");
+    }
 }
 
 /// The time of making the search index, which the first search of a snapshot waits for.

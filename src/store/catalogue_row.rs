@@ -73,13 +73,13 @@ impl CatalogueRow {
             off_peak: json("price_off_peak", self.price_off_peak)?,
         };
         Ok(Model {
-            id: needed("id", parsed("id", self.id)?)?,
-            provider: needed("provider", parsed("provider", self.provider)?)?,
+            id: required("id", self.id)?,
+            provider: required("provider", self.provider)?,
             provider_model_id: needed("provider_model_id", self.provider_model_id)?,
             name: needed("name", self.name)?,
             family: self.family,
-            kind: needed("kind", parsed("kind", self.kind)?)?,
-            status: needed("status", parsed("status", self.status)?)?,
+            kind: required("kind", self.kind)?,
+            status: required("status", self.status)?,
             enabled: needed("enabled", self.enabled)?,
             release_date: parsed("release_date", self.release_date)?,
             knowledge_cutoff: parsed("knowledge_cutoff", self.knowledge_cutoff)?,
@@ -113,6 +113,10 @@ fn needed<T>(column: &'static str, value: Option<T>) -> Read<T> {
 
 fn parsed<T: FromStr<Err: Display>>(column: &'static str, text: Option<String>) -> Read<Option<T>> {
     text.map(|text| text.parse()).transpose().map_err(because(column))
+}
+
+fn required<T: FromStr<Err: Display>>(column: &'static str, text: Option<String>) -> Read<T> {
+    needed(column, parsed(column, text)?)
 }
 
 fn count(column: &'static str, number: Option<i32>) -> Read<Option<u32>> {
