@@ -14,7 +14,7 @@ use crate::domain::id::ProviderId;
 use crate::domain::provider::ProviderStatus;
 
 use super::probe::Prober;
-use super::standing::{SHORTEST, Standing, Standings};
+use super::standing::{Look, SHORTEST, Standing, Standings};
 use super::target::Target;
 
 /// How old the copy in the shared tier may get while nothing changes. Each instance writes its own, and each writing
@@ -58,6 +58,14 @@ impl Known {
         let pause = asked.map_or(Duration::ZERO, |passed| SHORTEST.saturating_sub(passed));
         let standing = self.standings.get(provider);
         pause.max(standing.map_or(Duration::ZERO, |standing| standing.due_in(utc)))
+    }
+
+    /// Takes in a look. Returns the status before it, and how the provider stands now.
+    fn took(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (ProviderStatus, Standing) {
+        let standing = self.standings.entry(id.clone()).or_insert_with(|| ProviderStatus::Unknown.into());
+        let before = standing.status;
+        standing.took(look, at);
+        (before, standing.clone())
     }
 
     /// Whether this should be shared; takes it for shared then. The first that a process finds always is: one that
@@ -141,12 +149,9 @@ impl Origin for Probes {
         while let Some(look) = looks.join_next().await {
             // One that panicked has seen nothing.
             let Ok((id, look)) = look else { continue };
-            let mut known = self.known();
-            let standing =
-                known.standings.entry(id.clone()).or_insert_with(|| ProviderStatus::Unknown.into());
-            let before = standing.status;
-            standing.took(look, begun);
-            tell(&id, before, standing);
+            let (before, standing) = self.known().took(&id, look, begun);
+            // Without the lock: a log may be slow.
+            tell(&id, before, &standing);
         }
         let is_news = self.known().is_news(self.0.clock.now());
         Ok(Loaded { value: Findings { standings: self.standings(), is_news }, version: 0 })
@@ -195,7 +200,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::automodel::standing::{Look, Reason};
+    use crate::automodel::standing::Reason;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -191,6 +191,7 @@ impl<O: Origin> Inner<O> {
             let begun = self.clock.now();
             let version = self.origin.version(key).await?;
             let (learned, _) = self.scopes.learn_read(scope, version, begun);
+            learned.log(scope, version);
             if version == entry.version && matches!(learned, Learned::Unchanged | Learned::Raised) {
                 self.counters.validated();
                 return Ok(Landed { entry: Arc::clone(entry), outcome: Outcome::Memory });
@@ -254,6 +255,7 @@ impl<O: Origin> Inner<O> {
             self.memory.insert(key.clone(), Arc::clone(&entry));
         }
         drop(one_step);
+        learned.log(scope, version);
         if let Some(shared) = self.shared.as_ref().filter(|_| learned != Learned::Older)
             && let Some(json) = self.origin.encode(&entry.value)
         {

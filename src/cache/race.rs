@@ -71,6 +71,7 @@ impl<O: Origin> Inner<O> {
                 let version = if self.has_versions(scope) { told.await.ok() } else { None };
                 version.and_then(Result::ok).map_or(Told::Nothing, |version| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
+                    learned.log(scope, version);
                     knowledge.grows(&scope.known());
                     Told::Version { version, epoch, begun, is_current: learned != Learned::Older }
                 })

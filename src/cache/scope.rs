@@ -62,6 +62,7 @@ pub(super) struct Seen {
 }
 
 /// What a version told.
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learned {
     /// The fence rose.
@@ -72,6 +73,19 @@ pub(super) enum Learned {
     Lowered,
     /// The read began before the fence was learned; it shows an older state and says nothing.
     Older,
+}
+
+impl Learned {
+    /// Warns when the database was restored or replaced. Must be called without a lock: a log may be slow.
+    pub fn log(self, scope: &Scope, version: u64) {
+        if self == Self::Lowered {
+            tracing::warn!(
+                scope = scope.name.as_str(),
+                version,
+                "the database shows an older version than before: it was restored or replaced; loading it again"
+            );
+        }
+    }
 }
 
 /// One scope. Shared by every entry, flight and listener that deals with it.
@@ -177,7 +191,8 @@ impl Scopes {
             held.values().cloned().collect()
         };
         for scope in scopes {
-            self.learn_read(&scope, versions.get(scope.name.as_str()).copied().unwrap_or(0), begun);
+            let version = versions.get(scope.name.as_str()).copied().unwrap_or(0);
+            self.learn_read(&scope, version, begun).0.log(&scope, version);
         }
     }
 
@@ -192,18 +207,13 @@ impl Scopes {
         }
     }
 
+    /// Takes in a version as [`Scope::learn_read`] does. Logs nothing, because callers may hold a lock: they call
+    /// [`Learned::log`] once they hold none.
     pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> (Learned, u64) {
         let (learned, epoch) = scope.learn_read(version, begun, self.clock.now());
-        match learned {
-            Learned::Lowered => tracing::warn!(
-                scope = scope.name.as_str(),
-                version,
-                "the database shows an older version than before: it was restored or replaced, and is read anew"
-            ),
-            Learned::Raised => {}
-            Learned::Unchanged | Learned::Older => return (learned, epoch),
+        if matches!(learned, Learned::Raised | Learned::Lowered) {
+            self.changes.send_modify(|count| *count += 1);
         }
-        self.changes.send_modify(|count| *count += 1);
         (learned, epoch)
     }
 
@@ -248,7 +258,7 @@ mod tests {
     #[test]
     fn a_late_announcement_never_lowers_the_fence() {
         let (scope, t) = scope();
-        scope.learn_read(5, t, t);
+        assert_eq!(scope.learn_read(5, t, t), (Learned::Raised, 0));
         assert_eq!(scope.learn_announced(4, t), Learned::Unchanged);
         assert_eq!(scope.known().fence, 5);
     }

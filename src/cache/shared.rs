@@ -174,7 +174,9 @@ impl SharedTier {
             if is_probe_due {
                 self.probe().await;
             }
-            for operation in self.0.gate().renewed(now) {
+            // Not in the head of the loop, which would hold the gate while the log is written.
+            let renewed = self.0.gate().renewed(now);
+            for operation in renewed {
                 tracing::info!(%operation, "Cloudflare KV's quota is back");
             }
             if flushes.is_multiple_of(FLUSHES_PER_LOOK) {

@@ -4,6 +4,7 @@ mod failing;
 mod families;
 mod flying;
 mod histories;
+mod logging;
 mod origin;
 mod reading;
 mod shelf;
