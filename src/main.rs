@@ -1,9 +1,7 @@
-//! The `chatchonk` binary: parses the command line and hands it on.
+//! The `chatchonk` binary: hands over to the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    chatchonk::cli::run(chatchonk::cli::Arguments::parse())
+    chatchonk::cli::run()
 }

@@ -1,5 +1,6 @@
 //! Logging: one line per event, for people on a terminal and for machines otherwise. And traces, where they are wanted.
 
+mod lines;
 mod settings;
 mod traces;
 
@@ -10,6 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
 
+pub use lines::{Log, dropped_lines};
 pub use settings::{
     InvalidTracesSetting, Sampler, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings,
 };
@@ -42,14 +44,15 @@ pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }
 
-/// Installs the process-wide subscriber, which logs to standard error, and sends traces if it is told where. The log and
-/// the traces are filtered apart: a request's span is made for the one or the other, or for nobody.
+/// Installs the process-wide subscriber, which writes to the log and sends traces to the collector, if there is one. Log and
+/// traces have separate filters: a request's span is created only if one of them takes it.
 ///
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or a subscriber is installed already. Traces that cannot be sent are a warning.
 pub fn install(
+    log: &Log,
     settings: &TelemetrySettings,
     traces: Option<&TracesSettings>,
     clock: Clock,
@@ -58,7 +61,7 @@ pub fn install(
         Ok(traces) => (traces, None),
         Err(error) => (None, Some(error)),
     };
-    tracing::dispatcher::set_global_default(dispatch(settings, traces.as_ref())?)
+    tracing::dispatcher::set_global_default(dispatch(log, settings, traces.as_ref())?)
         .map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))?;
     if let Some(error) = failure {
         tracing::warn!("no traces are sent: {error:#}");
@@ -66,12 +69,14 @@ pub fn install(
     Ok(traces)
 }
 
-fn dispatch(settings: &TelemetrySettings, traces: Option<&Traces>) -> anyhow::Result<Dispatch> {
-    // actix tells of every worker, and sqlx of what whoever asked it tells better; both can still be named.
+fn dispatch(log: &Log, settings: &TelemetrySettings, traces: Option<&Traces>) -> anyhow::Result<Dispatch> {
+    // actix logs the start of every worker, and sqlx logs errors that its callers report better. RUST_LOG can name both.
     let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{}", settings.filter))
         .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(log.lines())
+        // It would print to standard error directly.
+        .log_internal_errors(false)
         .with_ansi(settings.colour && settings.format == LogFormat::Pretty);
     let log = match settings.format {
         LogFormat::Pretty => log.boxed(),
@@ -91,11 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_of_requests_are_made_at_debug_level_only_as_long_as_nobody_traces() {
+    fn without_traces_requests_have_spans_at_debug_only() {
+        let log = Log::open();
         for (filter, makes_spans) in [("info", false), ("info,chatchonk=debug", true)] {
             let settings =
                 TelemetrySettings { filter: filter.to_owned(), format: LogFormat::Json, colour: false };
-            let dispatch = dispatch(&settings, None).unwrap();
+            let dispatch = dispatch(&log, &settings, None).unwrap();
             let is_made =
                 tracing::dispatcher::with_default(&dispatch, || tracing::span_enabled!(Level::DEBUG));
             assert_eq!(is_made, makes_spans, "{filter}");

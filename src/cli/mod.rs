@@ -11,6 +11,7 @@ mod table;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -19,15 +20,17 @@ use crate::app::{Line, Mark};
 use crate::catalogue::SCOPE;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
 /// Threads for loads, checks and the listener; requests have threads of their own.
 const RUNTIME_THREADS: usize = 2;
+/// How long tasks may take to end that the command left behind.
+const LAST_TASKS: Duration = Duration::from_millis(50);
 
 /// ChatChonk's API server. Settings come from the environment and `.env`; see `.env.example`.
 #[derive(Debug, Parser)]
 #[command(name = "chatchonk", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CHATCHONK_COMMIT"), ")"))]
-pub struct Arguments {
+struct Arguments {
     /// The folder of the embedded database; wins over `DATA_DIR`.
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -90,26 +93,34 @@ enum CacheCommand {
     },
 }
 
-/// Runs the command. Faults are one line on standard error and exit code 1.
+/// Runs the command that the process's arguments name. A fault is one line in the log and exit code 1; arguments that
+/// cannot be understood are exit code 2.
 #[must_use]
-pub fn run(arguments: Arguments) -> ExitCode {
-    match try_run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            // The last resort: where standard error is gone there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "chatchonk: {error:#}");
+pub fn run() -> ExitCode {
+    // Until the end, so that the last lines are written however the command ends.
+    let log = Log::open();
+    log.report_panics();
+    match Arguments::try_parse() {
+        Ok(arguments) => try_run(arguments, &log).unwrap_or_else(|error| {
+            log.say(&format!("chatchonk: {error:#}"));
             ExitCode::FAILURE
+        }),
+        Err(error) if error.use_stderr() => {
+            log.say(&error.to_string());
+            ExitCode::from(2)
         }
+        // `--help` or `--version`.
+        Err(text) => say(text.to_string().trim_end()).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
     }
 }
 
-fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+fn try_run(arguments: Arguments, log: &Log) -> anyhow::Result<ExitCode> {
     let settings = || -> anyhow::Result<Config> {
         Ok(Config::from_environment(&Environment::of_process()?, arguments.data_dir.as_deref())?)
     };
     let configured = || -> anyhow::Result<Config> {
         let config = settings()?;
-        telemetry::install(&config.telemetry, None, Clock::system())?;
+        telemetry::install(log, &config.telemetry, None, Clock::system())?;
         Ok(config)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -117,9 +128,9 @@ fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let ran = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve::serve(settings()?).await,
+            Command::Serve => serve::serve(settings()?, log).await,
             Command::Migrate => database::migrate(&configured()?).await,
             Command::Check { url: None } => check::check(&configured()?).await,
             Command::Check { url: Some(url) } => check::check_running(&url).await,
@@ -132,9 +143,13 @@ fn try_run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 cache::purge(&configured()?, &scope, hard).await
             }
         }
-    })
+    });
+    // Dropping the runtime would wait for threads that are blocked, in a look-up of a name for example.
+    runtime.shutdown_timeout(LAST_TASKS);
+    ran
 }
 
+/// Prints a line for the caller of the command.
 fn say(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
 }

@@ -9,10 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let traces = telemetry::install(&config.telemetry, config.traces.as_ref(), Clock::system())?;
+pub(super) async fn serve(config: Config, log: &Log) -> anyhow::Result<ExitCode> {
+    let traces = telemetry::install(log, &config.telemetry, config.traces.as_ref(), Clock::system())?;
     let ran = run(config).await;
     if let Some(traces) = traces {
         traces.finish().await;

@@ -189,6 +189,7 @@ impl Collector for Everything {
         figures::database(to, state)?;
         figures::catalogue(to, state)?;
         figures::providers(to, state)?;
+        figures::log(to)?;
         figures::process(to, state)
     }
 }

@@ -3,5 +3,6 @@
 mod cache;
 mod check_url;
 mod commands;
+mod log;
 mod serving;
 mod traces;

@@ -11,6 +11,7 @@ use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::http::State;
 use crate::status::DatabaseState;
+use crate::telemetry;
 
 use super::families::{Families, Labels};
 use super::process::Process;
@@ -135,6 +136,12 @@ pub(super) fn process(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauge("process_threads", "Threads.", process.threads)?;
     to.gauge("process_open_fds", "Open file descriptors.", process.open_files)?;
     to.gauge("process_max_fds", "How many there may be.", process.max_files)
+}
+
+/// The log and what it leaves out.
+pub(super) fn log(to: &mut Families<'_>) -> fmt::Result {
+    let help = "Log lines that could not be written.";
+    to.counters("chatchonk_log_lines_dropped", help, [([], telemetry::dropped_lines())])
 }
 
 fn seconds(at: OffsetDateTime) -> f64 {

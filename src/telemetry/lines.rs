@@ -1,0 +1,285 @@
+//! Writes log lines to standard error without ever blocking the caller.
+//!
+//! Lines wait in a bounded queue for one thread, which writes them. A pipe that is not read blocks that thread only: lines
+//! beyond the bound are dropped and counted, and the log reports their number once lines flow again.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How many lines may wait.
+const MAX_LINES: usize = 4_096;
+
+/// What the log of this process counts; set by its first [`Log`].
+static COUNTS: OnceLock<Arc<Counts>> = OnceLock::new();
+
+thread_local! {
+    /// Collects the line that the writing thread logs itself. It does not wait in the queue, so it cannot be dropped.
+    static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Returns how many lines this process has dropped because they could not be written.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    COUNTS.get().map_or(0, |counts| counts.dropped.load(Ordering::Relaxed))
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Lines in the queue, and the one that is being written.
+    waiting: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// The log of the process. Keep it until the end: dropping it writes the lines that wait, for at most a second.
+#[derive(Debug)]
+pub struct Log {
+    lines: Lines,
+    _worker: WorkerGuard,
+}
+
+impl Log {
+    /// Opens the log on a duplicate of standard error's descriptor. `std::io::stderr()` has a lock, which another writer
+    /// may hold while the pipe is full.
+    #[must_use]
+    pub fn open() -> Self {
+        let log = match io::stderr().as_fd().try_clone_to_owned().map(OwnedFd::into) {
+            Ok(file) => Self::to(Descriptor(file)),
+            // Without a descriptor no line can be written, and each counts as dropped.
+            Err(_) => Self::to(Broken),
+        };
+        let _ = COUNTS.set(Arc::clone(&log.lines.counts));
+        log
+    }
+
+    fn to(to: impl Write + Send + 'static) -> Self {
+        let counts = Arc::<Counts>::default();
+        let output = Output { to, counts: Arc::clone(&counts), reported: 0, flows: true };
+        // One place more than lines may take, for the message that ends the thread: without a place for it,
+        // `WorkerGuard` prints to standard output, which may be a full pipe, too.
+        let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES + 1).lossy(true);
+        let (queue, worker) = builder.thread_name("log").finish(output);
+        Self { lines: Lines { queue, counts }, _worker: worker }
+    }
+
+    /// Returns the writer for a layer of the subscriber.
+    pub(super) fn lines(&self) -> Lines {
+        self.lines.clone()
+    }
+
+    /// Writes a text as it is: for final messages, and for those before a subscriber is installed.
+    pub fn say(&self, text: &str) {
+        say(&self.lines, text);
+    }
+
+    /// Has every panic of the process reported in this log.
+    pub fn report_panics(&self) {
+        let lines = self.lines();
+        panic::set_hook(Box::new(move |panic| report(panic, &lines)));
+    }
+}
+
+fn say(lines: &Lines, text: &str) {
+    // The line is dropped and counted where it does not fit.
+    let _ = writeln!(lines.make_writer(), "{}", text.trim_end());
+}
+
+/// Reports a panic as an event, or as plain text while there is no subscriber to take it.
+fn report(panic: &PanicHookInfo<'_>, lines: &Lines) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = message(panic.payload());
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(thread, place, backtrace, "a thread panicked: {message}");
+    } else {
+        say(lines, &format!("chatchonk: thread {thread} panicked at {place}: {message}"));
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Makes writers of lines.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    queue: NonBlocking,
+    counts: Arc<Counts>,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { lines: self.clone(), text: Vec::new() }
+    }
+}
+
+/// One line, queued when it is complete.
+#[derive(Debug)]
+pub(super) struct Line {
+    lines: Lines,
+    text: Vec<u8>,
+}
+
+impl Write for Line {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let is_own =
+            OWN_LINE.with_borrow_mut(|own| own.as_mut().map(|own| own.append(&mut self.text)).is_some());
+        if is_own || self.text.is_empty() {
+            return;
+        }
+        let Counts { waiting, dropped } = &*self.lines.counts;
+        let has_place = |count: usize| (count < MAX_LINES).then_some(count + 1);
+        if waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        // There is a place in the queue, so this never fails.
+        let _ = self.lines.queue.write_all(&self.text);
+    }
+}
+
+/// Where the thread writes. Each `write` is one line, and `flush` is called when the queue is empty.
+struct Output<W> {
+    to: W,
+    counts: Arc<Counts>,
+    /// How many of the dropped lines the log has reported.
+    reported: u64,
+    /// Whether the last line could be written.
+    flows: bool,
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.flows = self.to.write_all(line).is_ok();
+        self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+        if !self.flows {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let dropped = self.counts.dropped.load(Ordering::Relaxed);
+        if !self.flows || dropped == self.reported {
+            return Ok(());
+        }
+        let lost = dropped - self.reported;
+        OWN_LINE.set(Some(Vec::new()));
+        tracing::warn!(lost, "{lost} log lines were dropped: standard error was not read, or failed");
+        let line = OWN_LINE.take().unwrap_or_default();
+        self.flows = self.to.write_all(&line).is_ok();
+        if self.flows {
+            self.reported = dropped;
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor that another process may have made non-blocking, such as a shared terminal.
+struct Descriptor(File);
+
+impl Write for Descriptor {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes nothing.
+struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::{LogFormat, TelemetrySettings, dispatch};
+    use super::*;
+
+    /// Keeps all that is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_line_of_the_log_with_or_without_subscriber() {
+        let kept = Kept::default();
+        let log = Log::to(kept.clone());
+        let (lines, own, previous) = (log.lines(), std::thread::current().id(), panic::take_hook());
+        // Panics of other tests go where they went before.
+        panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().id() == own { report(panic, &lines) } else { previous(panic) }
+        }));
+        let number = 42;
+        assert!(panic::catch_unwind(|| panic!("early {number}")).is_err());
+        let settings =
+            TelemetrySettings { filter: "info".to_owned(), format: LogFormat::Json, colour: false };
+        let dispatch = dispatch(&log, &settings, None).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            assert!(panic::catch_unwind(|| panic!("late")).is_err());
+        });
+        drop(panic::take_hook());
+        drop(log);
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let [early, late] = text.lines().collect::<Vec<_>>()[..] else { panic!("not two lines: {text}") };
+        assert!(early.starts_with("chatchonk: thread ") && early.ends_with(": early 42"), "{early}");
+        assert!(late.starts_with('{') && late.contains("a thread panicked: late"), "{late}");
+        assert!(late.contains("lines.rs:"), "{late}");
+    }
+}
