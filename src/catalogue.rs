@@ -1,6 +1,6 @@
 //! The one API that handlers call for models and providers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use crate::cache::{
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
 use crate::status::Status;
-use crate::store::{Connections, Store, StoreError};
+use crate::store::{Connections, DatabaseFault, Store, StoreError};
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
@@ -94,7 +94,7 @@ impl Catalogue {
         runtime: Handle,
     ) -> Self {
         let store = Arc::new(OnceLock::new());
-        let origin = Database { store: Arc::clone(&store) };
+        let origin = Database { store: Arc::clone(&store), listed: Mutex::default() };
         let cache = Cache::new(CATALOGUE, origin, Some((&Whole, builtin)), shared, scopes, clock, runtime);
         Self { cache, store, status }
     }
@@ -170,11 +170,20 @@ struct Whole;
 /// The database as the cache's origin.
 struct Database {
     store: Arc<OnceLock<Store>>,
+    /// The version loaded last, and how many models it lists.
+    listed: Mutex<Option<(u64, usize)>>,
 }
 
 impl Database {
     fn store(&self) -> Result<&Store, LoadError> {
         self.store.get().ok_or(LoadError::NoOrigin)
+    }
+
+    /// Remembers how many models a version lists. Returns how many the version before listed, if those were more.
+    fn lists(&self, version: u64, listed: usize) -> Option<usize> {
+        let mut last = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, before) = last.replace((version, listed)).filter(|(of, _)| *of != version)?;
+        (before > listed).then_some(before)
     }
 }
 
@@ -198,12 +207,16 @@ impl Origin for Database {
             let rows = loaded.rejected.join("; ");
             tracing::warn!(skipped = loaded.rejected.len(), rows, "left out rows that cannot be understood");
         }
+        let listed = loaded.snapshot.listed();
+        if let Some(before) = self.lists(loaded.version, listed) {
+            tracing::warn!(before, listed, "models: {before} → {listed}");
+        }
         Ok(Loaded { value: loaded.snapshot, version: loaded.version })
     }
 
     async fn version(&self, _: &Whole) -> Result<u64, LoadError> {
         let versions = self.store()?.versions(&[SCOPE.to_owned()]).await.map_err(failed)?;
-        Ok(versions.get(SCOPE).copied().unwrap_or(0))
+        versions.get(SCOPE).copied().ok_or_else(|| failed(StoreError::Unusable(DatabaseFault::NoVersion)))
     }
 
     fn id(&self, _: &Whole) -> String {

@@ -40,8 +40,8 @@ pub enum DatabaseState {
     Up {
         /// The round trip of the last look.
         latency: Duration,
-        /// Whether it refuses writes.
-        read_only: bool,
+        /// A fault that does not keep the catalogue from being loaded, such as refused writes.
+        fault: Option<DatabaseFault>,
     },
     /// Does not answer, or not usefully.
     Down(DatabaseFault),
@@ -58,6 +58,18 @@ pub struct DatabaseReport {
     pub state: DatabaseState,
     /// When that was seen.
     pub checked_at: Option<OffsetDateTime>,
+}
+
+impl DatabaseState {
+    /// What is wrong with it, if it answers or is expected to.
+    #[must_use]
+    pub fn fault(self) -> Option<DatabaseFault> {
+        match self {
+            Self::Up { fault, .. } => fault,
+            Self::Down(fault) => Some(fault),
+            Self::Unknown | Self::NotConfigured => None,
+        }
+    }
 }
 
 impl DatabaseReport {

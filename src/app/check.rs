@@ -7,8 +7,9 @@ use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::snapshot::Snapshot;
-use crate::store::{DatabaseFault, Store, StoreError};
+use crate::store::{Store, StoreError};
 
+use super::check_database::{check_database, check_tables, migrations};
 use super::check_kv::check_kv;
 
 /// Of the budget, where no database is named.
@@ -19,6 +20,8 @@ const NOT_COUNTED: &str = "counted in the database, and nothing is written to KV
 pub enum Mark {
     /// As it should be.
     Good,
+    /// In order as far as can be seen, but worth a look.
+    Warning,
     /// At fault.
     Fault,
     /// Not there, or not known, which is allowed.
@@ -34,7 +37,7 @@ pub struct Line {
     pub subject: &'static str,
     /// What was found.
     pub finding: String,
-    /// The way out, for faults.
+    /// How to fix it, for warnings and faults.
     pub remedy: Option<String>,
 }
 
@@ -42,6 +45,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.mark {
             Mark::Good => '✓',
+            Mark::Warning => '!',
             Mark::Fault => '✗',
             Mark::Absent => '–',
         };
@@ -57,7 +61,13 @@ impl Line {
         Self { mark, subject, finding: finding.into(), remedy: None }
     }
 
-    /// A fault with the way out.
+    /// A warning with its remedy.
+    #[must_use]
+    pub fn warning(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { mark: Mark::Warning, ..Self::fault(subject, finding, remedy) }
+    }
+
+    /// A fault with its remedy.
     #[must_use]
     pub fn fault(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::new(Mark::Fault, subject, finding) }
@@ -74,7 +84,9 @@ impl Line {
     /// Writes the line into the log: faults as warnings.
     pub fn log(&self) {
         match self.mark {
-            Mark::Fault => tracing::warn!(remedy = self.remedy, "{}: {}", self.subject, self.finding),
+            Mark::Warning | Mark::Fault => {
+                tracing::warn!(remedy = self.remedy, "{}: {}", self.subject, self.finding);
+            }
             Mark::Good | Mark::Absent => tracing::info!("{}: {}", self.subject, self.finding),
         }
     }
@@ -86,9 +98,11 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     let mut lines = vec![settings(config)];
     let mut migrated = None;
     if let Some(store) = store {
-        if database(store, &mut lines).await {
-            loaded_catalogue(store, &mut lines).await;
-            migrated = Some(store);
+        if check_database(store, &mut lines).await {
+            let has_kv = matches!(config.kv, KvSettings::Configured(_));
+            if check_tables(store, has_kv, &mut lines).await {
+                migrated = Some(store);
+            }
         }
     } else if matches!(config.database, DatabaseChoice::Embedded { .. }) {
         lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
@@ -113,12 +127,12 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
 pub(super) async fn check_start(config: &Config, store: Option<&Store>, catalogue: &Catalogue) -> Vec<Line> {
     let mut lines = vec![settings(config)];
     if let Some(store) = store {
-        database(store, &mut lines).await;
+        check_database(store, &mut lines).await;
+        lines.push(migrations(store).await.0);
     }
     if let Some(report) = catalogue.report() {
         let (source, snapshot) = (report.read.source(), report.read.snapshot());
-        let finding = format!("{}, from {source}", counts(snapshot, report.read.revision()));
-        lines.push(Line::new(Mark::Good, "catalogue", finding));
+        lines.push(counts(snapshot, report.read.revision(), &format!(", from {source}")));
     }
     lines.push(kv(&config.kv));
     lines
@@ -143,56 +157,6 @@ fn kv(settings: &KvSettings) -> Line {
     }
 }
 
-/// Returns whether the tables are as this release needs them.
-async fn database(store: &Store, lines: &mut Vec<Line>) -> bool {
-    let clock = Clock::system();
-    let dialled = clock.now();
-    if let Err(error) = store.dial_patiently().await {
-        lines.push(Line::store_fault("database", &error));
-        return false;
-    }
-    let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
-    match store.probe().await {
-        Ok(probe) => {
-            let finding = format!("PostgreSQL {}, connected in {milliseconds:.1} ms", probe.server_version);
-            lines.push(Line::new(Mark::Good, "database", finding));
-            if probe.read_only {
-                let fault = DatabaseFault::ReadOnly;
-                lines.push(Line::fault("database", fault.reason(), fault.remedy()));
-            }
-        }
-        Err(error) => lines.push(Line::store_fault("database", &error)),
-    }
-    match store.migrations().await {
-        Ok(migrations) if migrations.pending == 0 => {
-            lines.push(Line::new(Mark::Good, "migrations", format!("{} applied", migrations.applied)));
-            true
-        }
-        Ok(migrations) => {
-            let remedy = "run `chatchonk migrate`, or start with MIGRATE_ON_START=true";
-            lines.push(Line::fault("migrations", format!("{} pending", migrations.pending), remedy));
-            false
-        }
-        Err(error) => {
-            lines.push(Line::store_fault("migrations", &error));
-            false
-        }
-    }
-}
-
-async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
-    match store.load_catalogue().await {
-        Ok(loaded) => {
-            lines.push(Line::new(Mark::Good, "catalogue", counts(&loaded.snapshot, loaded.version)));
-            for row in loaded.rejected {
-                let remedy = "correct or delete the row; it is left out until then";
-                lines.push(Line::fault("catalogue", row, remedy));
-            }
-        }
-        Err(error) => lines.push(Line::store_fault("catalogue", &error)),
-    }
-}
-
 /// What is used of the day, and of what: all servers on this database count together.
 async fn budget(store: &Store, limits: KvLimits) -> Line {
     match store.kv_used().await {
@@ -208,7 +172,18 @@ async fn budget(store: &Store, limits: KvLimits) -> Line {
     }
 }
 
-fn counts(snapshot: &Snapshot, revision: u64) -> String {
+/// A catalogue that lists no model is never in order.
+pub(super) fn counts(snapshot: &Snapshot, revision: u64, source: &str) -> Line {
     let (models, providers) = (snapshot.models().len(), snapshot.providers().len());
-    format!("{models} models ({} listed) of {providers} providers, revision {revision}", snapshot.listed())
+    let listed = snapshot.listed();
+    let finding =
+        format!("{models} models ({listed} listed) of {providers} providers, revision {revision}{source}");
+    if listed > 0 {
+        return Line::new(Mark::Good, "catalogue", finding);
+    }
+    Line::warning(
+        "catalogue",
+        finding,
+        "every model is retired, or hidden with its provider: see `enabled` and `status`",
+    )
 }

@@ -16,6 +16,7 @@ use crate::status::{DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseSettings, SeedMode, SeedReport, Store, StoreError};
 
 use super::check::check_start;
+use super::tables::Tables;
 
 /// Between two looks at a database that answers.
 const WHEN_UP: Duration = Duration::from_secs(5);
@@ -26,8 +27,6 @@ const WHEN_DOWN: Duration = Duration::from_secs(2);
 const WHEN_REFUSED: Duration = Duration::from_mins(1);
 /// Between two attempts to start a private cluster that did not.
 const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
-/// Looks between two attempts to write what a start could not: about a minute.
-const LOOKS_WHEN_BEHIND: u32 = 12;
 /// How long finding out why no connection came out of the pool may take: with the pool's 2 s and the pause between two
 /// looks, a database that hangs is told of within 10 s.
 const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(1);
@@ -134,21 +133,11 @@ impl Supervisor {
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
         let (mut prepared, mut first, mut unjudged) = (false, true, true);
-        let (mut behind, mut looks) = (false, 0_u32);
+        let mut tables = Tables::new(store, &self.seed, &self.clock, self.config.migrate_on_start);
         let mut follower = None;
         loop {
-            let look = if prepared {
-                looks = looks.wrapping_add(1);
-                if behind && looks.is_multiple_of(LOOKS_WHEN_BEHIND) {
-                    behind = self.bring_up_to_date(store).await.is_err();
-                }
-                self.probe(store).await
-            } else {
-                self.prepare(store, first).await.map(|(state, up_to_date)| {
-                    behind = !up_to_date;
-                    state
-                })
-            };
+            let look =
+                if prepared { tables.look().await } else { self.prepare(store, &mut tables, first).await };
             let (state, error) = match look {
                 Ok(state) => (state, None),
                 Err(error) => {
@@ -156,13 +145,20 @@ impl Supervisor {
                     (DatabaseState::Down(error.fault()), Some(error))
                 }
             };
-            // What comes back after an outage may be another database, or an older one.
-            prepared = matches!(state, DatabaseState::Up { .. });
-            if first && !prepared {
+            let is_up = matches!(state, DatabaseState::Up { .. });
+            // What comes back after an outage may be another database, or an older one. Tables that vanish while it
+            // answers are left to the operator, who may be restoring a backup.
+            prepared =
+                is_up || (prepared && error.as_ref().is_some_and(|error| error.fault().is_of_tables()));
+            if first && !is_up {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            self.report(state, error.as_ref(), unjudged);
+            let before = self.report(state, error.as_ref(), unjudged);
+            if !first && is_up && before.is_some_and(DatabaseFault::is_of_tables) {
+                // The version need not have changed.
+                let _ = self.catalogue.refresh().await;
+            }
             // The reason of a refusal may come later than the first look waits; the second is patient.
             unjudged = first && state == DatabaseState::Down(DatabaseFault::Timeout);
             self.status.decide();
@@ -197,55 +193,34 @@ impl Supervisor {
     }
 
     /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
-    /// that cannot be written now does not keep the catalogue from being served. Returns whether all was written.
-    async fn prepare(&self, store: &Store, first: bool) -> Result<(DatabaseState, bool), StoreError> {
-        // Only the first look is waited for by those who ask for lists.
+    /// that cannot be written now does not keep the catalogue from being served.
+    async fn prepare(
+        &self,
+        store: &Store,
+        tables: &mut Tables<'_>,
+        first: bool,
+    ) -> Result<DatabaseState, StoreError> {
+        // Lists wait for the first look only.
         let dialled = if first { store.dial().await } else { store.dial_patiently().await };
         dialled.map(drop)?;
-        // Not before: nobody who asks for a list should wait for a database that has never answered.
+        // Not before: no list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
         if let Some(shared) = &self.shared {
             shared.connect(store.clone());
         }
-        let mut behind = None;
-        if self.config.migrate_on_start
-            && let Err(error) = self.bring_up_to_date(store).await
+        if let Err(error) = tables.bring_up_to_date().await
+            && error.fault() == DatabaseFault::Locked
         {
-            tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
-            if error.fault() == DatabaseFault::Locked {
-                // The catalogue is served meanwhile, and this is tried again.
-                let _ = self.catalogue.refresh().await;
-                return Err(error);
-            }
-            behind = Some(error);
+            // The catalogue is served meanwhile, and the supervisor tries again.
+            let _ = self.catalogue.refresh().await;
+            return Err(error);
         }
-        let up_to_date = behind.is_none();
-        let state = self.probe(store).await?;
+        let state = tables.look().await?;
         if self.catalogue.refresh().await.is_err() {
-            // That the tables could not be made says more than that they are not there.
-            if let Some(error) = behind {
-                return Err(error);
-            }
-            // The cache has logged it in its own words; what it means for the database is asked again.
-            store.load_catalogue().await.map(drop)?;
+            // The cache has logged it in its own words; a load of its own says what it means for the database.
+            store.load_catalogue().await.map(drop).map_err(|error| tables.explain(error, state.fault()))?;
         }
-        Ok((state, up_to_date))
-    }
-
-    async fn bring_up_to_date(&self, store: &Store) -> Result<(), StoreError> {
-        // Nothing is locked and nothing written when nothing is to do: a full disk must not matter then.
-        if store.migrations().await?.pending > 0 {
-            store.migrate().await?;
-            tracing::info!("the tables are up to date");
-        }
-        seed(store, &self.seed, SeedMode::Newer).await.map(drop)
-    }
-
-    async fn probe(&self, store: &Store) -> Result<DatabaseState, StoreError> {
-        let begun = self.clock.now();
-        let probe = store.probe().await?;
-        let latency = self.clock.now().saturating_duration_since(begun);
-        Ok(DatabaseState::Up { latency, read_only: probe.read_only })
+        Ok(state)
     }
 
     /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
@@ -274,36 +249,44 @@ impl Supervisor {
         }
     }
 
-    /// Publishes a look, and tells the log of every change once, in the database's own words too.
-    fn report(&self, state: DatabaseState, error: Option<&StoreError>, unjudged: bool) {
+    /// Publishes a look, and logs every change once, in the database's own words too. Returns the fault before.
+    fn report(
+        &self,
+        state: DatabaseState,
+        error: Option<&StoreError>,
+        unjudged: bool,
+    ) -> Option<DatabaseFault> {
         let before = self.status.set_database(state);
-        match (before, state) {
-            (DatabaseState::Down(old), DatabaseState::Down(new)) if old == new => {}
-            (_, DatabaseState::Down(fault)) => {
+        let (was_down, is_down) = (is_down(before), is_down(state));
+        let (old, new) = (before.fault(), state.fault());
+        if was_down && !is_down {
+            tracing::info!("the database answers again");
+            self.status.set_misconfigured(false);
+        }
+        match new {
+            Some(fault) if new != old || is_down != was_down => {
                 let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
                 tracing::warn!(remedy = fault.remedy(), "{words}");
-                if unjudged {
+                if is_down && unjudged {
                     let has_nothing =
                         self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
                     self.status.set_misconfigured(fault.is_configuration() && has_nothing);
                 }
             }
-            (DatabaseState::Down(_), DatabaseState::Up { .. }) => {
-                tracing::info!("the database answers again");
-                self.status.set_misconfigured(false);
-            }
-            _ => {}
-        }
-        let is_read_only = |state| matches!(state, DatabaseState::Up { read_only: true, .. });
-        match (is_read_only(before), is_read_only(state)) {
-            (false, true) => {
-                let fault = DatabaseFault::ReadOnly;
-                tracing::warn!(remedy = fault.remedy(), "{}", fault.reason());
-            }
-            (true, false) if matches!(state, DatabaseState::Up { .. }) => {
+            None if old == Some(DatabaseFault::ReadOnly) && !was_down => {
                 tracing::info!("the database takes writes again");
             }
+            None if !was_down => {
+                if let Some(fault) = old {
+                    tracing::info!("no longer at fault: {}", fault.reason());
+                }
+            }
             _ => {}
         }
+        old
     }
+}
+
+fn is_down(state: DatabaseState) -> bool {
+    matches!(state, DatabaseState::Down(_))
 }

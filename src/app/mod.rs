@@ -1,10 +1,12 @@
 //! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
 
 mod check;
+mod check_database;
 mod check_kv;
 mod database;
 mod purge;
 mod recorder;
+mod tables;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -88,14 +88,16 @@ impl Recorder {
 }
 
 fn database(state: DatabaseState) -> Option<Condition> {
-    let (state, fault) = match state {
+    let name = match state {
         DatabaseState::Unknown => return None,
-        DatabaseState::Up { read_only: false, .. } => ("up", None),
-        DatabaseState::Up { read_only: true, .. } => ("read_only", Some(DatabaseFault::ReadOnly)),
-        DatabaseState::Down(fault) => ("down", Some(fault)),
-        DatabaseState::NotConfigured => ("not_configured", None),
+        DatabaseState::Up { fault: Some(DatabaseFault::ReadOnly), .. } => "read_only",
+        DatabaseState::Up { .. } => "up",
+        DatabaseState::Down(_) => "down",
+        DatabaseState::NotConfigured => "not_configured",
     };
-    Some(Condition { state, reason: fault.map(DatabaseFault::reason), is_good: state == "up" })
+    let fault = state.fault();
+    let is_good = name == "up" && fault.is_none();
+    Some(Condition { state: name, reason: fault.map(DatabaseFault::reason), is_good })
 }
 
 fn kv(tier: &SharedTier) -> Option<Condition> {

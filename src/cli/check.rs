@@ -87,7 +87,13 @@ fn catalogue(catalogue: &Value) -> Option<Line> {
     let [models, providers, skipped, revision] =
         ["models", "providers", "skipped", "revision"].map(|key| catalogue[key].as_u64().unwrap_or_default());
     let finding = format!("{models} models of {providers} providers, from {source}, revision {revision}");
-    Some(if catalogue["stale"] == true {
+    Some(if models == 0 || providers == 0 {
+        Line::fault(
+            "catalogue",
+            finding,
+            "see the line on the database, and the columns `enabled` and `status`",
+        )
+    } else if catalogue["stale"] == true {
         let remedy = "see the line on the database; the newest catalogue held is served meanwhile";
         Line::fault("catalogue", format!("{finding}, stale"), remedy)
     } else if skipped > 0 {

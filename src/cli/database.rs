@@ -8,7 +8,7 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError};
-use crate::store::{SeedMode, SeedReport, Store};
+use crate::store::{DatabaseFault, SeedMode, SeedReport, Store};
 
 use super::say;
 
@@ -30,7 +30,12 @@ pub(super) async fn seed(config: &Config, overwrite: bool) -> anyhow::Result<Exi
     let mode = if overwrite { SeedMode::Overwrite } else { SeedMode::Newer };
     with_database(config, async |store| {
         store.migrate().await?;
-        match app::seed(store, &seed, mode).await? {
+        let mut report = app::seed(store, &seed, mode).await?;
+        let is_empty = store.inspect_tables().await?.fault() == Some(DatabaseFault::Empty);
+        if is_empty && matches!(report, SeedReport::UpToDate { .. }) {
+            report = app::seed(store, &seed, SeedMode::Again).await?;
+        }
+        match report {
             SeedReport::Applied { to, .. } => {
                 say(&format!("seed {to} applied: {} models", seed.models.len()))
             }

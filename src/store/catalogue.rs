@@ -24,7 +24,8 @@ impl Store {
     /// A row that cannot be understood, written by hand or by a newer release, is left out and named in `rejected`.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails or takes longer than its 5 s.
+    /// [`StoreError`] when the statement fails or takes longer than its 5 s, and when there is no provider, no model or no
+    /// version: that is no catalogue.
     pub async fn load_catalogue(&self) -> Result<LoadedCatalogue, StoreError> {
         // Models travel by their columns: PostgreSQL takes three times as long to write them as JSON. The small tables come
         // along as JSON, so that it stays one statement; nothing joins them with a model.
@@ -88,7 +89,7 @@ impl Store {
         let mut rejected = unreadable;
         rejected
             .extend(inconsistent.into_iter().map(|Rejected { id, reason }| format!("model {id}: {reason}")));
-        Ok(LoadedCatalogue { snapshot, version, rejected })
+        self.usable(LoadedCatalogue { snapshot, version, rejected }).await
     }
 }
 

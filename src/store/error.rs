@@ -29,6 +29,16 @@ closed_enum!(
         Timeout = "timeout",
         /// The tables are not there, or not as this release needs them.
         NotMigrated = "not_migrated",
+        /// Tables work, but this release brings migrations that have not been applied.
+        PendingMigrations = "pending_migrations",
+        /// A migration of this release failed.
+        MigrationFailed = "migration_failed",
+        /// Row-level security hides every row of a table from this role.
+        HiddenRows = "hidden_rows",
+        /// There is no provider or no model.
+        Empty = "empty",
+        /// The row with the catalogue's version is missing.
+        NoVersion = "no_version",
         /// The role may not do that.
         Forbidden = "forbidden",
         /// Somebody else holds the lock: another instance migrates.
@@ -56,6 +66,11 @@ impl DatabaseFault {
             Self::ReadOnly => "the database is read-only",
             Self::Timeout => "the database answers too slowly",
             Self::NotMigrated => "the tables are missing or of another release",
+            Self::PendingMigrations => "migrations are pending",
+            Self::MigrationFailed => "a migration failed",
+            Self::HiddenRows => "row-level security hides the catalogue from the database role",
+            Self::Empty => "the catalogue's tables are empty",
+            Self::NoVersion => "the row with the catalogue's version is missing",
             Self::Forbidden => "the database role lacks a right",
             Self::Locked => "another instance holds the migration lock",
             Self::NotStarted => "the private PostgreSQL does not start",
@@ -97,9 +112,21 @@ impl DatabaseFault {
             }
             Self::ReadOnly => "free space or raise the plan in the Supabase dashboard; reads go on meanwhile",
             Self::Timeout => "look for long-running statements or locks in the database",
-            Self::NotMigrated => "run `chatchonk migrate`, or start with MIGRATE_ON_START=true",
+            Self::NotMigrated | Self::PendingMigrations => {
+                "run `chatchonk migrate`, or start with MIGRATE_ON_START=true"
+            }
+            Self::MigrationFailed => {
+                "run `chatchonk migrate`, which says what the database refused; correct that and run it again"
+            }
+            Self::HiddenRows => {
+                "connect as the owner of the tables, or give the role a policy that lets it read them, or disable \
+                 row-level security; `chatchonk check` names the tables"
+            }
+            Self::Empty => "run `chatchonk catalog seed`, or restore a backup",
+            Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
             Self::Forbidden => {
-                "grant the role CREATE on the database, or run `chatchonk migrate` as its owner"
+                "grant the role what `chatchonk check` names; migrations need CREATE on the database, or \
+                 `chatchonk migrate` as its owner"
             }
             Self::Locked => "nothing to do: it is tried again",
             Self::NotStarted => "see the log for what it said, or set DATABASE_URL",
@@ -118,6 +145,20 @@ impl DatabaseFault {
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused)
+    }
+
+    /// True where the database answers but its tables hold no catalogue.
+    #[must_use]
+    pub const fn is_of_tables(self) -> bool {
+        matches!(
+            self,
+            Self::NotMigrated
+                | Self::MigrationFailed
+                | Self::HiddenRows
+                | Self::Empty
+                | Self::NoVersion
+                | Self::Forbidden
+        )
     }
 
     /// Sorts an error of the driver into a class.
@@ -174,6 +215,9 @@ pub enum StoreError {
     /// Not tried, as the last try was refused, and another one so soon would do harm.
     #[error("{}", .0.reason())]
     Refused(DatabaseFault),
+    /// The statement succeeded, but what it read is no catalogue.
+    #[error("{}", .0.reason())]
+    Unusable(DatabaseFault),
     /// The migrations failed.
     #[error("migrations: {0}")]
     Migrate(sqlx::migrate::MigrateError),
@@ -187,13 +231,17 @@ impl StoreError {
     #[must_use]
     pub fn fault(&self) -> DatabaseFault {
         match self {
-            Self::Database { fault, .. } | Self::Refused(fault) => *fault,
+            Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,
             Self::TimedOut => DatabaseFault::Timeout,
             Self::Migrate(sqlx::migrate::MigrateError::Execute(error)) => DatabaseFault::of(error),
             Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
-                DatabaseFault::of(error)
+                match DatabaseFault::of(error) {
+                    DatabaseFault::Other | DatabaseFault::NotMigrated => DatabaseFault::MigrationFailed,
+                    fault => fault,
+                }
             }
-            Self::Migrate(_) | Self::Seed(_) => DatabaseFault::Other,
+            Self::Migrate(_) => DatabaseFault::MigrationFailed,
+            Self::Seed(_) => DatabaseFault::Other,
         }
     }
 }

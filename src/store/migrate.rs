@@ -24,6 +24,8 @@ pub struct Migrations {
     pub applied: usize,
     /// Migrations of this release still to apply.
     pub pending: usize,
+    /// Whether one of them began and did not end.
+    pub failed: bool,
 }
 
 impl Store {
@@ -56,17 +58,18 @@ impl Store {
         let known: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
         let total = known.len();
         // Not a checked query: the table belongs to sqlx and may not exist yet.
-        let applied: Result<i64, _> = sqlx::query_scalar(
-            "select count(*) from chatchonk._sqlx_migrations where success and version = any($1)",
+        let counted: Result<(i64, bool), _> = sqlx::query_as(
+            "select count(*) filter (where success), coalesce(bool_or(not success), false)
+             from chatchonk._sqlx_migrations where version = any($1)",
         )
         .bind(known)
         .fetch_one(self.pool()?)
         .await;
-        let applied = match applied.map_err(StoreError::from) {
-            Ok(count) => usize::try_from(count).unwrap_or(total),
-            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => 0,
+        let (applied, failed) = match counted.map_err(StoreError::from) {
+            Ok((count, failed)) => (usize::try_from(count).unwrap_or(total), failed),
+            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => (0, false),
             Err(error) => return Err(error),
         };
-        Ok(Migrations { applied, pending: total.saturating_sub(applied) })
+        Ok(Migrations { applied, pending: total.saturating_sub(applied), failed })
     }
 }

@@ -3,10 +3,12 @@
 mod catalogue;
 mod catalogue_row;
 mod error;
+mod inspection;
 mod kv_ledger;
 mod listener;
 mod migrate;
 mod pooler;
+mod rights;
 mod seed;
 mod settings;
 mod version;
@@ -19,9 +21,11 @@ use sqlx::{Connection, Executor};
 
 pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
+pub use inspection::TableInspection;
 pub use kv_ledger::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed};
 pub use listener::{Change, ChangeListener};
 pub use migrate::Migrations;
+pub use rights::Rights;
 pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
 

@@ -10,8 +10,10 @@ use super::{Store, StoreError};
 /// What to do with rows that people changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeedMode {
-    /// Insert what is missing and update what nobody edited, if the seed is newer than the one applied last.
+    /// Insert what is missing and update what was not edited, if the seed is newer than the one applied last.
     Newer,
+    /// Insert what is missing and update what was not edited, whatever was applied last: the tables were emptied.
+    Again,
     /// Write every row of the seed as the seed has it, whatever was applied before.
     Overwrite,
 }
@@ -45,7 +47,8 @@ impl Store {
         let applied = sqlx::query_scalar!("select version from chatchonk.seed_state")
             .fetch_optional(self.pool()?)
             .await?;
-        if let Some(version) = applied.filter(|version| *version >= seed.version && !overwrite) {
+        let current = |version: i32| mode == SeedMode::Newer && version >= seed.version;
+        if let Some(version) = applied.filter(|version| current(*version)) {
             return Ok(SeedReport::UpToDate { version });
         }
         let mut transaction = self.pool()?.begin().await?;
@@ -59,7 +62,7 @@ impl Store {
         let held = sqlx::query_scalar!("select version from chatchonk.seed_state for update")
             .fetch_one(&mut *transaction)
             .await?;
-        if held >= seed.version && !overwrite {
+        if current(held) {
             return Ok(SeedReport::UpToDate { version: held });
         }
 

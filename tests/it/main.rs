@@ -19,6 +19,7 @@ mod counts;
 mod edge;
 mod edge_connections;
 mod embedded;
+mod empty_tables;
 mod encodings;
 mod env_example;
 mod facets;

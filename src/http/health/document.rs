@@ -164,7 +164,7 @@ impl Health {
 
 fn database_degrades(state: DatabaseState) -> bool {
     match state {
-        DatabaseState::Up { read_only, .. } => read_only,
+        DatabaseState::Up { fault, .. } => fault.is_some(),
         // Before the first look nothing is known to be wrong; the start itself is told by `decided`.
         DatabaseState::Unknown => false,
         DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
@@ -174,12 +174,12 @@ fn database_degrades(state: DatabaseState) -> bool {
 impl From<DatabaseReport> for Database {
     fn from(report: DatabaseReport) -> Self {
         use crate::store::DatabaseFault;
-        let (status, fault) = match report.state {
-            DatabaseState::Up { read_only, .. } => ("up", read_only.then_some(DatabaseFault::ReadOnly)),
-            DatabaseState::Unknown => ("down", None),
-            DatabaseState::Down(fault) => ("down", Some(fault)),
-            DatabaseState::NotConfigured => ("not_configured", None),
+        let status = match report.state {
+            DatabaseState::Up { .. } => "up",
+            DatabaseState::Unknown | DatabaseState::Down(_) => "down",
+            DatabaseState::NotConfigured => "not_configured",
         };
+        let fault = report.state.fault();
         let none_installed = report.state == DatabaseState::NotConfigured;
         Self {
             status,

@@ -11,6 +11,7 @@ use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::http::State;
 use crate::status::DatabaseState;
+use crate::store::DatabaseFault;
 use crate::telemetry;
 
 use super::families::{Families, Labels};
@@ -53,7 +54,9 @@ pub(super) fn requests(to: &mut Families<'_>, requests: &Requests) -> fmt::Resul
 pub(super) fn database(to: &mut Families<'_>, state: &State) -> fmt::Result {
     let report = state.status.database();
     let (up, read_only, latency) = match report.state {
-        DatabaseState::Up { latency, read_only } => (true, read_only, Some(latency.as_secs_f64())),
+        DatabaseState::Up { latency, fault } => {
+            (true, fault == Some(DatabaseFault::ReadOnly), Some(latency.as_secs_f64()))
+        }
         DatabaseState::Unknown | DatabaseState::Down(_) | DatabaseState::NotConfigured => {
             (false, false, None)
         }

@@ -1,0 +1,135 @@
+//! The lines of `check` on the database: connection, migrations, what the role may do and see, and the catalogue.
+
+use crate::clock::Clock;
+use crate::store::{DatabaseFault, Rights, Store, TableInspection};
+
+use super::check::{Line, Mark, counts};
+
+/// Connects and reports how. Returns whether the database answers.
+pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool {
+    let clock = Clock::system();
+    let dialled = clock.now();
+    if let Err(error) = store.dial_patiently().await {
+        lines.push(Line::store_fault("database", &error));
+        return false;
+    }
+    let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
+    match store.probe().await {
+        Ok(probe) => {
+            let finding = format!("PostgreSQL {}, connected in {milliseconds:.1} ms", probe.server_version);
+            lines.push(Line::new(Mark::Good, "database", finding));
+            if probe.read_only {
+                let fault = DatabaseFault::ReadOnly;
+                lines.push(Line::fault("database", fault.reason(), fault.remedy()));
+            }
+        }
+        Err(error) => lines.push(Line::store_fault("database", &error)),
+    }
+    true
+}
+
+/// Reports on the tables of a database that answers. Returns whether they are those of this release.
+pub(super) async fn check_tables(store: &Store, has_kv: bool, lines: &mut Vec<Line>) -> bool {
+    let (line, migrated) = migrations(store).await;
+    lines.push(line);
+    match store.rights().await {
+        // Without tables the line on the migrations says it all.
+        Ok(rights) if !rights.has_tables() => return false,
+        Ok(rights) => {
+            lines.push(privileges(&rights, has_kv));
+            lines.push(owner(&rights));
+            if let Ok(found) = store.inspect_tables().await {
+                lines.push(row_security(&rights, &found));
+            }
+        }
+        Err(error) => lines.push(Line::store_fault("privileges", &error)),
+    }
+    if migrated {
+        loaded_catalogue(store, lines).await;
+    }
+    migrated
+}
+
+/// Returns the line on the migrations, and whether all of them are applied.
+pub(super) async fn migrations(store: &Store) -> (Line, bool) {
+    const SUBJECT: &str = "migrations";
+    match store.migrations().await {
+        Ok(migrations) if migrations.failed => {
+            let fault = DatabaseFault::MigrationFailed;
+            (Line::fault(SUBJECT, fault.reason(), fault.remedy()), false)
+        }
+        Ok(migrations) if migrations.pending > 0 => {
+            let remedy = DatabaseFault::PendingMigrations.remedy();
+            (Line::fault(SUBJECT, format!("{} pending", migrations.pending), remedy), false)
+        }
+        Ok(migrations) => (Line::new(Mark::Good, SUBJECT, format!("{} applied", migrations.applied)), true),
+        Err(error) => (Line::store_fault(SUBJECT, &error), false),
+    }
+}
+
+fn privileges(rights: &Rights, has_kv: bool) -> Line {
+    const SUBJECT: &str = "privileges";
+    let role = &rights.role;
+    let (unreadable, unwritable) = (rights.unreadable().join(", "), rights.unwritable_ledger().join(", "));
+    if !unreadable.is_empty() {
+        let remedy = format!(
+            "as the owner: grant usage on schema chatchonk to \"{role}\"; \
+             grant select on all tables in schema chatchonk to \"{role}\""
+        );
+        Line::fault(SUBJECT, format!("role {role} may not read {unreadable}"), remedy)
+    } else if unwritable.is_empty() {
+        Line::new(Mark::Good, SUBJECT, format!("role {role} reads every table and writes the KV ledger"))
+    } else {
+        let finding = format!("role {role} may not write {unwritable}, where writes to KV are counted");
+        let remedy = format!(
+            "as the owner: grant insert, update, delete on chatchonk.kv_keys, chatchonk.kv_budget to \"{role}\""
+        );
+        if has_kv { Line::fault(SUBJECT, finding, remedy) } else { Line::new(Mark::Absent, SUBJECT, finding) }
+    }
+}
+
+/// Another owner is no fault: the server needs its rights for migrations and seeds only.
+fn owner(rights: &Rights) -> Line {
+    let role = &rights.role;
+    let (mark, finding) = match rights.other_owner() {
+        Some(owner) => (
+            Mark::Absent,
+            format!(
+                "{owner} owns tables, not role {role}: run `chatchonk migrate` and `catalog seed` as {owner}"
+            ),
+        ),
+        None if rights.creates => (Mark::Good, format!("role {role} owns the tables")),
+        None => (
+            Mark::Absent,
+            format!("role {role} owns the tables, but migrations also need CREATE on the database"),
+        ),
+    };
+    Line::new(mark, "owner", finding)
+}
+
+fn row_security(rights: &Rights, found: &TableInspection) -> Line {
+    const SUBJECT: &str = "row-level security";
+    let remedy = DatabaseFault::HiddenRows.remedy();
+    let (hidden, restricted) = (found.hidden().join(", "), rights.restricted().join(", "));
+    if !hidden.is_empty() {
+        Line::fault(SUBJECT, format!("hides every row of {hidden} from role {}", rights.role), remedy)
+    } else if restricted.is_empty() {
+        Line::new(Mark::Good, SUBJECT, format!("does not apply to role {}", rights.role))
+    } else {
+        let finding = format!("applies to role {} in {restricted}; rows may be missing", rights.role);
+        Line::warning(SUBJECT, finding, remedy)
+    }
+}
+
+async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
+    match store.load_catalogue().await {
+        Ok(loaded) => {
+            lines.push(counts(&loaded.snapshot, loaded.version, ""));
+            for row in loaded.rejected {
+                let remedy = "correct or delete the row; it is left out until then";
+                lines.push(Line::fault("catalogue", row, remedy));
+            }
+        }
+        Err(error) => lines.push(Line::store_fault("catalogue", &error)),
+    }
+}

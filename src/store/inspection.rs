@@ -1,0 +1,102 @@
+//! Inspecting the catalogue's tables: an empty answer is not the truth when rows are hidden or were never written.
+
+use super::{DatabaseFault, LoadedCatalogue, Store, StoreError};
+
+/// What this role sees of the tables that the catalogue is loaded from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableInspection {
+    tables: Vec<TableState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TableState {
+    name: String,
+    /// Row-level security applies to this role.
+    is_restricted: bool,
+    /// At least one row is visible; of `cache_version`, the row of the catalogue.
+    has_rows: bool,
+}
+
+impl TableInspection {
+    /// Returns the fault that makes a load meaningless, if there is one.
+    #[must_use]
+    pub fn fault(&self) -> Option<DatabaseFault> {
+        let is_empty = |name| self.tables.iter().any(|table| table.name == name && !table.has_rows);
+        if !self.hidden().is_empty() {
+            Some(DatabaseFault::HiddenRows)
+        } else if is_empty("cache_version") {
+            Some(DatabaseFault::NoVersion)
+        } else if is_empty("providers") || is_empty("models") {
+            Some(DatabaseFault::Empty)
+        } else {
+            None
+        }
+    }
+
+    /// Names the tables whose rows row-level security hides from this role, all of them.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<&str> {
+        self.named(|table| table.is_restricted && !table.has_rows)
+    }
+
+    /// Names the tables that show rows although row-level security applies: some rows may be missing.
+    #[must_use]
+    pub fn restricted(&self) -> Vec<&str> {
+        self.named(|table| table.is_restricted && table.has_rows)
+    }
+
+    fn named(&self, wanted: impl Fn(&TableState) -> bool) -> Vec<&str> {
+        self.tables.iter().filter(|table| wanted(table)).map(|table| table.name.as_str()).collect()
+    }
+}
+
+impl Store {
+    /// Reads what this role sees of the catalogue's tables: one small statement.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the statement fails; its fault is `NotMigrated` where a table is missing.
+    pub async fn inspect_tables(&self) -> Result<TableInspection, StoreError> {
+        let tables = sqlx::query_as!(
+            TableState,
+            r#"
+            select name as "name!", row_security_active('chatchonk.' || name) as "is_restricted!",
+                   has_rows as "has_rows!"
+            from (
+                select 'providers' as name, exists (select from chatchonk.providers) as has_rows
+                union all select 'models', exists (select from chatchonk.models)
+                union all select 'task_types', exists (select from chatchonk.task_types)
+                union all select 'model_tasks', exists (select from chatchonk.model_tasks)
+                union all select 'cache_version',
+                    exists (select from chatchonk.cache_version where scope = 'catalogue')
+            ) tables
+            "#
+        )
+        .fetch_all(self.pool()?)
+        .await?;
+        Ok(TableInspection { tables })
+    }
+
+    /// Passes on a loaded catalogue unless a part of it is empty for a reason that makes it no catalogue.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] with the reason, or the error of the inspection.
+    pub(super) async fn usable(&self, loaded: LoadedCatalogue) -> Result<LoadedCatalogue, StoreError> {
+        let catalogue = &loaded.snapshot;
+        let lacks_rows = catalogue.providers().is_empty() || catalogue.models().is_empty();
+        let lacks_tasks =
+            catalogue.tasks().is_empty() || catalogue.models().iter().all(|model| model.tasks.is_empty());
+        // Rows that were rejected exist: what remains of them is the caller's to judge.
+        if loaded.version > 0 && !lacks_tasks && (!lacks_rows || !loaded.rejected.is_empty()) {
+            return Ok(loaded);
+        }
+        match self.inspect_tables().await?.fault() {
+            Some(fault) => Err(StoreError::Unusable(fault)),
+            // Rows were committed since the load.
+            None if loaded.version == 0 => Err(StoreError::Unusable(DatabaseFault::NoVersion)),
+            None if lacks_rows && loaded.rejected.is_empty() => {
+                Err(StoreError::Unusable(DatabaseFault::Empty))
+            }
+            None => Ok(loaded),
+        }
+    }
+}

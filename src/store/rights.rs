@@ -1,0 +1,95 @@
+//! What the database role may do with the tables, for `check`.
+
+use super::{Store, StoreError};
+
+/// The tables that the server writes while it shares Cloudflare KV with other instances.
+const LEDGER: [&str; 2] = ["kv_keys", "kv_budget"];
+
+/// What the role of `DATABASE_URL` may do.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    /// The name of the role.
+    pub role: String,
+    /// Whether it may create schemas, as migrations must.
+    pub creates: bool,
+    tables: Vec<TableRights>,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "one per right, as PostgreSQL answers them")]
+#[derive(Debug, Clone)]
+struct TableRights {
+    name: String,
+    owner: String,
+    is_owner: bool,
+    reads: bool,
+    writes: bool,
+    is_restricted: bool,
+}
+
+impl Rights {
+    /// Names the tables that the role may not read.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<&str> {
+        self.named(|table| !table.reads)
+    }
+
+    /// Names the tables of the KV ledger that the role may not write.
+    #[must_use]
+    pub fn unwritable_ledger(&self) -> Vec<&str> {
+        self.named(|table| LEDGER.contains(&table.name.as_str()) && !table.writes)
+    }
+
+    /// Names the tables to which row-level security applies for the role.
+    #[must_use]
+    pub fn restricted(&self) -> Vec<&str> {
+        self.named(|table| table.is_restricted)
+    }
+
+    /// Names another role that owns one of the tables.
+    #[must_use]
+    pub fn other_owner(&self) -> Option<&str> {
+        self.tables.iter().find(|table| !table.is_owner).map(|table| table.owner.as_str())
+    }
+
+    /// Whether there is any table at all.
+    #[must_use]
+    pub fn has_tables(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    fn named(&self, wanted: impl Fn(&TableRights) -> bool) -> Vec<&str> {
+        self.tables.iter().filter(|table| wanted(table)).map(|table| table.name.as_str()).collect()
+    }
+}
+
+impl Store {
+    /// Reads the rights of the current role from PostgreSQL's own tables, which every role may read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a statement fails.
+    pub async fn rights(&self) -> Result<Rights, StoreError> {
+        let role = sqlx::query!(
+            r#"select current_user::text as "name!",
+                      has_database_privilege(current_database(), 'create') as "creates!""#
+        )
+        .fetch_one(self.pool()?)
+        .await?;
+        let tables = sqlx::query_as!(
+            TableRights,
+            r#"
+            select c.relname::text as "name!", pg_get_userbyid(c.relowner)::text as "owner!",
+                   pg_has_role(c.relowner, 'usage') as "is_owner!",
+                   has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as "reads!",
+                   has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')
+                       and has_table_privilege(c.oid, 'delete') as "writes!",
+                   row_security_active(c.oid) as "is_restricted!"
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = 'chatchonk' and c.relkind in ('r', 'p')
+            order by c.relname
+            "#
+        )
+        .fetch_all(self.pool()?)
+        .await?;
+        Ok(Rights { role: role.name, creates: role.creates, tables })
+    }
+}

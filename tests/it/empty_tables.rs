@@ -1,0 +1,278 @@
+//! Databases that answer with an empty catalogue: hidden rows, dropped or truncated tables, missing migrations.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::starts::run;
+use crate::support::postgres::{TestDatabase, database, empty_database};
+use crate::support::process::{self, Serving, command, folder, text};
+use crate::support::server::TestServer;
+
+const HIDDEN: &str = "row-level security hides the catalogue from the database role";
+const EMPTY: &str = "the catalogue's tables are empty";
+const TABLES: [&str; 5] = ["providers", "models", "task_types", "model_tasks", "cache_version"];
+
+/// Waits for a reason, and returns what health and lists say with it.
+async fn facts(server: &TestServer, reason: &str) -> Value {
+    let wanted = if reason.is_empty() { Value::Null } else { json!(reason) };
+    let health = server.until("/api/health", |health| health.json()["database"]["reason"] == wanted).await;
+    let (status, health) = (health.status, health.json());
+    assert_eq!(health["database"]["remedy"].is_string(), !reason.is_empty());
+    let list = server.get("/api/models").await.json();
+    json!([status, health["status"], health["database"]["status"], list["source"], list["total"]])
+}
+
+async fn healthy(server: &TestServer) {
+    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    let list = server.get("/api/models").await.json();
+    assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
+}
+
+async fn seeded_database() -> TestDatabase {
+    let database = database().await;
+    TestServer::seeded(&database).await.stop().await;
+    database
+}
+
+/// A role that may read every table, as a careful operator grants it.
+async fn reader_of(database: &TestDatabase) -> TestDatabase {
+    let role = format!("reader_of_{}", database.name());
+    let grants = format!(
+        "create role {role} login password 'only for tests';
+         grant usage on schema chatchonk to {role};
+         grant select on all tables in schema chatchonk to {role}"
+    );
+    run(database, grants).await;
+    TestDatabase::at(database.options().username(&role).password("only for tests"))
+}
+
+async fn row_level_security(database: &TestDatabase, tables: &[&str], switch: &str) {
+    for table in tables {
+        run(database, format!("alter table chatchonk.{table} {switch} row level security")).await;
+    }
+}
+
+async fn chatchonk(database: &TestDatabase, arguments: &'static [&'static str]) -> (Option<i32>, String) {
+    let url = database.url();
+    let ran = tokio::task::spawn_blocking(move || -> Output {
+        let folder = folder();
+        process::run(command(folder.path()).args(arguments).env("DATABASE_URL", url))
+    });
+    let output = ran.await.unwrap();
+    let (said, log) = text(&output);
+    (output.status.code(), format!("{said}{log}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_hidden_by_row_level_security_are_a_fault_at_a_start() {
+    for tables in [&TABLES[..], &["models"], &["model_tasks"], &["cache_version"]] {
+        let database = seeded_database().await;
+        let reader = reader_of(&database).await;
+        row_level_security(&database, tables, "enable").await;
+        let server = TestServer::on(&reader).await;
+        assert_eq!(
+            facts(&server, HIDDEN).await,
+            json!([200, "degraded", "down", "builtin", 118]),
+            "{tables:?}"
+        );
+        let (code, said) = chatchonk(&reader, &["check"]).await;
+        let hides = format!("✗ row-level security: hides every row of {}", tables[0]);
+        assert!(code == Some(1) && said.contains(&hides) && !said.contains("✓ catalogue"), "{said}");
+
+        row_level_security(&database, tables, "disable").await;
+        healthy(&server).await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_hidden_under_a_server_keep_its_catalogue() {
+    let database = seeded_database().await;
+    let reader = reader_of(&database).await;
+    let server = TestServer::on(&reader).await;
+    healthy(&server).await;
+    row_level_security(&database, &TABLES, "enable").await;
+    assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
+    // An edit makes it load, which must not empty the catalogue either.
+    run(&database, "update chatchonk.models set name = 'Seen' where id = 'openai/gpt-4o'".to_owned()).await;
+    assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
+    row_level_security(&database, &TABLES, "disable").await;
+    server.until("/api/models/openai/gpt-4o", |model| model.json()["name"] == "Seen").await;
+    healthy(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_policy_shows_are_served_with_a_warning() {
+    let database = seeded_database().await;
+    let reader = reader_of(&database).await;
+    row_level_security(&database, &TABLES, "enable").await;
+    for table in TABLES {
+        run(&database, format!("create policy read on chatchonk.{table} for select using (true)")).await;
+    }
+    let folder = folder();
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", reader.url()));
+    let address = server.address();
+    server.line_with("row-level security applies to the database role; rows may be missing");
+    let (_, list) = process::get(&address, "/api/models").await;
+    assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
+    let (_, health) = process::get(&address, "/api/health").await;
+    assert_eq!((&health["status"], &health["database"]["reason"]), (&json!("healthy"), &Value::Null));
+    let (code, said) = chatchonk(&reader, &["check"]).await;
+    assert!(code == Some(0) && said.contains("! row-level security: applies to role reader_of_"), "{said}");
+    assert!(said.contains("✓ catalogue: 120 models"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_dropped_and_migrated_under_a_server_is_seeded() {
+    let database = seeded_database().await;
+    let server = TestServer::on(&database).await;
+    healthy(&server).await;
+    run(&database, "drop schema chatchonk cascade".to_owned()).await;
+    let missing = "the tables are missing or of another release";
+    assert_eq!(facts(&server, missing).await, json!([200, "degraded", "down", "postgres", 118]));
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
+    assert_eq!(chatchonk(&database, &["migrate"]).await.0, Some(0));
+    healthy(&server).await;
+    let rows: i64 = sqlx::query_scalar("select count(*) from chatchonk.models")
+        .fetch_one(&database.pool().await)
+        .await
+        .unwrap();
+    assert_eq!(rows, 120);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncated_tables_keep_the_catalogue_until_they_are_seeded() {
+    for table in ["models", "providers"] {
+        let database = seeded_database().await;
+        let server = TestServer::on(&database).await;
+        healthy(&server).await;
+        run(&database, format!("truncate chatchonk.{table} cascade")).await;
+        assert_eq!(facts(&server, EMPTY).await, json!([200, "degraded", "down", "postgres", 118]));
+        let (code, said) = chatchonk(&database, &["check"]).await;
+        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {EMPTY}")), "{said}");
+        assert!(said.contains("→ run `chatchonk catalog seed`"), "{said}");
+
+        let another = TestServer::on(&database).await;
+        assert_eq!(facts(&another, EMPTY).await, json!([200, "degraded", "down", "builtin", 118]));
+
+        let (code, said) = chatchonk(&database, &["catalog", "seed"]).await;
+        assert!(code == Some(0) && said.contains("120 models"), "{said}");
+        healthy(&server).await;
+        healthy(&another).await;
+        server.stop().await;
+        another.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_version_row_is_a_failed_load() {
+    let reason = "the row with the catalogue's version is missing";
+    let database = seeded_database().await;
+    let server = TestServer::on(&database).await;
+    healthy(&server).await;
+    let revision = server.get("/api/models").await.json()["revision"].clone();
+    run(&database, "delete from chatchonk.cache_version".to_owned()).await;
+    assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
+    assert_eq!(server.get("/api/models").await.json()["revision"], revision);
+    let another = TestServer::on(&database).await;
+    assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
+
+    assert_eq!(chatchonk(&database, &["cache", "purge"]).await.0, Some(0));
+    healthy(&server).await;
+    healthy(&another).await;
+    server.stop().await;
+    another.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_migration_on_a_fresh_database_is_reported() {
+    let database = empty_database().await;
+    // The first migrations succeed and leave empty tables.
+    run(&database, "create schema chatchonk; create table chatchonk.kv_keys ()".to_owned()).await;
+    let server = TestServer::on(&database).await;
+    let reason = "a migration failed";
+    assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "builtin", 118]));
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
+    run(&database, "drop table chatchonk.kv_keys".to_owned()).await;
+    healthy(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_migrations_degrade_a_server_that_must_not_migrate() {
+    let database = seeded_database().await;
+    run(
+        &database,
+        "create table public.applied as select * from chatchonk._sqlx_migrations;
+         delete from chatchonk._sqlx_migrations
+         where version = (select max(version) from chatchonk._sqlx_migrations)"
+            .to_owned(),
+    )
+    .await;
+    let variables = [("DATABASE_URL", &*database.url()), ("MIGRATE_ON_START", "false")];
+    let server = TestServer::with(&variables).await;
+    let facts_then = facts(&server, "migrations are pending").await;
+    assert_eq!(facts_then, json!([200, "degraded", "up", "postgres", 118]));
+    run(
+        &database,
+        "insert into chatchonk._sqlx_migrations select * from public.applied on conflict do nothing"
+            .to_owned(),
+    )
+    .await;
+    healthy(&server).await;
+    run(&database, "update chatchonk._sqlx_migrations set success = false".to_owned()).await;
+    assert_eq!(facts(&server, "a migration failed").await, json!([200, "degraded", "up", "postgres", 118]));
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(1) && said.contains("✗ migrations: a migration failed"), "{said}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smaller_catalogue_is_served_with_one_line() {
+    let database = seeded_database().await;
+    let folder = folder();
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", database.url()));
+    let address = server.address();
+    let (_, list) = process::get(&address, "/api/models").await;
+    assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
+    let forty = "delete from chatchonk.models where id not in (
+        select id from chatchonk.models where status <> 'retired' order by id limit 40)";
+    run(&database, forty.to_owned()).await;
+    server.line_with("models: 118 → 40");
+    let (_, list) = process::get(&address, "/api/models").await;
+    assert_eq!(list["total"], 40);
+    // Hidden models are a drop too, down to none listed.
+    run(&database, "update chatchonk.models set enabled = false".to_owned()).await;
+    server.line_with("models: 40 → 0");
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(0) && said.contains("! catalogue: 40 models (0 listed)"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_rights_and_the_owner_of_the_tables() {
+    let database = seeded_database().await;
+    let reader = reader_of(&database).await;
+    let (code, said) = chatchonk(&database, &["check"]).await;
+    assert!(code == Some(0) && said.contains("✓ privileges: ") && said.contains("✓ owner: "), "{said}");
+    let (code, said) = chatchonk(&reader, &["check"]).await;
+    assert!(code == Some(0) && said.contains("– privileges: ") && said.contains("– owner: "), "{said}");
+    assert!(said.contains("may not write kv_budget, kv_keys"), "{said}");
+
+    run(&database, format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
+    let (code, said) = chatchonk(&reader, &["check"]).await;
+    assert!(code == Some(1) && said.contains("may not read models\n"), "{said}");
+    assert!(said.contains("→ as the owner: grant usage on schema chatchonk"), "{said}");
+    let server = TestServer::on(&reader).await;
+    assert_eq!(
+        facts(&server, "the database role lacks a right").await,
+        json!([200, "degraded", "down", "builtin", 118])
+    );
+    server.stop().await;
+}
