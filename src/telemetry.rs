@@ -1,5 +1,6 @@
 //! Logging: one line per event, for people on a terminal and for machines otherwise. And traces, where they are wanted.
 
+mod clients;
 mod lines;
 mod settings;
 mod traces;
@@ -11,6 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
 
+pub use clients::{ConnectionErrors, connection_errors};
 pub use lines::{Log, dropped_lines};
 pub use settings::{
     InvalidTracesSetting, Sampler, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings,
@@ -70,8 +72,14 @@ pub fn install(
 }
 
 fn dispatch(log: &Log, settings: &TelemetrySettings, traces: Option<&Traces>) -> anyhow::Result<Dispatch> {
-    // actix logs the start of every worker, and sqlx logs errors that its callers report better. RUST_LOG can name both.
-    let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{}", settings.filter))
+    // actix logs the start of every worker, and sqlx logs errors that its callers report better.
+    // RUST_LOG comes last and overrides.
+    let mut filter = "actix_server=warn,sqlx=error,".to_owned();
+    for directive in clients::silenced(&settings.filter) {
+        filter.push_str(&directive);
+        filter.push(',');
+    }
+    let filter = EnvFilter::try_new(filter + &settings.filter)
         .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
     let log = tracing_subscriber::fmt::layer()
         .with_writer(log.lines())
@@ -82,7 +90,7 @@ fn dispatch(log: &Log, settings: &TelemetrySettings, traces: Option<&Traces>) ->
         LogFormat::Pretty => log.boxed(),
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    let registry = tracing_subscriber::registry().with(log.with_filter(filter));
+    let registry = tracing_subscriber::registry().with(log.with_filter(filter)).with(clients::layer());
     Ok(match traces {
         Some(traces) => Dispatch::new(registry.with(traces.layer())),
         None => Dispatch::new(registry),

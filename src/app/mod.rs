@@ -4,6 +4,7 @@ mod check;
 mod check_database;
 mod check_kv;
 mod database;
+mod intake;
 mod purge;
 mod recorder;
 mod tables;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, Editions, KvState, Metrics, RateLimit, State};
+use crate::http::{self, Editions, Failures, KvState, Metrics, RateLimit, State};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -98,6 +99,7 @@ impl App {
                 status.decide();
             }
         }));
+        tasks.spawn(cancel.clone().run_until_cancelled_owned(intake::watch(clock.clone())));
         tasks.spawn(cancel.clone().run_until_cancelled_owned(load_changes(catalogue.clone(), &scopes)));
         if let Some(shared) = shared.clone() {
             tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
@@ -142,6 +144,7 @@ impl App {
                 .http
                 .rate_limit
                 .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
+            failures: Failures::new(clock.clone()),
             metrics: Metrics::new(&config.metrics, clock.clone()),
             clock: clock.clone(),
             settings: config.http.clone(),

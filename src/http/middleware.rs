@@ -180,13 +180,7 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
         }
     };
     if error.code.status().is_server_error() {
-        let pattern = response.request().match_pattern();
-        let route = pattern.as_deref().unwrap_or("unmatched");
-        let method = response.request().method().as_str();
-        match error.code {
-            Code::TimedOut => tracing::warn!(method, route, request_id, "a request took too long"),
-            _ => tracing::error!(method, route, request_id, error = %error, "a request failed"),
-        }
+        log_failure(response.request(), &error, request_id);
     }
     let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
     *response.response_mut().status_mut() = error.code.status();
@@ -194,6 +188,18 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn log_failure(request: &HttpRequest, error: &ApiError, request_id: &str) {
+    let state = request.app_data::<web::Data<State>>();
+    let Some(left_out) = state.and_then(|state| state.failures.line()) else { return };
+    let pattern = request.match_pattern();
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let method = request.method().as_str();
+    match error.code {
+        Code::TimedOut => tracing::warn!(method, route, request_id, left_out, "a request took too long"),
+        _ => tracing::error!(method, route, request_id, left_out, error = %error, "a request failed"),
+    }
 }
 
 /// One root span per request at debug, with the route's template and the request's id, in the terms of OpenTelemetry's

@@ -9,6 +9,7 @@ mod docs;
 mod edition;
 mod editions;
 mod error;
+mod failures;
 mod freshness;
 mod health;
 mod list;
@@ -49,6 +50,7 @@ pub use automodel::AutoModelDocument;
 pub use docs::Pages;
 pub use editions::Editions;
 pub use error::{ApiError, Code};
+pub use failures::Failures;
 pub use health::HealthDocument;
 pub use metrics::{
     InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
@@ -131,6 +133,8 @@ pub struct State {
     pub pages: Pages,
     /// How often a client may ask; `None`: as often as it likes.
     pub rate_limit: Option<RateLimit>,
+    /// Which failed requests get a line in the log.
+    pub failures: Failures,
     /// What is counted for Prometheus; `None`: nothing.
     pub metrics: Option<Metrics>,
     /// For limits of time.

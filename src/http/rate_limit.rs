@@ -72,7 +72,7 @@ pub(super) struct TooMany {
 
 /// The server's clock as the limiter reads it.
 #[derive(Debug, Clone)]
-struct LimiterClock(Clock);
+pub(super) struct LimiterClock(pub Clock);
 
 impl governor::clock::Clock for LimiterClock {
     type Instant = Instant;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod check_url;
+mod clients;
 mod commands;
 mod log;
 mod serving;

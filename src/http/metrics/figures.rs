@@ -141,8 +141,11 @@ pub(super) fn process(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauge("process_max_fds", "How many there may be.", process.max_files)
 }
 
-/// The log and what it leaves out.
+/// The log, and what it leaves out.
 pub(super) fn log(to: &mut Families<'_>) -> fmt::Result {
+    let errors = telemetry::connection_errors();
+    let errors = [([("kind", "request")], errors.request), ([("kind", "accept")], errors.accept)];
+    to.counters("chatchonk_connection_errors", "Connections that failed below HTTP.", errors)?;
     let help = "Log lines that could not be written.";
     to.counters("chatchonk_log_lines_dropped", help, [([], telemetry::dropped_lines())])
 }

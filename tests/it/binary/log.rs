@@ -41,7 +41,7 @@ fn talkative(command: &mut Command) -> &mut Command {
     command.env("DATABASE_URL", NO_DATABASE).stdin(Stdio::null())
 }
 
-/// A server whose log nobody reads for now. Killed when it is dropped.
+/// A server whose log is not read for now. Killed when it is dropped.
 struct Unread(Child);
 
 impl Unread {
