@@ -9,15 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::automodel::{ProbeSettings, ProviderBaseUrls};
+use crate::automodel::{ProbeSettings, ProviderBaseUrls, ProviderKeys};
 use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::{HttpSettings, MetricsSettings};
 use crate::store::DatabaseSettings;
 use crate::telemetry::{TelemetrySettings, TracesSettings};
 
-/// Every setting by name, in the order of `.env.example`, which a test holds equal. Provider keys come on top: their
-/// names stand in the catalogue.
+/// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
+/// `automodel/known.rs`.
 pub const SETTINGS: &[&str] = &[
     "PORT",
     "HOST",
@@ -373,14 +373,14 @@ fn kv_limits(environment: &Environment) -> Result<KvLimits, ConfigError> {
 }
 
 fn probes(environment: &Environment) -> Result<ProbeSettings, ConfigError> {
-    // A row of the catalogue must not be able to ask for another secret than a provider's key.
-    let own = |name: &String| SETTINGS.contains(&name.as_str());
-    let variables = environment.0.iter().filter(|(name, _)| !own(name));
+    let base_urls =
+        environment.parse("PROVIDER_BASE_URLS", ProviderBaseUrls::EXPECTED, |_| true)?.unwrap_or_default();
+    // None of the server's own settings is a provider's key, whatever the id of the provider.
+    let variable =
+        |name: &str| environment.0.get(name).filter(|_| !SETTINGS.contains(&name)).map(String::as_str);
     Ok(ProbeSettings {
         enabled: environment.parse("PROBE_PROVIDERS", "true or false", |_| true)?.unwrap_or(true),
-        keys: variables.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        base_urls: environment
-            .parse("PROVIDER_BASE_URLS", ProviderBaseUrls::EXPECTED, |_| true)?
-            .unwrap_or_default(),
+        keys: ProviderKeys::read(&base_urls, variable),
+        base_urls,
     })
 }

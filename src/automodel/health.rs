@@ -112,7 +112,7 @@ impl<'a> AutoModelHealth<'a> {
                     id: provider.id.as_str(),
                     name: &provider.name,
                     enabled: provider.enabled,
-                    configured: settings.keys.configured(provider),
+                    configured: settings.keys.configured(&provider.id),
                     status: standings.status_of(provider.id.as_str()),
                     reason: standing.and_then(|standing| standing.reason),
                     since: standing.and_then(|standing| standing.since),
@@ -126,7 +126,7 @@ impl<'a> AutoModelHealth<'a> {
             provider.enabled
                 && provider.configured
                 && (matches!(provider.status, ProviderStatus::Degraded | ProviderStatus::Down)
-                    || provider.reason == Some(Reason::BadKey))
+                    || matches!(provider.reason, Some(Reason::BadKey | Reason::UntrustedAddress)))
         };
         Self {
             status: if providers.iter().any(at_fault) { "degraded" } else { "healthy" },

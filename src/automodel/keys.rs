@@ -1,17 +1,17 @@
 //! The providers' keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::domain::provider::Provider;
+use crate::domain::id::ProviderId;
 
-/// How the names of variables end that may hold a key. The catalogue's column `env` holds the same rule.
-const ENDINGS: [&str; 3] = ["_API_KEY", "_KEY", "_TOKEN"];
+use super::base_urls::ProviderBaseUrls;
+use super::known::{KNOWN, Known};
 
-/// The variables that may hold a provider's key, by name. A key goes to its own provider and nowhere else: `Debug` shows
-/// names only.
+/// The keys by provider. Which variable holds a provider's key is fixed by this build and by `PROVIDER_BASE_URLS`; a row of
+/// the catalogue has no say. Other variables are not kept. `Debug` shows ids only.
 #[derive(Clone, Default)]
-pub struct ProviderKeys(HashMap<String, String>);
+pub struct ProviderKeys(BTreeMap<ProviderId, String>);
 
 impl fmt::Debug for ProviderKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,39 +19,75 @@ impl fmt::Debug for ProviderKeys {
     }
 }
 
-impl FromIterator<(String, String)> for ProviderKeys {
-    /// Takes those whose names look like a key's; the rest is not kept.
-    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        let looks_like_one = |name: &str| ENDINGS.iter().any(|ending| name.ends_with(ending));
-        Self(variables.into_iter().filter(|(name, _)| looks_like_one(name)).collect())
-    }
-}
-
 impl ProviderKeys {
+    /// Reads the variables of the providers that this build knows, and of those whose host the operator has named.
+    pub fn read<'a>(base_urls: &ProviderBaseUrls, variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let known = KNOWN.iter().filter_map(|known| {
+            let key = known.variables.iter().find_map(|name| variable(name))?;
+            Some((known.id.parse().ok()?, key.to_owned()))
+        });
+        let named = base_urls.providers().filter(|id| Known::of(id.as_str()).is_none());
+        let named =
+            named.filter_map(|id| Some((id.clone(), variable(&variable_of(id.as_str()))?.to_owned())));
+        Self(known.chain(named).collect())
+    }
+
     /// Whether a key for the provider is set.
     #[must_use]
-    pub fn configured(&self, provider: &Provider) -> bool {
+    pub fn configured(&self, provider: &ProviderId) -> bool {
         self.of(provider).is_some()
     }
 
-    /// The key of the provider: the first of its variables that is set.
-    pub(super) fn of(&self, provider: &Provider) -> Option<&str> {
-        provider.env.iter().find_map(|name| self.0.get(name)).map(String::as_str)
+    /// The key of the provider.
+    pub(super) fn of(&self, provider: &ProviderId) -> Option<&str> {
+        self.0.get(provider).map(String::as_str)
     }
+}
+
+/// The variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
+pub(super) fn variable_of(id: &str) -> String {
+    let id = id.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    format!("{id}_API_KEY")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(base_urls: &str, variables: &[(&str, &'static str)]) -> ProviderKeys {
+        let value = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+        ProviderKeys::read(&base_urls.parse().unwrap(), value)
+    }
+
+    fn of<'a>(keys: &'a ProviderKeys, id: &str) -> Option<&'a str> {
+        keys.of(&id.parse().unwrap())
+    }
+
     #[test]
-    fn only_what_looks_like_a_key_is_kept_and_no_value_is_printed() {
-        let variables = ["OPENAI_API_KEY", "HF_TOKEN", "DATABASE_URL", "HOME"];
-        let keys: ProviderKeys =
-            variables.into_iter().map(|name| (name.to_owned(), "hunter2".to_owned())).collect();
-        let mut kept: Vec<_> = keys.0.keys().map(String::as_str).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, ["HF_TOKEN", "OPENAI_API_KEY"]);
+    fn a_key_is_read_for_known_and_named_providers_only() {
+        let variables = [
+            ("OPENAI_API_KEY", "hunter2"),
+            ("HF_TOKEN", "hf"),
+            ("ACME_API_KEY", "a"),
+            ("AWS_SECRET_KEY", "s"),
+        ];
+        let keys = read("", &variables);
+        assert_eq!((of(&keys, "openai"), of(&keys, "huggingface")), (Some("hunter2"), Some("hf")));
+        assert_eq!(of(&keys, "acme"), None, "its host is not named");
         assert!(!format!("{keys:?}").contains("hunter2"));
+        let named = read("acme=https://acme.example", &variables);
+        assert_eq!(of(&named, "acme"), Some("a"));
+        assert_eq!(named.0.len(), 3, "nothing else is kept");
+    }
+
+    #[test]
+    fn an_id_like_a_known_one_gets_no_key_unless_its_host_is_named() {
+        let variables = [("OPENAI_API_KEY", "k"), ("MY_GATEWAY_API_KEY", "g"), ("MY_GATEWAY_TOKEN", "t")];
+        let keys = read("", &variables);
+        for id in ["OPENAI", "OpenAI", "openai.", "my-gateway"] {
+            assert_eq!(of(&keys, id), None, "{id}");
+        }
+        let keys = read("my-gateway=https://gateway.example", &variables);
+        assert_eq!((of(&keys, "my-gateway"), of(&keys, "my.gateway")), (Some("g"), None));
     }
 }

@@ -1,17 +1,21 @@
 //! AutoModel, which its users also know as ModelSwapper: the health of providers and what they can serve.
 
+mod address;
+mod base_urls;
 mod board;
 mod health;
 mod keys;
+mod known;
 mod probe;
 mod rounds;
 mod standing;
 mod target;
+mod trust;
 mod watch;
 
+pub use base_urls::{InvalidBaseUrls, ProviderBaseUrls};
 pub use board::ProviderHealthBoard;
 pub use health::{AutoModelHealth, ProviderReport, TaskReport};
 pub use keys::ProviderKeys;
 pub use standing::{Look, Reason, Standing, Standings};
-pub use target::{InvalidBaseUrls, ProviderBaseUrls};
 pub use watch::{ProbeSettings, Watch};

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, StatusCode, redirect};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::clock::Clock;
 
+use super::address::{PrivateAddress, Resolver, Unresolved};
 use super::standing::{Look, Reason};
 use super::target::Target;
 
@@ -25,15 +25,18 @@ const MAX_LIST: usize = 2 << 20;
 /// where a key is sent.
 pub(super) struct Prober {
     clock: Clock,
+    /// For hosts on this machine, which only the operator can name.
     plain: OnceLock<Option<Client>>,
-    /// Made when it is needed: reading the system's root certificates takes its time.
-    encrypted: OnceLock<Option<Client>>,
+    /// For other hosts that the operator has named.
+    named: OnceLock<Option<Client>>,
+    /// For all others. Each client is built when it is needed: reading the system's root certificates takes its time.
+    public: OnceLock<Option<Client>>,
 }
 
 impl Prober {
     /// Measures by that clock, and gives up by it.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, plain: OnceLock::new(), encrypted: OnceLock::new() }
+        Self { clock, plain: OnceLock::new(), named: OnceLock::new(), public: OnceLock::new() }
     }
 
     /// Asks once. At most 8 s. What comes back is looked at and dropped.
@@ -47,9 +50,13 @@ impl Prober {
     }
 
     async fn ask(&self, target: &Target) -> Result<(), Reason> {
-        let is_encrypted = target.url.scheme() == "https";
-        let client = if is_encrypted { &self.encrypted } else { &self.plain };
-        let client = client.get_or_init(|| client_of(is_encrypted).ok()).as_ref().ok_or(Reason::Connect)?;
+        let (client, is_encrypted, resolver) = match (target.is_named, target.url.scheme()) {
+            (false, _) => (&self.public, true, Resolver::Public),
+            (true, "https") => (&self.named, true, Resolver::Any),
+            (true, _) => (&self.plain, false, Resolver::Any),
+        };
+        let client = client.get_or_init(|| client_of(is_encrypted, resolver).ok());
+        let client = client.as_ref().ok_or(Reason::Connect)?;
         let request = client.get(target.url.clone()).headers(target.headers.clone());
         let response = request.send().await.map_err(|error| unanswered(&error))?;
         match response.status() {
@@ -67,11 +74,11 @@ impl Prober {
     }
 }
 
-fn client_of(is_encrypted: bool) -> reqwest::Result<Client> {
+fn client_of(is_encrypted: bool, resolver: Resolver) -> reqwest::Result<Client> {
     let builder = Client::builder()
         .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .dns_resolver(Resolver)
+        .dns_resolver(resolver)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -116,30 +123,36 @@ fn unanswered(error: &reqwest::Error) -> Reason {
         return Reason::Timeout;
     }
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let mut causes = causes.filter(|cause| cause.is::<Unresolved>());
-    if causes.next().is_some() { Reason::Dns } else { Reason::Connect }
-}
-
-/// The system's resolver, whose failures can be told from those to connect.
-struct Resolver;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the name leads to no address")]
-struct Unresolved(#[source] std::io::Error);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            // The port of the URL takes the place of this one.
-            let found = tokio::net::lookup_host((name.as_str().to_owned(), 0)).await.map_err(Unresolved)?;
-            Ok(Box::new(found) as Addrs)
-        })
-    }
+    let mut reasons = causes.filter_map(|cause| match cause {
+        cause if cause.is::<Unresolved>() => Some(Reason::Dns),
+        cause if cause.is::<PrivateAddress>() => Some(Reason::UntrustedAddress),
+        _ => None,
+    });
+    reasons.next().unwrap_or(Reason::Connect)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_private_address_is_not_probed_unless_named() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let prober = Prober::new(Clock::system());
+        let target = |is_named| Target {
+            url: format!("https://localhost:{port}/v1/models").parse().unwrap(),
+            headers: reqwest::header::HeaderMap::new(),
+            is_named,
+        };
+        let (unnamed, named) = (target(false), target(true));
+        assert_eq!(prober.look(&unnamed).await, Look::Failed(Reason::UntrustedAddress));
+        let (look, connection) = tokio::join!(prober.look(&named), async {
+            // The first connection that comes is that of the second probe. It is closed at once.
+            listener.accept().await.map(drop)
+        });
+        assert_eq!((look, connection.is_ok()), (Look::Failed(Reason::Connect), true));
+    }
 
     #[test]
     fn a_list_of_models_is_told_from_anything_else() {

@@ -14,8 +14,9 @@ use crate::domain::id::ProviderId;
 use crate::domain::provider::ProviderStatus;
 
 use super::probe::Prober;
-use super::standing::{Look, SHORTEST, Standing, Standings};
+use super::standing::{Look, Reason, SHORTEST, Standing, Standings};
 use super::target::Target;
+use super::trust::Distrust;
 
 /// How old the copy in the shared tier may get while nothing changes. Each instance writes its own, and each writing
 /// counts against a day's budget: three instances write 72 times a day.
@@ -52,6 +53,9 @@ struct Known {
     shared: Option<(Vec<(ProviderId, ProviderStatus)>, Instant)>,
 }
 
+/// Status and reason.
+type Before = (ProviderStatus, Option<Reason>);
+
 impl Known {
     fn due_in(&self, provider: &ProviderId, utc: OffsetDateTime, now: Instant) -> Duration {
         let asked = self.asked.get(provider).map(|at| now.saturating_duration_since(*at));
@@ -60,10 +64,10 @@ impl Known {
         pause.max(standing.map_or(Duration::ZERO, |standing| standing.due_in(utc)))
     }
 
-    /// Takes in a look. Returns the status before it, and how the provider stands now.
-    fn took(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (ProviderStatus, Standing) {
+    /// Takes in a look. Returns status and reason before it, and how the provider stands now.
+    fn took(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (Before, Standing) {
         let standing = self.standings.entry(id.clone()).or_insert_with(|| ProviderStatus::Unknown.into());
-        let before = standing.status;
+        let before = (standing.status, standing.reason);
         standing.took(look, at);
         (before, standing.clone())
     }
@@ -151,7 +155,7 @@ impl Origin for Probes {
             let Ok((id, look)) = look else { continue };
             let (before, standing) = self.known().took(&id, look, begun);
             // Without the lock: a log may be slow.
-            tell(&id, before, &standing);
+            log_change(&id, before, &standing);
         }
         let is_news = self.known().is_news(self.0.clock.now());
         Ok(Loaded { value: Findings { standings: self.standings(), is_news }, version: 0 })
@@ -166,7 +170,11 @@ impl Origin for Probes {
     }
 
     fn encode(&self, findings: &Findings) -> Option<Box<RawValue>> {
-        serde_json::value::to_raw_value(&findings.standings).ok().filter(|_| findings.is_news)
+        // A release without that reason could not read it, and where a name leads differs from machine to machine.
+        let is_shared = |(_, standing): &(_, &Standing)| standing.reason != Some(Reason::UntrustedAddress);
+        let shared = findings.standings.iter().filter(is_shared);
+        let shared: Standings = shared.map(|(id, standing)| (id.clone(), standing.clone())).collect();
+        serde_json::value::to_raw_value(&shared).ok().filter(|_| findings.is_news)
     }
 
     fn decode(&self, json: &str) -> Option<Findings> {
@@ -178,15 +186,18 @@ impl Origin for Probes {
     }
 }
 
-/// One line for a change of status, none for a look.
-fn tell(provider: &ProviderId, before: ProviderStatus, standing: &Standing) {
+/// Logs a change of status in one line. A look that changes nothing leaves a line at debug only.
+fn log_change(provider: &ProviderId, before: Before, standing: &Standing) {
     let (status, reason) = (standing.status, standing.reason.map_or("", |reason| reason.as_str()));
     match status {
-        _ if status == before => tracing::debug!(%provider, %status, "probed"),
+        _ if standing.reason == Some(Reason::UntrustedAddress) && before.1 != standing.reason => {
+            Distrust::Private.log(provider);
+        }
+        _ if status == before.0 => tracing::debug!(%provider, %status, "probed"),
         ProviderStatus::Degraded | ProviderStatus::Down => {
             tracing::warn!(%provider, reason, "the provider is {status}");
         }
-        ProviderStatus::Healthy if before == ProviderStatus::Unknown => {
+        ProviderStatus::Healthy if before.0 == ProviderStatus::Unknown => {
             tracing::debug!(%provider, "the provider is healthy");
         }
         ProviderStatus::Healthy | ProviderStatus::Unknown => {
@@ -200,7 +211,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::automodel::standing::Reason;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -259,9 +269,9 @@ mod tests {
             let mut standing = Standing::from(ProviderStatus::Unknown);
             let (well, broken) = (Look::Answered(SECOND), Look::Failed(Reason::Connect));
             for look in [well, well, broken, broken, broken, broken, well, well, well] {
-                let before = standing.status;
+                let before = (standing.status, standing.reason);
                 standing.took(look, OffsetDateTime::UNIX_EPOCH);
-                tell(&openai(), before, &standing);
+                log_change(&openai(), before, &standing);
             }
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

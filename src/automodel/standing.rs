@@ -45,8 +45,11 @@ closed_enum!(
         NoKey = "no_key",
         /// Not probed: the key holds characters that no header can carry.
         BadKey = "bad_key",
-        /// Not probed: the catalogue has no address of its list that begins with https, or headers that cannot be sent.
+        /// Not probed: the catalogue has no address of its list, or headers that cannot be sent.
         NoList = "no_list",
+        /// Not probed: its row would send the key to a host that neither this build nor `PROVIDER_BASE_URLS` names, or in
+        /// another way; or its host leads to private addresses only.
+        UntrustedAddress = "untrusted_address",
     }
 );
 
@@ -157,6 +160,8 @@ fn verdict(look: Look) -> (ProviderStatus, Option<Reason>) {
         Look::Answered(latency) if latency <= SLOW => (ProviderStatus::Healthy, None),
         Look::Answered(_) => (ProviderStatus::Degraded, Some(Reason::Slow)),
         Look::Failed(Reason::RateLimited) => (ProviderStatus::Degraded, Some(Reason::RateLimited)),
+        // Nothing was sent.
+        Look::Failed(Reason::UntrustedAddress) => (ProviderStatus::Unknown, Some(Reason::UntrustedAddress)),
         Look::Failed(reason) => (ProviderStatus::Down, Some(reason)),
     }
 }

@@ -1,172 +1,153 @@
 //! Where a provider is asked for its models, and with what.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cache::KvBaseUrl;
-use crate::domain::id::ProviderId;
+use crate::cache::Source;
 use crate::domain::provider::Provider;
 
+use super::base_urls::ProviderBaseUrls;
 use super::keys::ProviderKeys;
+use super::known::Known;
 use super::standing::Reason;
+use super::trust::{Distrust, check_columns, check_headers, check_host, check_path, shown};
 
-/// Addresses that take the place of the providers' own base URLs, such as those of a gateway.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProviderBaseUrls(BTreeMap<ProviderId, String>);
-
-/// Text that is not a list of base URLs. Never says what was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected {}", ProviderBaseUrls::EXPECTED)]
-pub struct InvalidBaseUrls;
-
-impl ProviderBaseUrls {
-    /// What is expected of them.
-    pub const EXPECTED: &str = "pairs such as openai=https://gateway.example/openai/v1, comma-separated, each with a \
-                                provider's id and an address that begins with https:// (http:// on this machine only), \
-                                without user, query or fragment";
-}
-
-impl FromStr for ProviderBaseUrls {
-    type Err = InvalidBaseUrls;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
-        let pair = |pair: &str| {
-            let (id, url) = pair.split_once('=')?;
-            // The key of the provider travels there: the rule is that of Cloudflare's token.
-            Some((id.trim().parse().ok()?, url.parse::<KvBaseUrl>().ok()?.as_str().to_owned()))
-        };
-        pairs.map(pair).collect::<Option<_>>().map(Self).ok_or(InvalidBaseUrls)
-    }
-}
+/// The longest address that is used.
+const MAX_ADDRESS: usize = 2_000;
 
 /// The request for one provider's list of models. Holds the key: `Debug` hides it.
 #[derive(Debug, Clone)]
-pub struct Target {
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
+pub(super) struct Target {
+    pub url: Url,
+    pub headers: HeaderMap,
+    /// Whether the operator has named the host, which may be within a private network then.
+    pub is_named: bool,
 }
 
-impl Target {
-    /// The request for that provider's list.
-    ///
-    /// # Errors
-    /// Why it must not, or cannot, be asked: [`Reason::NoKey`], [`Reason::BadKey`] or [`Reason::NoList`].
-    pub fn of(
-        provider: &Provider,
-        keys: &ProviderKeys,
-        base_urls: &ProviderBaseUrls,
-    ) -> Result<Self, Reason> {
-        let key = keys.of(provider);
-        if key.is_none() && provider.models_list_needs_key {
-            return Err(Reason::NoKey);
+/// Why a provider is not probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// [`Reason::NoKey`], [`Reason::BadKey`] or [`Reason::NoList`].
+    Impossible(Reason),
+    /// Its row could divert the key.
+    Untrusted(Distrust),
+}
+
+impl Refusal {
+    /// As health reports it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Impossible(reason) => *reason,
+            Self::Untrusted(_) => Reason::UntrustedAddress,
         }
-        let url = list_url(provider, base_urls).ok_or(Reason::NoList)?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &provider.extra_headers {
-            let name: HeaderName = name.parse().map_err(|_| Reason::NoList)?;
-            headers.insert(name, value.parse().map_err(|_| Reason::NoList)?);
-        }
-        if let Some(key) = key {
-            let name: HeaderName = provider.auth_header.parse().map_err(|_| Reason::NoList)?;
-            let value = match &provider.auth_scheme {
-                Some(scheme) => format!("{scheme} {key}"),
-                None => key.to_owned(),
-            };
-            let mut value = HeaderValue::try_from(value).map_err(|_| Reason::BadKey)?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-        Ok(Self { url, headers })
     }
 }
 
-/// The address of the list. What the catalogue says must begin with https: a key travels there.
-fn list_url(provider: &Provider, base_urls: &ProviderBaseUrls) -> Option<Url> {
-    let list = provider.models_list_url.as_deref()?;
-    let Some(base_url) = base_urls.0.get(&provider.id) else {
-        return list.parse().ok().filter(|url: &Url| url.scheme() == "https");
-    };
-    // A list that does not lie below the provider's base URL keeps its path. Nothing is sent to the provider itself.
-    let path = match list.strip_prefix(provider.base_url.trim_end_matches('/')) {
-        Some(path) => path.to_owned(),
-        None => list.parse::<Url>().ok()?.path().to_owned(),
-    };
-    format!("{base_url}{path}").parse().ok()
+impl From<Distrust> for Refusal {
+    fn from(distrust: Distrust) -> Self {
+        Self::Untrusted(distrust)
+    }
+}
+
+const NO_LIST: Refusal = Refusal::Impossible(Reason::NoList);
+
+impl Target {
+    /// Decides where the provider's list is requested and what is sent there.
+    ///
+    /// A key goes to the host that this build knows, or to the one that the operator has named. Of a row that came from the
+    /// database, the path below that host counts; of a copy from the shared tier, not even the path does. For a provider
+    /// that this build does not know, the database's row also names the headers.
+    ///
+    /// # Errors
+    /// Why it must not, or cannot, be requested. A row that is not trusted is reported whether or not a key is set.
+    pub fn of(
+        provider: &Provider,
+        source: Source,
+        keys: &ProviderKeys,
+        base_urls: &ProviderBaseUrls,
+    ) -> Result<Self, Refusal> {
+        let (known, named) = (Known::of(provider.id.as_str()), base_urls.of(&provider.id));
+        let list = provider.models_list_url.as_deref().filter(|list| list.len() <= MAX_ADDRESS);
+        let list: Url = list.and_then(|list| list.parse().ok()).ok_or(NO_LIST)?;
+        let (url, mut headers, auth_header, auth_scheme) = match known {
+            Some(known) => {
+                check_columns(known, provider)?;
+                let base: Url = known.base_url.parse().map_err(|_| NO_LIST)?;
+                let url = match (named, source) {
+                    (None, _) => {
+                        check_host(known, &list)?;
+                        if source == Source::Kv { below(&base, known.list)? } else { clear(list)? }
+                    }
+                    (Some(named), Source::Kv) => below(named, known.list)?,
+                    (Some(named), _) => moved(named, provider, &list)?,
+                };
+                let name = HeaderName::try_from(known.auth_header).map_err(|_| NO_LIST)?;
+                (url, header_map(known.extra_headers.iter().copied())?, name, known.auth_scheme)
+            }
+            None => {
+                let Some(named) = named else {
+                    let (id, given) = (provider.id.to_string(), shown(&list));
+                    return Err(Distrust::UnknownProvider { id, given }.into());
+                };
+                if source == Source::Kv {
+                    return Err(Distrust::Copied.into());
+                }
+                let extra =
+                    provider.extra_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                let headers = header_map(extra)?;
+                let name = HeaderName::try_from(&provider.auth_header).map_err(|_| NO_LIST)?;
+                check_headers(&name, &headers)?;
+                (moved(named, provider, &list)?, headers, name, provider.auth_scheme.as_deref())
+            }
+        };
+        match keys.of(&provider.id) {
+            Some(key) => drop(headers.insert(auth_header, header_of(key, auth_scheme)?)),
+            None if provider.models_list_needs_key => return Err(Refusal::Impossible(Reason::NoKey)),
+            None => {}
+        }
+        Ok(Self { url, headers, is_named: named.is_some() })
+    }
+}
+
+fn header_map<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Result<HeaderMap, Refusal> {
+    let header = |(name, value): (&str, &str)| Some((name.parse().ok()?, value.parse().ok()?));
+    headers.map(header).collect::<Option<_>>().ok_or(NO_LIST)
+}
+
+fn header_of(key: &str, scheme: Option<&str>) -> Result<HeaderValue, Refusal> {
+    let value = scheme.map_or_else(|| key.to_owned(), |scheme| format!("{scheme} {key}"));
+    let mut value = HeaderValue::try_from(value).map_err(|_| Refusal::Impossible(Reason::BadKey))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The list of a row below the address that the operator has named. A list that is not below the provider's base URL keeps
+/// its whole path.
+fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
+    let base: Option<Url> = provider.base_url.parse().ok();
+    let base = base.filter(|base| base.origin() == list.origin());
+    let path =
+        base.and_then(|base| list.path().strip_prefix(base.path().trim_end_matches('/')).map(str::to_owned));
+    let path = path.filter(|path| path.starts_with('/')).unwrap_or_else(|| list.path().to_owned());
+    let mut url = below(named, &path)?;
+    url.set_query(list.query());
+    Ok(url)
+}
+
+/// The address of a path below another one. The host stays the same, whatever the path is.
+fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
+    check_path(path)?;
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    Ok(url)
+}
+
+/// The address of a row, whose host has been checked.
+fn clear(mut list: Url) -> Result<Url, Distrust> {
+    check_path(list.path())?;
+    list.set_fragment(None);
+    Ok(list)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::seed::Seed;
-
-    fn provider(id: &str) -> Provider {
-        let seed = Seed::builtin().unwrap();
-        seed.providers.into_iter().find(|provider| provider.id.as_str() == id).unwrap()
-    }
-
-    fn keys(variables: &[(&str, &str)]) -> ProviderKeys {
-        variables.iter().map(|(name, key)| ((*name).to_owned(), (*key).to_owned())).collect()
-    }
-
-    fn target(provider: &Provider, key: &str) -> Result<Target, Reason> {
-        Target::of(provider, &keys(&[(&provider.env[0], key)]), &ProviderBaseUrls::default())
-    }
-
-    #[test]
-    fn each_provider_is_asked_at_its_own_address_in_its_own_way() {
-        for (id, url, name, value, others) in [
-            ("openai", "https://api.openai.com/v1/models", "authorization", "Bearer k", 0),
-            ("anthropic", "https://api.anthropic.com/v1/models", "x-api-key", "k", 1),
-            ("google", "https://generativelanguage.googleapis.com/v1beta/models", "x-goog-api-key", "k", 0),
-            ("cohere", "https://api.cohere.com/v1/models", "authorization", "Bearer k", 0),
-        ] {
-            let target = target(&provider(id), "k").unwrap();
-            assert_eq!((target.url.as_str(), target.headers[name].to_str().unwrap()), (url, value));
-            assert_eq!(target.headers.len(), 1 + others, "{id}");
-        }
-        let anthropic = target(&provider("anthropic"), "k").unwrap();
-        assert_eq!(anthropic.headers["anthropic-version"], "2023-06-01");
-    }
-
-    #[test]
-    fn without_a_key_only_a_list_that_needs_none_is_asked_for() {
-        let none = ProviderKeys::default();
-        let of = |id| Target::of(&provider(id), &none, &ProviderBaseUrls::default());
-        assert_eq!(of("openai").unwrap_err(), Reason::NoKey);
-        assert!(of("openrouter").unwrap().headers.is_empty());
-        assert_eq!(target(&provider("openrouter"), "k").unwrap().headers["authorization"], "Bearer k");
-    }
-
-    #[test]
-    fn a_key_goes_nowhere_in_the_clear_and_is_not_printed() {
-        let openai = provider("openai");
-        let at = |url: &str| Provider { models_list_url: Some(url.to_owned()), ..openai.clone() };
-        assert_eq!(target(&at("http://api.openai.com/v1/models"), "k").unwrap_err(), Reason::NoList);
-        assert_eq!(target(&at("nowhere"), "k").unwrap_err(), Reason::NoList);
-        let none = Provider { models_list_url: None, ..openai.clone() };
-        assert_eq!(target(&none, "k").unwrap_err(), Reason::NoList);
-        assert_eq!(target(&openai, "hunter2\nx: y").unwrap_err(), Reason::BadKey);
-        assert!(!format!("{:?}", target(&openai, "hunter2")).contains("hunter2"));
-    }
-
-    #[test]
-    fn a_base_url_takes_the_place_of_the_providers_own() {
-        let base_urls: ProviderBaseUrls =
-            "openai=http://127.0.0.1:9/x/, cohere=https://gateway.example,".parse().unwrap();
-        let url = |provider: &Provider| list_url(provider, &base_urls).unwrap().to_string();
-        assert_eq!(url(&provider("openai")), "http://127.0.0.1:9/x/models");
-        assert_eq!(url(&provider("cohere")), "https://gateway.example/v1/models");
-        assert_eq!(url(&provider("groq")), "https://api.groq.com/openai/v1/models");
-        let elsewhere = Provider { base_url: "https://other.example".to_owned(), ..provider("openai") };
-        assert_eq!(url(&elsewhere), "http://127.0.0.1:9/x/v1/models");
-        for text in
-            ["openai", "openai=", "=https://a", "o/i=https://a", "openai=http://a", "openai=https://u:p@a"]
-        {
-            assert_eq!(text.parse::<ProviderBaseUrls>(), Err(InvalidBaseUrls), "{text}");
-        }
-    }
-}
+mod tests;

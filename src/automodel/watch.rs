@@ -13,11 +13,13 @@ use crate::domain::id::ProviderId;
 use crate::domain::provider::Provider;
 use crate::status::Status;
 
+use super::base_urls::ProviderBaseUrls;
 use super::board::ProviderHealthBoard;
 use super::keys::ProviderKeys;
 use super::rounds::{Everything, Probes};
 use super::standing::{Reason, Standing};
-use super::target::{ProviderBaseUrls, Target};
+use super::target::{Refusal, Target};
+use super::trust::Distrusted;
 
 /// How long a change of the catalogue may go unnoticed.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -29,7 +31,7 @@ pub struct ProbeSettings {
     pub enabled: bool,
     /// The keys.
     pub keys: ProviderKeys,
-    /// Other addresses than the catalogue's.
+    /// Other hosts than those that this build knows.
     pub base_urls: ProviderBaseUrls,
 }
 
@@ -37,7 +39,7 @@ impl ProbeSettings {
     /// Whether any of these providers will be asked: nobody is, as long as none has a key.
     #[must_use]
     pub fn ask_any(&self, providers: &[Provider]) -> bool {
-        self.enabled && providers.iter().any(|provider| self.keys.configured(provider))
+        self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
     }
 }
 
@@ -54,6 +56,7 @@ pub struct Watch {
     clock: Clock,
     probes: Probes,
     cache: Cache<Probes>,
+    distrusted: Distrusted,
 }
 
 impl Watch {
@@ -70,7 +73,7 @@ impl Watch {
     ) -> Self {
         let probes = Probes::new(clock.clone());
         let cache = Cache::new(RESPONSES, probes.clone(), None, shared, scopes, clock.clone(), runtime);
-        Self { settings, catalogue, status, board, clock, probes, cache }
+        Self { settings, catalogue, status, board, clock, probes, cache, distrusted: Distrusted::default() }
     }
 
     /// A reader of the counters of its cache.
@@ -81,7 +84,7 @@ impl Watch {
 
     /// Watches until it is dropped. Begins when the first source of the catalogue is decided, with what another process
     /// saw last.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         self.status.decided().await;
         let unprobed = self.aim();
         if let Some(entry) = self.cache.recall(&Everything).await {
@@ -105,22 +108,31 @@ impl Watch {
         self.board.replace(self.probes.standings().into_iter().chain(unprobed).collect());
     }
 
-    /// Finds out whom to ask. Returns those who are enabled and are not asked.
-    fn aim(&self) -> Vec<(ProviderId, Standing)> {
+    /// Decides which providers are probed. Returns those that are enabled and are not.
+    fn aim(&mut self) -> Vec<(ProviderId, Standing)> {
         let Some(report) = self.catalogue.report() else { return Vec::new() };
-        let providers = report.read.snapshot().providers();
+        let (providers, source) = (report.read.snapshot().providers(), report.read.source());
         let asks_any = self.settings.ask_any(providers);
-        let target = |provider: &Provider| {
-            let target = Target::of(provider, &self.settings.keys, &self.settings.base_urls);
-            if asks_any { target } else { Err(target.err().unwrap_or(Reason::NoKey)) }
-        };
-        let (mut targets, mut unprobed) = (BTreeMap::new(), Vec::new());
+        let (mut targets, mut unprobed, mut distrusted) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         for provider in providers.iter().filter(|provider| provider.enabled) {
-            match target(provider) {
-                Ok(target) => drop(targets.insert(provider.id.clone(), target)),
-                Err(reason) => unprobed.push((provider.id.clone(), Standing::unprobed(reason))),
-            }
+            let target = Target::of(provider, source, &self.settings.keys, &self.settings.base_urls);
+            let reason = match target {
+                Ok(target) if asks_any => {
+                    targets.insert(provider.id.clone(), target);
+                    continue;
+                }
+                Ok(_) => Reason::NoKey,
+                Err(refusal) => {
+                    let reason = refusal.reason();
+                    if let Refusal::Untrusted(distrust) = refusal {
+                        distrusted.insert(provider.id.clone(), distrust);
+                    }
+                    reason
+                }
+            };
+            unprobed.push((provider.id.clone(), Standing::unprobed(reason)));
         }
+        self.distrusted.replace(distrusted);
         self.probes.aim(targets);
         unprobed
     }

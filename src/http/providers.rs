@@ -62,7 +62,7 @@ fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> Prov
         base_url: &provider.base_url,
         docs_url: provider.docs_url.as_deref(),
         enabled: provider.enabled,
-        configured: state.probes.keys.configured(provider),
+        configured: state.probes.keys.configured(&provider.id),
         status: edition.health().status_of(provider.id.as_str()),
         models: models.len(),
         capabilities: models.iter().flat_map(|model| model.capabilities.iter().copied()).collect(),

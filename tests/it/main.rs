@@ -45,6 +45,7 @@ mod outages;
 mod paging;
 mod pooler;
 mod provider_health;
+mod provider_trust;
 mod raw_requests;
 mod representations;
 mod rooms;

@@ -30,7 +30,11 @@ fn each_look_has_its_verdict() {
     assert_eq!(verdict(Look::Answered(SLOW)), (Healthy, None));
     assert_eq!(verdict(SLOWLY), (Degraded, Some(Reason::Slow)));
     assert_eq!(verdict(BUSY), (Degraded, Some(Reason::RateLimited)));
-    for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::RateLimited) {
+    let untrusted = Reason::UntrustedAddress;
+    assert_eq!(verdict(Look::Failed(untrusted)), (Unknown, Some(untrusted)));
+    let others =
+        Reason::ALL.iter().filter(|reason| !matches!(reason, Reason::RateLimited | Reason::UntrustedAddress));
+    for reason in others {
         assert_eq!(verdict(Look::Failed(*reason)), (Down, Some(*reason)));
     }
 }

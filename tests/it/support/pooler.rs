@@ -45,7 +45,8 @@ impl Authority {
         self.0.pem()
     }
 
-    fn acceptor(&self, host: &str) -> TlsAcceptor {
+    /// TLS with a certificate for this host.
+    pub(crate) fn acceptor(&self, host: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();

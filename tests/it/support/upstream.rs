@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::pooler::Authority;
+use super::proxy::Stream;
 
 /// What a provider does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,24 +54,45 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     moods: watch::Sender<HashMap<String, Mood>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Upstream {
     /// One where every provider lists its models.
     pub(crate) async fn start(clock: Clock) -> Self {
+        Self::serving(clock, None).await
+    }
+
+    /// The same over TLS, as `localhost`.
+    pub(crate) async fn with_tls(clock: Clock, authority: &Authority) -> Self {
+        Self::serving(clock, Some(authority.acceptor("localhost"))).await
+    }
+
+    async fn serving(clock: Clock, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (moods, mood) = watch::channel(HashMap::new());
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let (asked, connections) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicUsize>::default());
         tokio::spawn({
-            let asked = Arc::clone(&asked);
+            let (asked, connections) = (Arc::clone(&asked), Arc::clone(&connections));
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, mood.clone(), Arc::clone(&asked), clock.clone()));
+                    connections.fetch_add(1, Ordering::Relaxed);
+                    let (mood, asked, clock, tls) =
+                        (mood.clone(), Arc::clone(&asked), clock.clone(), tls.clone());
+                    tokio::spawn(async move {
+                        let stream: Box<dyn Stream> = match tls {
+                            // A client that does not trust the certificate goes away.
+                            Some(tls) => Box::new(tls.accept(stream).await.ok()?),
+                            None => Box::new(stream),
+                        };
+                        serve(stream, mood, asked, clock).await;
+                        Some(())
+                    });
                 }
             }
         });
-        Self { address, moods, asked }
+        Self { address, moods, asked, connections }
     }
 
     /// `PROVIDER_BASE_URLS` for all providers of the seed.
@@ -74,6 +100,16 @@ impl Upstream {
         let providers = Seed::builtin().unwrap().providers;
         let pair = |id: &str| format!("{id}=http://{}/{id}", self.address);
         providers.iter().map(|provider| pair(provider.id.as_str())).collect::<Vec<_>>().join(",")
+    }
+
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many connections were opened, whatever came of them.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Changes what one provider does.
@@ -93,7 +129,7 @@ impl Upstream {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     mut moods: watch::Receiver<HashMap<String, Mood>>,
     log: Arc<Mutex<Vec<Asked>>>,
     clock: Clock,
@@ -126,7 +162,7 @@ async fn serve(
     }
 }
 
-async fn read(stream: &mut TcpStream, clock: &Clock) -> Option<Asked> {
+async fn read(stream: &mut Box<dyn Stream>, clock: &Clock) -> Option<Asked> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.ok()?);
