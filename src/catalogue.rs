@@ -232,8 +232,7 @@ impl Origin for Database {
     }
 
     fn weight(&self, snapshot: &Snapshot) -> u32 {
-        // An estimate for a model with its texts, lists and index entries; it has to be of the right order only.
-        u32::try_from(snapshot.models().len() * 1_200).unwrap_or(u32::MAX)
+        u32::try_from(snapshot.bytes()).unwrap_or(u32::MAX)
     }
 }
 

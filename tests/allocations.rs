@@ -9,7 +9,9 @@ mod hits;
 use actix_web::http::{Method, StatusCode};
 use allocation_counter::{AllocationInfo, measure};
 use chatchonk::clock::Clock;
+use chatchonk::domain::model::Model;
 use chatchonk::domain::seed::Seed;
+use chatchonk::domain::snapshot::Snapshot;
 use chatchonk::http::{Requests, Route};
 use tokio::runtime::{self, Runtime};
 
@@ -54,6 +56,28 @@ fn a_hit_of_the_catalogue_allocates_nothing() {
     assert_eq!((info.count_total, info.bytes_total), (0, 0));
     assert_eq!(catalogue.statistics().memory, u64::from(2 * READS), "every read was a hit");
     runtime.block_on(database.stop());
+}
+
+#[test]
+fn a_catalogue_weighs_what_it_allocates() {
+    let models = Seed::builtin().unwrap().models;
+    for copies in [1, 50] {
+        let copy = |(at, model): (usize, &Model)| Model {
+            id: format!("{}-{at}", model.id).parse().unwrap(),
+            name: format!("{} {at}", model.name),
+            ..model.clone()
+        };
+        let seed = Seed::builtin().unwrap();
+        let models = (0..copies).flat_map(|_| &models).enumerate().map(copy).collect();
+        let json = serde_json::to_string(&Snapshot::build(seed.providers, seed.tasks, models, 0).0).unwrap();
+        let mut read: Option<Snapshot> = None;
+        let allocated = measure(|| read = serde_json::from_str(&json).ok());
+        let snapshot = read.unwrap();
+        assert_eq!(snapshot.models().len(), 120 * copies);
+        let allocated = usize::try_from(allocated.bytes_current).unwrap() + size_of::<Snapshot>();
+        let weighed = snapshot.bytes();
+        assert!(weighed.abs_diff(allocated) * 50 <= allocated, "{weighed} instead of {allocated} bytes");
+    }
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Origin for Probes {
     }
 
     fn weight(&self, findings: &Findings) -> u32 {
-        u32::try_from(findings.standings.iter().count() * 300).unwrap_or(u32::MAX)
+        u32::try_from(findings.standings.bytes()).unwrap_or(u32::MAX)
     }
 }
 

@@ -203,6 +203,18 @@ impl Standings {
         self.0.iter()
     }
 
+    /// Its bytes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let entry = |(id, standing): (&ProviderId, &Standing)| {
+            size_of_val(id)
+                + id.as_str().len()
+                + size_of_val(standing)
+                + standing.latencies.capacity() * size_of::<u32>()
+        };
+        size_of::<Self>() + self.iter().map(entry).sum::<usize>()
+    }
+
     /// What the domain wants to know of it.
     #[must_use]
     pub fn statuses(&self) -> ProviderHealth {

@@ -41,7 +41,7 @@ pub struct Entry<V> {
     pub(super) validated: Option<Instant>,
     /// The life of the database that the version belongs to.
     pub(super) epoch: u64,
-    /// Roughly its bytes.
+    /// Its bytes.
     pub(super) weight: u32,
     /// What invalidates it, at hand so that a hit looks nothing up.
     pub(super) scope: Arc<Scope>,

@@ -23,8 +23,9 @@ pub struct Family {
     pub schema: u32,
     /// How long the shared tier keeps a value, to serve in an outage; `None`: it never gets one.
     pub keep_shared: Option<Duration>,
-    /// Bound of the values in memory, in bytes as the origin weighs them.
-    pub max_bytes: u64,
+    /// Bound of the values in memory, in bytes as the origin weighs them. `None` for a family of one key, whose value must
+    /// be held whatever it weighs.
+    pub max_bytes: Option<u64>,
 }
 
 /// What a family serves when its origin fails.
@@ -49,7 +50,7 @@ const USUAL: Family = Family {
     reload_after: Duration::from_hours(24),
     schema: 1,
     keep_shared: None,
-    max_bytes: 8 * 1024 * 1024,
+    max_bytes: Some(8 * 1024 * 1024),
 };
 
 /// Providers, models and task types in one snapshot.
@@ -57,7 +58,7 @@ pub const CATALOGUE: Family = Family {
     name: "catalogue",
     on_origin_failure: OnOriginFailure::ServeAnyAge,
     keep_shared: Some(Duration::from_hours(30 * 24)),
-    max_bytes: 64 * 1024 * 1024,
+    max_bytes: None,
     ..USUAL
 };
 

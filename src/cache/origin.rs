@@ -33,7 +33,7 @@ pub trait Origin: Send + Sync + 'static {
     /// The value back from JSON; `None` where it is not one.
     fn decode(&self, json: &str) -> Option<Self::Value>;
 
-    /// Roughly the bytes that the value takes in memory.
+    /// The bytes that the value takes in memory, measured.
     fn weight(&self, value: &Self::Value) -> u32;
 }
 

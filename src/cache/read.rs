@@ -122,11 +122,14 @@ impl<O: Origin> Cache<O> {
                 scope: scope.unwrap_or_else(|| Arc::clone(&unscoped)),
             })
         });
-        let memory = moka::sync::Cache::builder()
-            .name(family.name)
-            .max_capacity(family.max_bytes)
-            .weigher(|_, entry: &Arc<Entry<O::Value>>| entry.weight)
-            .build();
+        let memory = moka::sync::Cache::builder().name(family.name);
+        let memory = memory.weigher(|_, entry: &Arc<Entry<O::Value>>| entry.weight);
+        // A value that outweighs the bound would be refused, and loaded again for every read.
+        let memory = match family.max_bytes {
+            Some(bytes) => memory.max_capacity(bytes),
+            None => memory,
+        };
+        let memory = memory.build();
         Self(Arc::new(Inner {
             family,
             origin,

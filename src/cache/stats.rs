@@ -84,7 +84,7 @@ pub struct Statistics {
     pub validations: u64,
     /// Values in memory.
     pub entries: u64,
-    /// Their bytes, roughly.
+    /// Their bytes, without what later queries build.
     pub bytes: u64,
 }
 

@@ -6,6 +6,7 @@ pub mod date;
 pub mod did_you_mean;
 pub mod facets;
 pub mod health;
+mod heap;
 pub mod id;
 pub mod model;
 pub mod price;

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::facets::PriceBand;
+use super::heap::{Heap as _, table};
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
 use super::provider::Provider;
@@ -147,6 +148,21 @@ impl Snapshot {
         });
         snapshot.listed = snapshot.models.iter().filter(|m| snapshot.is_listed(m)).count();
         (snapshot, rejected)
+    }
+
+    /// Its bytes in memory as it was built, measured. The search index and the sorts, which later queries add, are not
+    /// counted.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.providers.heap()
+            + self.tasks.heap()
+            + self.models.heap()
+            + table(&self.provider_at)
+            + table(&self.model_at)
+            + self.sorted.bytes()
+            + self.traits.bytes()
+            + self.by_provider.bytes()
     }
 
     /// All providers, by id.

@@ -37,6 +37,7 @@ mod kv_ledger;
 mod kv_outage;
 mod kv_recovery;
 mod kv_tier;
+mod large_catalogue;
 mod metrics;
 mod models;
 mod openai_shape;

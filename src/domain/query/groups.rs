@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use crate::domain::heap::Heap as _;
 use crate::domain::model::Model;
 
 /// Models in groups by some of their properties. Thousands of models share a few hundred combinations.
@@ -15,6 +16,11 @@ pub(in crate::domain) struct Groups {
 }
 
 impl Groups {
+    /// Its bytes on the heap.
+    pub(in crate::domain) fn bytes(&self) -> usize {
+        self.of.heap() + self.examples.heap()
+    }
+
     pub(in crate::domain) fn by<'s, K: Eq + Hash>(models: &'s [Model], key: impl Fn(&'s Model) -> K) -> Self {
         let mut numbers = HashMap::new();
         let mut groups = Self::default();

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use super::matches::Match;
 use super::place::{self, Key};
 use super::{Order, Relevance, Sort, SortKey};
+use crate::domain::heap::table;
 use crate::domain::model::Model;
 
 /// The places of all models in each order, as if all were as relevant as each other: 4 bytes a model, from the first
@@ -23,6 +24,11 @@ impl Default for Sorted {
 }
 
 impl Sorted {
+    /// Its bytes on the heap before the first query.
+    pub(in crate::domain) fn bytes(&self) -> usize {
+        table(&self.0)
+    }
+
     /// All places, in that order. The models are always the same.
     pub(in crate::domain) fn places(
         &self,

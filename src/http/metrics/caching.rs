@@ -27,7 +27,7 @@ pub(super) fn caches(to: &mut Families<'_>, state: &State) -> fmt::Result {
     let loads = families.iter().map(|metered| ([("family", metered.family)], metered.loads));
     to.histograms("chatchonk_cache_load_duration_seconds", "Loads from the origin that ended.", loads)?;
     to.gauges("chatchonk_cache_entries", "Values in memory.", each(|of| of.statistics.entries))?;
-    to.gauges("chatchonk_cache_bytes", "Their bytes, roughly.", each(|of| of.statistics.bytes))?;
+    to.gauges("chatchonk_cache_bytes", "Their bytes.", each(|of| of.statistics.bytes))?;
     let (bodies, bytes) = state.editions.kept();
     to.gauge("chatchonk_representations", "Bodies that are ready to be sent.", Some(bodies))?;
     to.gauge("chatchonk_representation_bytes", "Their bytes.", Some(bytes))

@@ -40,6 +40,32 @@ async fn each_is_fresh_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn the_catalogue_is_held_whatever_it_weighs() {
+    let rig = Rig::of(CATALOGUE, true);
+    rig.origin.weigh(u32::MAX);
+    assert_eq!(rig.outcome().await, (Origin, 1));
+    // As often as the store behind needs until it has looked at the weight.
+    for _ in 0..2_000 {
+        assert_eq!(rig.cache.held(&Key(0)).unwrap().entry.source, Source::Postgres);
+    }
+    assert_eq!(rig.outcome().await, (Memory, 1));
+    assert_eq!(rig.origin.asked(), (1, 0));
+}
+
+#[tokio::test]
+async fn families_of_many_keys_stay_within_their_bytes() {
+    for family in [RESPONSES, PREFERENCES, PROVIDER_CONFIGS] {
+        let (rig, bound) = (Rig::of(family, false), family.max_bytes.unwrap());
+        rig.origin.weigh(u32::try_from(bound / 8).unwrap());
+        for key in 0..1_000 {
+            rig.cache.read(&Key(key)).await.unwrap();
+        }
+        let held = (0..1_000).filter(|key| rig.cache.held(&Key(*key)).is_some()).count();
+        assert!((1..500).contains(&held), "{}: {held}", family.name);
+    }
+}
+
+#[tokio::test]
 async fn preferences_serve_for_a_day_while_the_database_fails_but_never_below_the_fence() {
     let rig = Rig::of(PREFERENCES, false);
     rig.outcome().await;

@@ -33,6 +33,7 @@ struct State {
     /// Whether calls wait for [`SimulatedOrigin::release`] after they have seen the data, as an answer under way does.
     held: bool,
     waiting: VecDeque<oneshot::Sender<()>>,
+    weight: u32,
     loads: u64,
     version_reads: u64,
 }
@@ -46,6 +47,7 @@ impl Default for SimulatedOrigin {
             panics: false,
             held: false,
             waiting: VecDeque::new(),
+            weight: 100,
             loads: 0,
             version_reads: 0,
         })))
@@ -72,7 +74,12 @@ impl SimulatedOrigin {
         origin
     }
 
-    /// Somebody edits the data.
+    /// Values weigh so many bytes from now on.
+    pub(super) fn weigh(&self, bytes: u32) {
+        self.state().weight = bytes;
+    }
+
+    /// A writer edits the data.
     pub(super) fn change(&self) {
         self.state().data.version += 1;
     }
@@ -184,6 +191,6 @@ impl Origin for SimulatedOrigin {
     }
 
     fn weight(&self, _: &Data) -> u32 {
-        100
+        self.state().weight
     }
 }
