@@ -184,17 +184,15 @@ impl Scopes {
     }
 
     /// The versions that one read showed, and when it began: raises fences, and validates what is held at an equal
-    /// version. A scope absent from `versions` has never changed, or has lost its row: then this says nothing.
+    /// version. A scope absent from `versions` has never changed.
     pub fn learn_versions(&self, versions: &HashMap<String, u64>, begun: Instant) {
         let scopes: Vec<_> = {
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.values().cloned().collect()
         };
         for scope in scopes {
-            let version = versions.get(scope.name.as_str()).copied();
-            if let Some(version) = version.or_else(|| (scope.known().fence == 0).then_some(0)) {
-                self.learn_read(&scope, version, begun).0.log(&scope, version);
-            }
+            let version = versions.get(scope.name.as_str()).copied().unwrap_or(0);
+            self.learn_read(&scope, version, begun).0.log(&scope, version);
         }
     }
 
