@@ -13,7 +13,7 @@ use crate::automodel::{ProbeSettings, ProviderBaseUrls, ProviderKeys};
 use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::{HttpSettings, MetricsSettings};
-use crate::store::DatabaseSettings;
+use crate::store::{DatabaseSettings, DatabaseTls, Verification};
 use crate::telemetry::{TelemetrySettings, TracesSettings};
 
 /// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
@@ -25,6 +25,7 @@ pub const SETTINGS: &[&str] = &[
     "WORKERS",
     "DATABASE_URL",
     "DATABASE_MAX_CONNECTIONS",
+    "DATABASE_TLS",
     "PGSSLROOTCERT",
     "DATA_DIR",
     "MIGRATE_ON_START",
@@ -184,6 +185,17 @@ pub enum DatabaseChoice {
     },
 }
 
+impl DatabaseChoice {
+    /// Returns how the connection is protected.
+    #[must_use]
+    pub fn tls(&self) -> DatabaseTls {
+        match self {
+            Self::Url(settings) => settings.tls,
+            Self::Embedded { .. } => DatabaseTls::Local,
+        }
+    }
+}
+
 impl Config {
     /// Checks the variables. `data_dir` (from the command line) wins over `DATA_DIR`.
     ///
@@ -306,6 +318,9 @@ fn database(
             (1..=100).contains(n)
         })?
         .unwrap_or(if render { 2 } else { 5 });
+    let tls = environment.parse::<DatabaseTls>("DATABASE_TLS", "verified or unverified", |tls| {
+        matches!(tls, DatabaseTls::Verified | DatabaseTls::Unverified)
+    })?;
     let Some(url) = environment.get("DATABASE_URL") else {
         if render {
             return Err(ConfigError {
@@ -340,7 +355,12 @@ fn database(
             problem: "cannot be read; give the path of the certificate or the PEM text itself".to_owned(),
         });
     }
-    DatabaseSettings::from_url(url, root_certificate, max_connections)
+    let verification = match (tls, root_certificate) {
+        (Some(DatabaseTls::Unverified), _) => Verification::Off,
+        (_, Some(certificate)) => Verification::Against(certificate),
+        (_, None) => Verification::ByDefault,
+    };
+    DatabaseSettings::from_url(url, verification, max_connections)
         .map(|settings| DatabaseChoice::Url(Box::new(settings)))
         .map_err(|error| ConfigError { variable: "DATABASE_URL", problem: error.to_string() })
 }

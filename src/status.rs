@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::cache::ListenerState;
 use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
-use crate::store::DatabaseFault;
+use crate::store::{DatabaseFault, DatabaseTls};
 
 pub use history::{
     Change, Condition, History, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample, Timed,
@@ -54,6 +54,8 @@ pub enum DatabaseState {
 pub struct DatabaseReport {
     /// What kind it is.
     pub kind: DatabaseKind,
+    /// How the connection to it is protected; `None` where there is none.
+    pub tls: Option<DatabaseTls>,
     /// How it stands.
     pub state: DatabaseState,
     /// When that was seen.
@@ -103,13 +105,25 @@ impl Status {
             started: clock.now(),
             started_at: clock.utc(),
             clock,
-            database: RwLock::new(DatabaseReport { kind, state: DatabaseState::Unknown, checked_at: None }),
+            database: RwLock::new(DatabaseReport {
+                kind,
+                tls: (kind != DatabaseKind::None).then_some(DatabaseTls::Local),
+                state: DatabaseState::Unknown,
+                checked_at: None,
+            }),
             listener: Arc::new(RwLock::new(ListenerState { listening: false, last_event: None })),
             misconfigured: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             decided: watch::channel(false).0,
             history: RwLock::default(),
         }
+    }
+
+    /// Sets how the connection to the database is protected, where that is not local.
+    #[must_use]
+    pub fn with_tls(mut self, tls: DatabaseTls) -> Self {
+        self.database.get_mut().unwrap_or_else(PoisonError::into_inner).tls = Some(tls);
+        self
     }
 
     /// The last look at the database.
@@ -124,6 +138,7 @@ impl Status {
         report.checked_at = Some(self.clock.utc());
         if state == DatabaseState::NotConfigured {
             report.kind = DatabaseKind::None;
+            report.tls = None;
         }
         std::mem::replace(&mut report.state, state)
     }

@@ -98,6 +98,10 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     let mut lines = vec![settings(config)];
     let mut migrated = None;
     if let Some(store) = store {
+        let roots = store.settings().roots();
+        if let Some(warning) = roots.and_then(|roots| roots.ageing(Clock::system().utc())) {
+            lines.push(Line::new(Mark::Absent, "database", warning));
+        }
         if check_database(store, &mut lines).await {
             let has_kv = matches!(config.kv, KvSettings::Configured(_));
             if check_tables(store, has_kv, &mut lines).await {

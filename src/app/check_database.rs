@@ -16,7 +16,11 @@ pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool
     let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
     match store.probe().await {
         Ok(probe) => {
-            let finding = format!("PostgreSQL {}, connected in {milliseconds:.1} ms", probe.server_version);
+            let finding = format!(
+                "PostgreSQL {}, connected in {milliseconds:.1} ms, TLS {}",
+                probe.server_version,
+                store.settings().tls
+            );
             lines.push(Line::new(Mark::Good, "database", finding));
             if probe.read_only {
                 let fault = DatabaseFault::ReadOnly;

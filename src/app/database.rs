@@ -13,7 +13,7 @@ use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
 use crate::status::{DatabaseState, Status};
-use crate::store::{DatabaseFault, DatabaseSettings, SeedMode, SeedReport, Store, StoreError};
+use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, SeedMode, SeedReport, Store, StoreError};
 
 use super::check::check_start;
 use super::tables::Tables;
@@ -120,13 +120,13 @@ impl Supervisor {
     }
 
     async fn open(&self) -> Result<(Store, Option<Cluster>), EmbeddedError> {
-        if let DatabaseChoice::Url(settings) = &self.config.database
-            && settings.unverified_tls
-        {
-            tracing::warn!(
-                "TLS with the database is not verified; set PGSSLROOTCERT to the server's root certificate \
-                 (Supabase → Database settings → SSL configuration)"
-            );
+        if let DatabaseChoice::Url(settings) = &self.config.database {
+            if settings.tls == DatabaseTls::Unverified {
+                tracing::warn!("TLS with the database is not verified, as DATABASE_TLS says");
+            }
+            if let Some(warning) = settings.roots().and_then(|roots| roots.ageing(self.clock.utc())) {
+                tracing::warn!("{warning}");
+            }
         }
         open(&self.config.database).await
     }

@@ -77,7 +77,7 @@ impl App {
             DatabaseChoice::Url(_) => (DatabaseKind::Postgres, DECIDE_REMOTE),
             DatabaseChoice::Embedded { .. } => (DatabaseKind::Embedded, DECIDE_EMBEDDED),
         };
-        let status = Arc::new(Status::new(clock.clone(), kind));
+        let status = Arc::new(Status::new(clock.clone(), kind).with_tls(config.database.tls()));
         let scopes = Arc::new(Scopes::new(clock.clone()));
         let kv = shared_tier(&config, &clock);
         let shared = kv.tier().cloned();

@@ -2,7 +2,7 @@
 
 use crate::domain::closed::closed_enum;
 
-use super::pooler;
+use super::{pooler, relay};
 
 closed_enum!(
     /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
@@ -15,6 +15,8 @@ closed_enum!(
         NoSuchDatabase = "no_such_database",
         /// TLS could not be agreed on, or the certificate is not trusted.
         Certificate = "certificate",
+        /// A server that is not verified asks for the password in clear text.
+        ClearText = "clear_text",
         /// Supabase's pooler knows no such project: it is paused or gone, or served elsewhere.
         Paused = "paused",
         /// Too many wrong passwords came from this address.
@@ -59,6 +61,7 @@ impl DatabaseFault {
             Self::WrongPassword => "the database refuses the user or the password",
             Self::NoSuchDatabase => "the server has no database of that name",
             Self::Certificate => "TLS with the database failed",
+            Self::ClearText => "the database asks for the password in clear text, and is not verified",
             Self::Paused => "the Supabase project is paused or gone",
             Self::Blocked => "the pooler blocks this address after too many wrong passwords",
             Self::AddressRefused => "the database lets in other addresses only",
@@ -94,7 +97,12 @@ impl DatabaseFault {
                 "check the database name at the end of DATABASE_URL; on Supabase it is `postgres`"
             }
             Self::Certificate => {
-                "check PGSSLROOTCERT (Supabase → Database settings → SSL configuration) and the host name in DATABASE_URL"
+                "set PGSSLROOTCERT to the database's root certificate (Supabase → Database settings → SSL configuration) and \
+                 check the host name in DATABASE_URL; DATABASE_TLS=unverified turns verification off"
+            }
+            Self::ClearText => {
+                "verify the database (unset DATABASE_TLS; set PGSSLROOTCERT if its authority is private), or have it ask \
+                 by SCRAM"
             }
             Self::Paused => {
                 "restore the project in the Supabase dashboard; if it runs, copy DATABASE_URL anew (Connect → Session \
@@ -137,7 +145,7 @@ impl DatabaseFault {
     /// True for faults of configuration, which do not go away by waiting.
     #[must_use]
     pub const fn is_configuration(self) -> bool {
-        self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate)
+        self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate | Self::ClearText)
     }
 
     /// True where trying again soon makes it worse: Supabase's pooler blocks an address for minutes after ten wrong
@@ -165,11 +173,8 @@ impl DatabaseFault {
     #[must_use]
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
-            // rustls reports a refused certificate as invalid data.
-            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => Self::Certificate,
             // Something that accepts a connection and speaks no PostgreSQL, such as a proxy whose server starts up.
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
-            sqlx::Error::Tls(_) => Self::Certificate,
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
                 pooler::CODE => pooler::fault_of(refusal.message()).unwrap_or(Self::Other),
@@ -182,6 +187,8 @@ impl DatabaseFault {
     /// PostgreSQL's error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of_code(code: &str) -> Self {
         match code {
+            relay::CERTIFICATE => Self::Certificate,
+            relay::CLEAR_TEXT => Self::ClearText,
             "28P01" | "28000" => Self::WrongPassword,
             "3D000" => Self::NoSuchDatabase,
             "53300" => Self::PoolFull,

@@ -49,7 +49,7 @@ impl ChangeListener {
             let pool = PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(CONNECT_LIMIT)
-                .connect_with(store.settings.options.clone())
+                .connect_with(store.options.clone())
                 .await?;
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);

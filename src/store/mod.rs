@@ -8,16 +8,20 @@ mod kv_ledger;
 mod listener;
 mod migrate;
 mod pooler;
+mod relay;
 mod rights;
 mod seed;
 mod settings;
+mod tls;
 mod version;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
+
+use relay::Relay;
 
 pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
@@ -25,9 +29,11 @@ pub use inspection::TableInspection;
 pub use kv_ledger::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed};
 pub use listener::{Change, ChangeListener};
 pub use migrate::Migrations;
+pub use relay::Destination;
 pub use rights::Rights;
 pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
+pub use tls::{DatabaseTls, Roots, Verification};
 
 /// How long a new connection may take, TLS included, while somebody waits for it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
@@ -39,6 +45,10 @@ const PATIENT_LIMIT: Duration = Duration::from_secs(8);
 pub struct Store {
     pool: PgPool,
     settings: DatabaseSettings,
+    /// Those of the settings, or those that lead to the relay.
+    options: PgConnectOptions,
+    /// The way to a database over the network.
+    _relay: Option<Arc<Relay>>,
     /// Why the last [`Store::dial`] or [`Store::probe`] was refused, until one succeeds.
     refused: Arc<Mutex<Option<DatabaseFault>>>,
 }
@@ -67,6 +77,19 @@ impl Store {
     /// Describes the database without connecting.
     #[must_use]
     pub fn new(settings: DatabaseSettings) -> Self {
+        let mut options = settings.options.clone();
+        let relay = settings.destination.clone().and_then(|destination| match Relay::start(destination) {
+            Ok(relay) => {
+                options = options.clone().socket(relay.folder());
+                Some(Arc::new(relay))
+            }
+            Err(error) => {
+                // Without it nothing may be sent: no socket has this name.
+                options = options.clone().socket("/nonexistent");
+                tracing::error!(%error, "cannot open the socket that leads to the database");
+                None
+            }
+        });
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
@@ -83,8 +106,8 @@ impl Store {
                         .map(drop)
                 })
             })
-            .connect_lazy_with(settings.options.clone());
-        Self { pool, settings, refused: Arc::default() }
+            .connect_lazy_with(options.clone());
+        Self { pool, settings, options, _relay: relay, refused: Arc::default() }
     }
 
     /// Opens a connection outside the pool.
@@ -107,7 +130,7 @@ impl Store {
     }
 
     async fn dial_within(&self, limit: Duration) -> Result<PgConnection, StoreError> {
-        let dialled = tokio::time::timeout(limit, PgConnection::connect_with(&self.settings.options)).await;
+        let dialled = tokio::time::timeout(limit, PgConnection::connect_with(&self.options)).await;
         self.note(dialled.map_err(|_| StoreError::TimedOut).and_then(|dialled| Ok(dialled?)))
     }
 

@@ -1,10 +1,15 @@
 //! How to reach Postgres.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::Url;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::relay::{Destination, Security};
+use super::tls::{DatabaseTls, Roots, Verification};
 
 /// The port of Supabase's transaction pooler, where LISTEN, advisory locks and prepared statements do not work.
 const TRANSACTION_POOLER_PORT: u16 = 6543;
@@ -12,14 +17,16 @@ const TRANSACTION_POOLER_PORT: u16 = 6543;
 /// Where the database is and how much of it may be used.
 #[derive(Clone)]
 pub struct DatabaseSettings {
-    /// Address, user, password, TLS.
+    /// Address, user, password.
     pub options: PgConnectOptions,
     /// Connections of the pool; the listener has one more of its own.
     pub max_connections: u32,
     /// How long a statement waits for one of them.
     pub acquire_timeout: Duration,
-    /// True when a remote host is used without a root certificate: the connection is encrypted, but not verified.
-    pub unverified_tls: bool,
+    /// How the connection is protected.
+    pub tls: DatabaseTls,
+    /// Where the relay leads; without it the driver connects by itself, in clear text.
+    pub destination: Option<Destination>,
 }
 
 impl fmt::Debug for DatabaseSettings {
@@ -47,98 +54,221 @@ pub enum InvalidDatabaseUrl {
          LISTEN and prepared statements do not work"
     )]
     TransactionPooler,
+    /// `sslmode=disable` to another machine.
+    #[error(
+        "sslmode=disable would send everything to another machine in clear text; remove it, or set \
+         DATABASE_TLS=unverified if every machine in between is trusted"
+    )]
+    NoTls,
+    /// The client should prove who it is.
+    #[error("sslcert and sslkey are not supported; use a password")]
+    ClientCertificate,
 }
 
 impl DatabaseSettings {
-    /// Reads a URL. `root_certificate` is a path or the PEM text itself; with it the server's certificate and name are
-    /// verified. Without it, a remote host gets `sslmode=require` unless the URL itself names a mode.
+    /// Reads a URL, which alone names host, port, password and database: `PGHOST`, `PGPASSWORD`, `~/.pgpass` and the like
+    /// do not count. The connection to another machine is verified as `verification` says. The URL's `sslmode` cannot
+    /// weaken that; with [`Verification::Off`] it decides whether there is TLS at all, and by default there is.
     ///
     /// # Errors
-    /// [`InvalidDatabaseUrl`] when the URL cannot be parsed or names the transaction pooler.
+    /// [`InvalidDatabaseUrl`] when the URL cannot be parsed, names the transaction pooler, or asks for less protection
+    /// than `verification` demands.
     pub fn from_url(
         url: &str,
-        root_certificate: Option<&str>,
+        verification: Verification<'_>,
         max_connections: u32,
     ) -> Result<Self, InvalidDatabaseUrl> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        let url = Url::parse(url).map_err(|_| InvalidDatabaseUrl::Malformed)?;
+        let parameter = |names: &[&str]| {
+            let found = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref())).last();
+            found.map(|(_, value)| value.into_owned())
+        };
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        if !matches!(url.scheme(), "postgres" | "postgresql")
+            || !(has_host || parameter(&["host", "hostaddr"]).is_some())
+        {
             return Err(InvalidDatabaseUrl::Malformed);
         }
-        let mut options: PgConnectOptions = url.parse().map_err(|_| InvalidDatabaseUrl::Malformed)?;
-        let is_supabase =
-            [".supabase.com", ".supabase.co"].iter().any(|end| options.get_host().ends_with(end));
+        if parameter(&["sslcert", "ssl-cert", "sslkey", "ssl-key"]).is_some() {
+            return Err(InvalidDatabaseUrl::ClientCertificate);
+        }
+        let mut options =
+            url.as_str().parse::<PgConnectOptions>().map_err(|_| InvalidDatabaseUrl::Malformed)?;
+        // The driver completes a URL from the environment.
+        if url.port().is_none() && parameter(&["port"]).is_none() {
+            options = options.port(5432);
+        }
+        if url.password().is_none() && parameter(&["password"]).is_none() {
+            options = options.password("");
+        }
+        if url.path().trim_start_matches('/').is_empty() && parameter(&["dbname"]).is_none() {
+            let user = options.get_username().to_owned();
+            options = options.database(&user);
+        }
+        let host = options.get_host().trim_matches(['[', ']']).to_ascii_lowercase();
+        if options.get_socket().is_none() {
+            options = options.host(&host);
+        }
+        let is_supabase = [".supabase.com", ".supabase.co"].iter().any(|end| host.ends_with(end));
         if is_supabase && options.get_port() == TRANSACTION_POOLER_PORT {
             return Err(InvalidDatabaseUrl::TransactionPooler);
         }
-        let remote = is_remote(&options);
-        let mut unverified_tls = false;
-        if let Some(certificate) = root_certificate {
-            options = options.ssl_mode(PgSslMode::VerifyFull);
-            options = if certificate.trim_start().starts_with("-----BEGIN") {
-                options.ssl_root_cert_from_pem(certificate.as_bytes().to_vec())
-            } else {
-                options.ssl_root_cert(certificate)
-            };
-        } else if remote {
-            if !url.contains("sslmode=") && !url.contains("ssl-mode=") {
-                options = options.ssl_mode(PgSslMode::Require);
+        let mode = parameter(&["sslmode", "ssl-mode"]).map(|_| options.get_ssl_mode());
+        let is_socket = options.get_socket().is_some() || host.starts_with('/');
+        let is_local = is_socket || is_loopback(&host);
+        let in_url = parameter(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
+        let default_roots = || if is_supabase { Roots::Supabase } else { Roots::System };
+        let security = match (verification, in_url.as_deref(), mode) {
+            _ if is_socket => None,
+            (Verification::Against(roots), ..) | (Verification::ByDefault, Some(roots), _) => {
+                Some(Security::Verified(Roots::given(roots)))
             }
-            unverified_tls = !matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+            (Verification::ByDefault, None, Some(PgSslMode::VerifyCa | PgSslMode::VerifyFull)) => {
+                Some(Security::Verified(default_roots()))
+            }
+            (_, _, Some(PgSslMode::Require)) if is_local => Some(Security::Encrypted),
+            _ if is_local => None,
+            (Verification::ByDefault, None, Some(PgSslMode::Disable)) => {
+                return Err(InvalidDatabaseUrl::NoTls);
+            }
+            (Verification::ByDefault, None, _) => Some(Security::Verified(default_roots())),
+            (Verification::Off, _, Some(PgSslMode::Disable)) => Some(Security::Plain),
+            (Verification::Off, _, Some(PgSslMode::Prefer | PgSslMode::Allow)) => {
+                Some(Security::Opportunistic)
+            }
+            (Verification::Off, ..) => Some(Security::Encrypted),
+        };
+        let tls = match &security {
+            Some(Security::Verified(_)) => DatabaseTls::Verified,
+            Some(_) if !is_local => DatabaseTls::Unverified,
+            _ => DatabaseTls::Local,
+        };
+        let port = options.get_port();
+        let destination = security.map(|security| Destination { host, port, security });
+        Ok(Self { tls, destination, ..Self::from_options(options, max_connections) })
+    }
+
+    /// The root certificates that the database's certificate must lead to; `None` where it is not verified.
+    #[must_use]
+    pub fn roots(&self) -> Option<&Roots> {
+        match &self.destination.as_ref()?.security {
+            Security::Verified(roots) => Some(roots),
+            _ => None,
         }
-        Ok(Self { unverified_tls, ..Self::from_options(options, max_connections) })
     }
 
     /// Uses ready-made options, as of the embedded cluster.
     #[must_use]
     pub fn from_options(options: PgConnectOptions, max_connections: u32) -> Self {
         let options = options
+            // The relay does what TLS there is.
+            .ssl_mode(PgSslMode::Disable)
             .application_name(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
             // A failure is logged once, by whoever handles it.
             .disable_statement_logging();
-        Self { options, max_connections, acquire_timeout: Duration::from_secs(2), unverified_tls: false }
+        let acquire_timeout = Duration::from_secs(2);
+        Self { options, max_connections, acquire_timeout, tls: DatabaseTls::Local, destination: None }
     }
 }
 
-fn is_remote(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_none()
-        && !host.starts_with('/')
-        && !matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]")
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mode(url: &str, certificate: Option<&str>) -> (String, bool) {
-        let settings = DatabaseSettings::from_url(url, certificate, 5).unwrap();
-        (format!("{:?}", settings.options.get_ssl_mode()), settings.unverified_tls)
+    const BY_DEFAULT: Verification<'_> = Verification::ByDefault;
+    const SYSTEM: Security = Security::Verified(Roots::System);
+    const SUPABASE: Security = Security::Verified(Roots::Supabase);
+
+    fn given(path: &str) -> Security {
+        Security::Verified(Roots::File(path.into()))
+    }
+
+    fn security(url: &str, verification: Verification<'_>) -> Option<Security> {
+        let settings = DatabaseSettings::from_url(url, verification, 5).unwrap();
+        settings.destination.map(|destination| destination.security)
     }
 
     #[test]
-    fn a_remote_host_is_encrypted_and_a_root_certificate_verifies_it() {
-        assert_eq!(mode("postgres://u:p@db.example:5432/x", None), ("Require".into(), true));
-        assert_eq!(
-            mode("postgres://u:p@db.example/x?sslmode=verify-full", None),
-            ("VerifyFull".into(), false)
-        );
-        assert_eq!(mode("postgres://u:p@db.example/x", Some("/etc/ca.crt")), ("VerifyFull".into(), false));
-        assert_eq!(mode("postgres://u:p@localhost/x", None), ("Prefer".into(), false));
+    fn remote_host_is_verified_unless_that_is_switched_off() {
+        for mode in ["", "?sslmode=require", "?sslmode=prefer", "?ssl-mode=allow", "?sslmode=verify-ca"] {
+            for (host, by_default) in [
+                ("db.example", SYSTEM),
+                ("192.0.2.1", SYSTEM),
+                ("[2001:db8::1]", SYSTEM),
+                ("evilsupabase.co", SYSTEM),
+                ("db.supabase.co.example", SYSTEM),
+                ("db.abcdefgh.supabase.co", SUPABASE),
+                ("AWS-1-eu.Pooler.Supabase.Com", SUPABASE),
+            ] {
+                let url = format!("postgres://u:p@{host}/x{mode}");
+                assert_eq!(security(&url, BY_DEFAULT), Some(by_default), "{url}");
+                assert_eq!(security(&url, Verification::Against("/ca.crt")), Some(given("/ca.crt")));
+            }
+        }
+        for (mode, without) in [
+            ("", Security::Encrypted),
+            ("?sslmode=require", Security::Encrypted),
+            ("?sslmode=prefer", Security::Opportunistic),
+            ("?sslmode=disable", Security::Plain),
+        ] {
+            let url = format!("postgres://u:p@db.example/x{mode}");
+            assert_eq!(security(&url, Verification::Off), Some(without), "{url}");
+        }
+        let hidden = "postgres://u:p@localhost/x?hostaddr=192.0.2.1";
+        assert_eq!(security(hidden, BY_DEFAULT), Some(SYSTEM));
+        let own = "postgres://u:p@db.example/x?sslmode=require&sslrootcert=/own.crt";
+        assert_eq!(security(own, BY_DEFAULT), Some(given("/own.crt")));
+    }
+
+    #[test]
+    fn local_database_needs_no_tls_unless_it_is_asked_for() {
+        for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
+            for mode in ["", "?sslmode=disable", "?sslmode=prefer"] {
+                let url = format!("postgres://u:p@{host}/x{mode}");
+                assert_eq!(security(&url, BY_DEFAULT), None, "{url}");
+            }
+        }
+        let url = |mode| format!("postgres://u:p@localhost/x?sslmode={mode}");
+        assert_eq!(security(&url("disable"), Verification::Off), None);
+        assert_eq!(security(&url("require"), BY_DEFAULT), Some(Security::Encrypted));
+        assert_eq!(security(&url("verify-full"), BY_DEFAULT), Some(SYSTEM));
+        assert_eq!(security(&url("disable"), Verification::Against("/ca.crt")), Some(given("/ca.crt")));
+    }
+
+    #[test]
+    fn url_without_tls_to_another_machine_is_refused_and_the_fix_named() {
+        let url = "postgres://u:p@db.example/x?sslmode=disable";
+        let refusal = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
+        assert!(refusal.to_string().contains("DATABASE_TLS=unverified"), "{refusal}");
+    }
+
+    #[test]
+    fn url_that_names_no_host_is_refused() {
+        for url in ["postgres:///x", "postgres://", "postgres:x"] {
+            let refusal = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
+            assert_eq!(refusal, InvalidDatabaseUrl::Malformed, "{url}");
+        }
+        assert_eq!(security("postgres:///x?host=/var/run/postgresql", BY_DEFAULT), None);
     }
 
     #[test]
     fn the_transaction_pooler_is_refused_and_the_right_port_named() {
         let refusal =
-            DatabaseSettings::from_url("postgres://u:p@x.pooler.supabase.com:6543/postgres", None, 5);
+            DatabaseSettings::from_url("postgres://u:p@x.pooler.supabase.com:6543/postgres", BY_DEFAULT, 5);
         assert!(refusal.unwrap_err().to_string().contains("5432"));
     }
 
     #[test]
     fn no_message_and_no_debug_output_repeats_the_password() {
         for url in ["postgres://u:hunter2@h:x/y", "mysql://u:hunter2@h/y", "hunter2"] {
-            let error = DatabaseSettings::from_url(url, None, 5).unwrap_err();
+            let error = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
             assert!(!error.to_string().contains("hunter2"));
         }
-        let settings = DatabaseSettings::from_url("postgres://u:hunter2@h/y", None, 5).unwrap();
+        let settings = DatabaseSettings::from_url("postgres://u:hunter2@h/y", BY_DEFAULT, 5).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

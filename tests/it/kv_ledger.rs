@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvSpending, Store};
+use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvSpending, Store, Verification};
 use sqlx::PgPool;
 
 use crate::changes::run;
@@ -22,7 +22,7 @@ async fn ledger() -> (TestDatabase, Store, PgPool) {
 
 /// Waits for its connections as long as it takes: many are opened at once here.
 fn store(database: &TestDatabase) -> Store {
-    let settings = DatabaseSettings::from_url(&database.url(), None, 2).unwrap();
+    let settings = DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 2).unwrap();
     Store::new(DatabaseSettings { acquire_timeout: MINUTE, ..settings })
 }
 

@@ -16,6 +16,7 @@ mod connections;
 mod cors;
 mod cost;
 mod counts;
+mod database_tls;
 mod edge;
 mod edge_connections;
 mod embedded;

@@ -192,6 +192,6 @@ async fn what_is_wrong_with_the_certificate_fails_the_deploy_and_check_says_it()
             said.contains("✗ database: TLS with the database failed: ") && said.contains(words),
             "{said}"
         );
-        assert!(said.contains("→ check PGSSLROOTCERT"), "{said}");
+        assert!(said.contains("→ set PGSSLROOTCERT") && said.contains("DATABASE_TLS=unverified"), "{said}");
     }
 }

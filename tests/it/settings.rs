@@ -34,6 +34,7 @@ fn a_bad_value_stops_the_start_with_the_variable_and_what_was_expected() {
         ),
         ("WORKERS", "1 to 512", &["hunter2", "0", "513", "-1", "1.5"]),
         ("DATABASE_MAX_CONNECTIONS", "1 to 100", &["hunter2", "0", "101", "-1"]),
+        ("DATABASE_TLS", "verified or unverified", &["hunter2", "local", "off", "Unverified"]),
         ("MIGRATE_ON_START", "true or false", &["hunter2", "1", "yes", "TRUE"]),
         ("CLOUDFLARE_KV_BASE_URL", "https://", &["hunter2", "ftp://hunter2"]),
         ("RATE_LIMIT", "`off` or requests per minute", &["hunter2", "0", "-1", "OFF", "600/min"]),

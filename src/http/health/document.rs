@@ -13,6 +13,7 @@ use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
 use crate::http::{KvState, State};
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
+use crate::store::{DatabaseFault, DatabaseTls};
 
 closed_enum!(
     /// The overall state.
@@ -56,6 +57,10 @@ pub(in crate::http) struct Database {
     /// `up`, `down` or `not_configured`.
     pub status: &'static str,
     kind: DatabaseKind,
+    /// `verified`: the server's certificate and host name are checked. `unverified`: `DATABASE_TLS` says not to. `local`:
+    /// the connection does not leave the machine.
+    #[schema(required)]
+    tls: Option<DatabaseTls>,
     /// The round trip of that check, in milliseconds.
     #[schema(required)]
     pub latency_ms: Option<f64>,
@@ -173,7 +178,6 @@ fn database_degrades(state: DatabaseState) -> bool {
 
 impl From<DatabaseReport> for Database {
     fn from(report: DatabaseReport) -> Self {
-        use crate::store::DatabaseFault;
         let status = match report.state {
             DatabaseState::Up { .. } => "up",
             DatabaseState::Unknown | DatabaseState::Down(_) => "down",
@@ -184,6 +188,7 @@ impl From<DatabaseReport> for Database {
         Self {
             status,
             kind: report.kind,
+            tls: report.tls,
             latency_ms: report.latency_ms(),
             checked_at: report.checked_at,
             reason: fault

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
-use chatchonk::store::{DatabaseSettings, KvClaim, KvSpending, Store};
+use chatchonk::store::{DatabaseSettings, KvClaim, KvSpending, Store, Verification};
 use serde_json::{Value, json};
 
 use super::check_url::other_release;
@@ -48,7 +48,7 @@ fn with_kv(database: &TestDatabase, kv: &FakeKv) -> Vec<(&'static str, String)> 
 }
 
 fn store(database: &TestDatabase) -> Store {
-    Store::new(DatabaseSettings::from_url(&database.url(), None, 2).unwrap())
+    Store::new(DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 2).unwrap())
 }
 
 /// Has servers take on these keys and write them.

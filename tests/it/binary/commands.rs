@@ -2,7 +2,7 @@
 
 use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
-use chatchonk::store::{DatabaseSettings, KvSpending, SeedMode, Store};
+use chatchonk::store::{DatabaseSettings, KvSpending, SeedMode, Store, Verification};
 use sqlx::PgPool;
 
 use crate::support::kv::fake::{ACCOUNT, Access, Call, FakeKv, NAMESPACE, Quirks, TITLE, Token};
@@ -213,7 +213,7 @@ fn check_names_every_other_fault_of_kv_with_its_remedy_too() {
 #[tokio::test]
 async fn check_tells_the_days_budget_where_a_database_counts_it() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
-    let store = Store::new(DatabaseSettings::from_url(&database.url(), None, 1).unwrap());
+    let store = Store::new(DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 1).unwrap());
     store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
     assert!(store.spend_kv(KvSpending::Write, 12, 900).await.unwrap());
     assert!(store.spend_kv(KvSpending::Delete, 3, 900).await.unwrap());

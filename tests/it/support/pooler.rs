@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chatchonk::clock::Clock;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
@@ -17,6 +18,8 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::proxy::{Stream, connect};
 
+/// A name of this machine that, unlike the loopback addresses, may be another one's.
+pub(crate) const REMOTE: &str = "0.0.0.0";
 /// The first message of a client that wants TLS: its length and a code in place of a version.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -45,10 +48,16 @@ impl Authority {
         self.0.pem()
     }
 
-    /// TLS with a certificate for this host.
+    /// TLS with a certificate for this host, valid today.
     pub(crate) fn acceptor(&self, host: &str) -> TlsAcceptor {
+        self.acceptor_for(host, -1..1)
+    }
+
+    fn acceptor_for(&self, host: &str, days: std::ops::Range<i64>) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        let day = |days| Clock::system().utc() + time::Duration::days(days);
+        (params.not_before, params.not_after) = (day(days.start), day(days.end));
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder().with_no_client_auth();
@@ -69,6 +78,10 @@ struct Behaviour {
     refusal: Mutex<Option<Refusal>>,
     refused: AtomicUsize,
     cut: Notify,
+    /// What a man in the middle sends in place of a welcome.
+    request: Mutex<Option<Vec<u8>>>,
+    /// What it received after that, from all clients.
+    heard: Mutex<Vec<u8>>,
 }
 
 impl Pooler {
@@ -82,12 +95,23 @@ impl Pooler {
         Self::start(options, Some(authority.acceptor(host))).await
     }
 
+    /// One whose certificate for `host` expired yesterday.
+    pub(crate) async fn expired(options: &PgConnectOptions, authority: &Authority, host: &str) -> Self {
+        Self::start(options, Some(authority.acceptor_for(host, -3..-1))).await
+    }
+
     async fn start(options: &PgConnectOptions, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let refusal = Mutex::default();
-        let behaviour =
-            Arc::new(Behaviour { tls, refusal, refused: AtomicUsize::new(0), cut: Notify::new() });
+        let behaviour = Arc::new(Behaviour {
+            tls,
+            refusal,
+            refused: AtomicUsize::new(0),
+            cut: Notify::new(),
+            request: Mutex::default(),
+            heard: Mutex::default(),
+        });
         let (upstream, shared) = (options.clone(), Arc::clone(&behaviour));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -101,11 +125,30 @@ impl Pooler {
 
     /// How the server reaches it, by a name as a certificate has it.
     pub(crate) fn url(&self, ssl_mode: &str) -> String {
+        self.url_at("localhost", &format!("sslmode={ssl_mode}"))
+    }
+
+    /// How the server reaches it as it reaches another machine.
+    pub(crate) fn remote_url(&self, query: &str) -> String {
+        self.url_at(REMOTE, query)
+    }
+
+    fn url_at(&self, host: &str, query: &str) -> String {
         let mut url = self.options.to_url_lossy();
-        url.set_host(Some("localhost")).unwrap();
+        url.set_host(Some(host)).unwrap();
         url.set_port(Some(self.address.port())).unwrap();
-        url.set_query(Some(&format!("sslmode={ssl_mode}")));
+        url.set_query((!query.is_empty()).then_some(query));
         url.into()
+    }
+
+    /// Becomes a man in the middle: sends `request` in place of a welcome and listens to what it brings.
+    pub(crate) fn request(&self, request: &[u8]) {
+        *self.behaviour.request.lock().unwrap() = Some(request.to_vec());
+    }
+
+    /// What clients sent to the man in the middle after its request.
+    pub(crate) fn heard(&self) -> Vec<u8> {
+        self.behaviour.heard.lock().unwrap().clone()
     }
 
     /// Throws everybody out and refuses whoever comes from now on.
@@ -144,6 +187,16 @@ async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &B
         tokio::time::sleep(delay).await;
         client.write_all(&error(code, message)).await.ok()?;
         return client.shutdown().await.ok();
+    }
+    let request = behaviour.request.lock().unwrap().clone();
+    if let Some(request) = request {
+        client.write_all(&request).await.ok()?;
+        client.flush().await.ok()?;
+        let mut byte = [0];
+        while client.read_exact(&mut byte).await.is_ok() {
+            behaviour.heard.lock().unwrap().push(byte[0]);
+        }
+        return None;
     }
     let mut server = connect(upstream).await?;
     server.write_all(&first).await.ok()?;

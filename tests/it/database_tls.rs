@@ -1,0 +1,181 @@
+//! The password of a database on another machine: it goes to the verified server only.
+
+use chatchonk::store::DatabaseFault;
+use serde_json::json;
+
+use crate::support::pooler::{Authority, Pooler, REMOTE};
+use crate::support::postgres::database;
+use crate::support::process::{command, folder, run, text};
+use crate::support::server::TestServer;
+
+/// `AuthenticationCleartextPassword`.
+const CLEAR_TEXT: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
+
+/// The output of `check` with these variables, whatever it finds.
+async fn check(variables: &[(&str, &str)]) -> String {
+    let folder = folder();
+    let mut command = command(folder.path());
+    command.arg("check").envs(variables.iter().copied());
+    let output = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let (out, err) = text(&output);
+    format!("{out}{err}")
+}
+
+/// The URL with another password, which no other message contains.
+fn with_password(url: &str) -> String {
+    let mut url = reqwest::Url::parse(url).unwrap();
+    url.set_username("reader").unwrap();
+    url.set_password(Some("hunter2")).unwrap();
+    url.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn man_in_the_middle_of_a_verified_connection_gets_no_password() {
+    let (options, ours) = (database().await.options(), Authority::named("ours"));
+    let theirs = Authority::named("theirs");
+    for (thief, root) in [
+        (Pooler::with_tls(&options, &theirs, REMOTE).await, Some(&ours)),
+        (Pooler::with_tls(&options, &ours, "elsewhere.example").await, Some(&ours)),
+        (Pooler::expired(&options, &ours, REMOTE).await, Some(&ours)),
+        (Pooler::to(&options).await, Some(&ours)),
+        // Against the system's root certificates.
+        (Pooler::with_tls(&options, &ours, REMOTE).await, None),
+        (Pooler::to(&options).await, None),
+    ] {
+        thief.request(CLEAR_TEXT);
+        for query in ["", "sslmode=require", "sslmode=prefer"] {
+            let url = with_password(&thief.remote_url(query));
+            let root = root.map(Authority::pem);
+            let mut variables = vec![("DATABASE_URL", &*url), ("RENDER", "true")];
+            variables.extend(root.as_deref().map(|root| ("PGSSLROOTCERT", root)));
+            let server = TestServer::with(&variables).await;
+            server.until("/api/health/ready", |ready| ready.status == 200).await;
+            let health = server.get("/api/health").await;
+            let database = &health.json()["database"];
+            let shown = (health.status, &database["tls"], &database["reason"]);
+            assert_eq!(shown, (503, &json!("verified"), &json!("TLS with the database failed")));
+            let remedy = database["remedy"].as_str().unwrap();
+            assert!(remedy.contains("PGSSLROOTCERT") && remedy.contains("DATABASE_TLS=unverified"));
+            server.stop().await;
+        }
+        assert_eq!(thief.heard(), b"", "what came after the request for the password");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unverified_connection_answers_no_request_for_clear_text() {
+    let (options, ours) = (database().await.options(), Authority::named("ours"));
+    let encrypted = Pooler::with_tls(&options, &ours, "elsewhere.example").await;
+    let plain = Pooler::to(&options).await;
+    // The request alone, behind a parameter and a notice, and behind the word that all is well.
+    let late = [b"S\0\0\0\x08a\0b\0", &b"N\0\0\0\x08SLOG"[..], CLEAR_TEXT].concat();
+    let after_welcome = [b"R\0\0\0\x08\0\0\0\0", CLEAR_TEXT].concat();
+    for request in [CLEAR_TEXT, &late, &after_welcome] {
+        for (thief, query) in [(&encrypted, ""), (&plain, "sslmode=disable"), (&plain, "sslmode=prefer")] {
+            thief.request(request);
+            let url = with_password(&thief.remote_url(query));
+            let variables = [("DATABASE_URL", &*url), ("DATABASE_TLS", "unverified")];
+            let server = TestServer::with(&variables).await;
+            server.until("/api/health/ready", |ready| ready.status == 200).await;
+            let health = server.get("/api/health").await;
+            let database = &health.json()["database"];
+            let shown = (health.status, &database["tls"], &database["reason"]);
+            let reason = json!(DatabaseFault::ClearText.reason());
+            assert_eq!(shown, (503, &json!("unverified"), &reason), "{query}");
+            server.stop().await;
+        }
+    }
+    assert_eq!((encrypted.heard(), plain.heard()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verified_server_may_ask_for_the_password_in_clear_text() {
+    let (options, ours) = (database().await.options(), Authority::named("ours"));
+    let server = Pooler::with_tls(&options, &ours, REMOTE).await;
+    server.request(CLEAR_TEXT);
+    let url = with_password(&server.remote_url(""));
+    check(&[("DATABASE_URL", &url), ("PGSSLROOTCERT", &ours.pem())]).await;
+    assert_eq!(server.heard(), b"p\0\0\0\x0chunter2\0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_check_show_how_the_connection_is_protected() {
+    let (database, ours) = (database().await, Authority::named("ours"));
+    let (options, root) = (database.options(), ours.pem());
+    let trusted = Pooler::with_tls(&options, &ours, REMOTE).await;
+    let foreign = Pooler::with_tls(&options, &Authority::named("theirs"), "elsewhere.example").await;
+    let plain = Pooler::to(&options).await;
+    let (off, root) = (("DATABASE_TLS", "unverified"), ("PGSSLROOTCERT", &*root));
+    for (url, variable, shown) in [
+        (trusted.remote_url(""), root, "verified"),
+        (trusted.remote_url("sslmode=require"), root, "verified"),
+        (trusted.url("disable").replace("localhost", REMOTE), root, "verified"),
+        (foreign.remote_url(""), off, "unverified"),
+        (foreign.remote_url("sslmode=prefer"), off, "unverified"),
+        (plain.remote_url("sslmode=prefer"), off, "unverified"),
+        (plain.remote_url("sslmode=disable"), off, "unverified"),
+        (plain.url("disable"), off, "local"),
+        (database.url(), ("DATABASE_TLS", "verified"), "local"),
+    ] {
+        let variables = [("DATABASE_URL", &*url), variable];
+        let server = TestServer::with(&variables).await;
+        let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+        assert_eq!(health.json()["database"]["tls"], shown, "{url}");
+        server.stop().await;
+        let said = check(&variables).await;
+        assert!(said.contains("✓ database: ") && said.contains(&format!("TLS {shown}\n")), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_hosts_are_verified_against_the_roots_of_the_system() {
+    let (options, ours) = (database().await.options(), Authority::named("ours"));
+    let pooler = Pooler::with_tls(&options, &ours, REMOTE).await;
+    let folder = folder();
+    let roots = folder.path().join("roots.pem");
+    std::fs::write(&roots, ours.pem()).unwrap();
+    let url = pooler.remote_url("");
+    let system = [("DATABASE_URL", &*url), ("SSL_CERT_FILE", roots.to_str().unwrap())];
+    let said = check(&system).await;
+    assert!(said.contains("TLS verified\n"), "{said}");
+    // A root certificate that is given counts instead of the system's.
+    let other = Authority::named("theirs").pem();
+    let said = check(&[system[0], system[1], ("PGSSLROOTCERT", &other)]).await;
+    assert!(said.contains("✗ database: TLS with the database failed") && said.contains("UnknownIssuer"));
+    let said = check(&system[..1]).await;
+    assert!(said.contains("✗ database: TLS with the database failed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_of_other_programs_neither_divert_nor_weaken_the_connection() {
+    let (options, ours) = (database().await.options(), Authority::named("ours"));
+    let (thief, server) =
+        (Pooler::to(&options).await, Pooler::with_tls(&options, &Authority::named("theirs"), REMOTE).await);
+    thief.request(CLEAR_TEXT);
+    server.request(CLEAR_TEXT);
+    let home = folder();
+    let passwords = home.path().join("passwords");
+    std::fs::write(&passwords, "*:*:*:*:hunter2").unwrap();
+    std::fs::set_permissions(&passwords, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let thief_url = reqwest::Url::parse(&thief.url("disable")).unwrap();
+    let port = thief_url.port().unwrap().to_string();
+    let others = [
+        ("PGSSLMODE", "disable"),
+        ("PGHOST", "localhost"),
+        ("PGHOSTADDR", "127.0.0.1"),
+        ("PGPORT", &port),
+        ("PGPASSWORD", "hunter2"),
+        ("PGPASSFILE", passwords.to_str().unwrap()),
+    ];
+    let url = with_password(&server.remote_url(""));
+    let said = check(&[&others[..], &[("DATABASE_URL", &url)]].concat()).await;
+    assert!(said.contains("✗ database: TLS with the database failed"), "{said}");
+    // Nor is a password sent that the URL does not have.
+    let mut url = reqwest::Url::parse(&thief.url("disable")).unwrap();
+    url.set_password(None).unwrap();
+    check(&[&others[..], &[("DATABASE_URL", url.as_str())]].concat()).await;
+    assert_eq!((server.heard(), thief.heard()), (vec![], b"p\0\0\0\x05\0".to_vec()));
+    let refusal = check(&[&others[..], &[("DATABASE_URL", "postgres:///postgres")]].concat()).await;
+    assert!(refusal.contains("DATABASE_URL: expected postgres://"), "{refusal}");
+    drop(ours);
+}
