@@ -18,8 +18,8 @@ pub(super) async fn watch(clock: Clock) {
         clock.sleep(INTERVAL).await;
         match intake.observe(telemetry::connection_errors().accept, clock.now()) {
             Some(Change::Failing) => tracing::warn!(
-                "connections cannot be accepted, mostly because no file descriptor is free; raise the limit of open files \
-                 (`ulimit -n`), or find the client that holds the connections"
+                "connections cannot be accepted, mostly because no file descriptor is free; raise the hard limit of open files \
+                 (`ulimit -Hn`), or find the client that holds the connections"
             ),
             Some(Change::Recovered) => tracing::info!("connections are accepted again"),
             None => {}

@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod database;
 mod openapi;
+mod process;
 mod running;
 mod serve;
 mod table;

@@ -11,6 +11,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::telemetry::{self, Log};
 
+use super::process;
+
 pub(super) async fn serve(config: Config, log: &Log) -> anyhow::Result<ExitCode> {
     let traces = telemetry::install(log, &config.telemetry, config.traces.as_ref(), Clock::system())?;
     let ran = run(config).await;
@@ -21,6 +23,7 @@ pub(super) async fn serve(config: Config, log: &Log) -> anyhow::Result<ExitCode>
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    process::raise_descriptor_limit();
     let address = config.address;
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; set PORT or HOST to another address"))?;
@@ -41,14 +44,24 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Completes at the first SIGTERM or Ctrl-C.
+/// Completes at the first SIGTERM, Ctrl-C or SIGHUP: the terminal was closed. A SIGHUP that was ignored when the process
+/// started stays ignored.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let hang_up = process::may_hang_up().then(|| signal(SignalKind::hangup()));
+    let mut hang_up = hang_up.transpose().context("cannot listen for SIGHUP")?;
     Ok(async move {
+        let terminal_closed = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = terminal_closed => {}
         }
         tracing::info!("stopping");
     })

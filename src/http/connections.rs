@@ -26,17 +26,22 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// How often a connection is looked at. If no request has come on it since the last look, it is cut off, whatever it is
 /// busy with: 2.5 to 5 minutes after its last request.
 const LOOK_EVERY: Duration = Duration::from_secs(150);
+/// How many connections may wait until they are accepted. `TcpListener::bind` leaves place for 128, and a client that finds
+/// none waits a second until it tries again. Linux has no more place than `net.core.somaxconn` says.
+const BACKLOG: i32 = 4_096;
 /// How long the system holds bytes that the peer does not take.
 const UNTAKEN: Duration = Duration::from_secs(30);
 /// How much of a long body is handed over at a time. What is handed over is copied, and held until the client takes it.
 const SLICE_BYTES: usize = 256 << 10;
 
-/// Limits how long clients may leave bytes untaken; every connection accepted from then on has the limit. Elsewhere than
-/// on Linux there is none.
+/// Prepares a bound listener. Sets the backlog, and limits how long clients may leave bytes untaken: every connection
+/// accepted from then on has that limit, on Linux only.
 ///
 /// # Errors
 /// When the system refuses.
-pub(super) fn limit_untaken(listener: &TcpListener) -> std::io::Result<()> {
+pub(super) fn prepare(listener: &TcpListener) -> std::io::Result<()> {
+    // A second `listen` changes the backlog only.
+    SockRef::from(listener).listen(BACKLOG)?;
     #[cfg(target_os = "linux")]
     SockRef::from(listener).set_tcp_user_timeout(Some(UNTAKEN))?;
     #[cfg(not(target_os = "linux"))]
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn accepted_connections_have_the_limit_of_the_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        limit_untaken(&listener).unwrap();
+        prepare(&listener).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(UNTAKEN));

@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq as _;
 use crate::clock::Clock;
 
 use super::State;
+use super::connections;
 use super::error::{ApiError, Code};
 use families::Families;
 pub use requests::{Requests, Route, Underway, Worker};
@@ -134,6 +135,7 @@ pub(super) fn configure(state: &State, app: &mut web::ServiceConfig) {
 /// # Errors
 /// When the listener cannot be used.
 pub(super) fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::Result<Server> {
+    connections::prepare(&listener)?;
     let app = move || App::new().app_data(state.clone()).route("/metrics", web::get().to(for_all));
     let server = HttpServer::new(app).workers(1).shutdown_timeout(0).disable_signals().listen(listener)?;
     Ok(server.run())

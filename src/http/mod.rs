@@ -153,7 +153,7 @@ pub fn serve(
     metrics: Option<TcpListener>,
     state: State,
 ) -> std::io::Result<(Server, Option<Server>)> {
-    connections::limit_untaken(&listener)?;
+    connections::prepare(&listener)?;
     let state = web::Data::new(state);
     let metrics = metrics.map(|listener| metrics::serve(listener, state.clone())).transpose()?;
     let workers = state.settings.workers;

@@ -2,13 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::process::{Serving, command, folder};
+use crate::support::process::{Serving, command, folder, from_shell};
 use crate::support::scrape::Scrape;
 use crate::support::server::{client, eventually};
 
@@ -95,15 +94,7 @@ async fn debug_logging_shows_malformed_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn running_out_of_descriptors_is_one_warning_and_counted() {
     let folder = folder();
-    let own = command(folder.path());
-    let mut limited = Command::new("/bin/sh");
-    limited
-        .args(["-c", "ulimit -n 100; exec \"$0\""])
-        .arg(own.get_program())
-        .env_clear()
-        .current_dir(folder.path());
-    limited.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut server = serve(limited.arg0("sh"));
+    let mut server = serve(&mut from_shell("ulimit -n 100", &command(folder.path())));
     let address = server.address();
     let mut kept = TcpStream::connect(&address).unwrap();
     let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();

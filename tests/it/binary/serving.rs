@@ -1,5 +1,7 @@
 //! `chatchonk serve`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
@@ -7,10 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::support::postgres::database;
-use crate::support::process::{Serving, command, folder, get, postgres};
+use crate::support::process::{Serving, command, folder, from_shell, get, postgres};
 use crate::support::server::eventually;
 use crate::support::upstream::{Mood, Upstream};
 
+/// A database that refuses every connection.
+const NO_DATABASE: &str = "postgres://none@127.0.0.1:1/none";
 const ALL: &str = "/api/models?status=active,preview,deprecated,retired";
 
 async fn serves_the_embedded_catalogue(server: &mut Serving) -> String {
@@ -49,6 +53,63 @@ async fn with_nothing_configured_it_serves_the_seed_and_ends_in_order_on_sigterm
 #[tokio::test]
 async fn ctrl_c_in_the_terminal_ends_it_in_order_with_its_postgres() {
     ends_in_order(|server| server.signal_group(Signal::SIGINT)).await;
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_it_in_order() {
+    ends_in_order(|server| server.signal(Signal::SIGHUP)).await;
+}
+
+#[tokio::test]
+async fn a_server_started_with_nohup_outlives_the_terminal() {
+    let folder = folder();
+    let own = command(folder.path());
+    let mut server = Serving::start(from_shell("trap '' HUP", &own).env("DATABASE_URL", NO_DATABASE));
+    let address = server.address();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 1, 1, "SIGHUP is ignored no longer");
+    server.signal(Signal::SIGHUP);
+    assert_eq!(get(&address, ALL).await.0, 200);
+    assert_eq!(get(&address, "/api/health/ready").await.0, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_descriptor_limit_is_raised_to_the_hard_one() {
+    let folder = folder();
+    let own = command(folder.path());
+    let mut server = Serving::start(from_shell("ulimit -Sn 256", &own).env("DATABASE_URL", NO_DATABASE));
+    server.address();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let [soft, hard] = files.split_whitespace().take(2).collect::<Vec<_>>()[..] else { panic!("{files}") };
+    assert!(soft == hard && soft != "256", "{files}");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
+}
+
+/// It stands still, so all of them wait in the queue of the listener.
+#[tokio::test]
+async fn three_hundred_clients_at_once_wait_for_no_retransmission() {
+    let folder = folder();
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", NO_DATABASE));
+    let address: SocketAddr = server.address().parse().unwrap();
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let crowd = limit.trim().parse::<usize>().unwrap().min(300);
+    server.signal(Signal::SIGSTOP);
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+    let clients: Vec<_> = (0..crowd).map(connect).collect();
+    server.signal(Signal::SIGCONT);
+    for mut client in clients {
+        client.write_all(b"GET /api/health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.end().0.code(), Some(0));
 }
 
 #[tokio::test]

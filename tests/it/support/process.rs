@@ -34,6 +34,15 @@ pub(crate) fn command(data_dir: &Path) -> Command {
     command
 }
 
+/// The same program, started by a shell that first runs `setup`.
+pub(crate) fn from_shell(setup: &str, own: &Command) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("{setup}; exec \"$0\" \"$@\"")).arg(own.get_program()).args(own.get_args());
+    command.env_clear().current_dir(own.get_current_dir().unwrap());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// Runs it to its end.
 pub(crate) fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
@@ -110,7 +119,7 @@ impl Serving {
         killpg(self.id(), signal).unwrap();
     }
 
-    fn id(&self) -> Pid {
+    pub(crate) fn id(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
