@@ -94,7 +94,8 @@ impl Catalogue {
         runtime: Handle,
     ) -> Self {
         let store = Arc::new(OnceLock::new());
-        let origin = Database { store: Arc::clone(&store), listed: Mutex::default() };
+        let origin =
+            Database { store: Arc::clone(&store), listed: Mutex::default(), left_out: Mutex::default() };
         let cache = Cache::new(CATALOGUE, origin, Some((&Whole, builtin)), shared, scopes, clock, runtime);
         Self { cache, store, status }
     }
@@ -172,6 +173,8 @@ struct Database {
     store: Arc<OnceLock<Store>>,
     /// The version loaded last, and how many models it lists.
     listed: Mutex<Option<(u64, usize)>>,
+    /// The rows that the last load left out.
+    left_out: Mutex<Vec<String>>,
 }
 
 impl Database {
@@ -184,6 +187,23 @@ impl Database {
         let mut last = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, before) = last.replace((version, listed)).filter(|(of, _)| *of != version)?;
         (before > listed).then_some(before)
+    }
+
+    /// Logs the rows that were left out when they are other rows than in the last load.
+    fn log_left_out(&self, rows: &[String]) {
+        let before = {
+            let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+            if *left_out == rows {
+                return;
+            }
+            std::mem::replace(&mut *left_out, rows.to_vec())
+        };
+        if !rows.is_empty() {
+            let (skipped, rows) = (rows.len(), rows.join("; "));
+            tracing::warn!(skipped, rows, "left out rows that cannot be understood");
+        } else if !before.is_empty() {
+            tracing::info!("every row can be understood again");
+        }
     }
 }
 
@@ -203,10 +223,7 @@ impl Origin for Database {
             let example = loaded.rejected.first().map_or("", String::as_str);
             return Err(LoadError::Failed(format!("no model can be understood, such as {example}").into()));
         }
-        if !loaded.rejected.is_empty() {
-            let rows = loaded.rejected.join("; ");
-            tracing::warn!(skipped = loaded.rejected.len(), rows, "left out rows that cannot be understood");
-        }
+        self.log_left_out(&loaded.rejected);
         let listed = loaded.snapshot.listed();
         if let Some(before) = self.lists(loaded.version, listed) {
             tracing::warn!(before, listed, "models: {before} → {listed}");

@@ -104,6 +104,10 @@ impl Clock {
     /// # Errors
     /// [`Elapsed`] when the limit passes first; the future is dropped then.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        if let Kind::System = self.0 {
+            // Not by `select!`: a future that is always ready would use up the task's budget, and with it the timer's.
+            return tokio::time::timeout(limit, future).await.map_err(|_| Elapsed);
+        }
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -154,6 +158,16 @@ fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_limit_ends_a_future_that_never_lets_the_timer_have_a_turn() {
+        let busy = async {
+            loop {
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        assert_eq!(Clock::system().timeout(Duration::from_millis(20), busy).await, Err::<(), _>(Elapsed));
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_exactly_those_whose_wait_is_over() {

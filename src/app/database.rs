@@ -60,6 +60,15 @@ pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedRepo
     Ok(report)
 }
 
+/// What the supervisor has logged.
+#[derive(Default)]
+struct Logged {
+    /// Faults since the database went down or came back.
+    faults: Vec<DatabaseFault>,
+    /// Why the private cluster does not start again.
+    unrevived: Option<String>,
+}
+
 /// Looks after the database for as long as the process lives.
 pub(super) struct Supervisor {
     pub config: Config,
@@ -132,6 +141,7 @@ impl Supervisor {
     }
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
+        let mut logged = Logged::default();
         let (mut prepared, mut first, mut unjudged) = (false, true, true);
         let mut tables = Tables::new(store, &self.seed, &self.clock, self.config.migrate_on_start);
         let mut follower = None;
@@ -154,7 +164,7 @@ impl Supervisor {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            let before = self.report(state, error.as_ref(), unjudged);
+            let before = self.report(state, error.as_ref(), unjudged, &mut logged);
             if !first && is_up && before.is_some_and(DatabaseFault::is_of_tables) {
                 // The version need not have changed.
                 let _ = self.catalogue.refresh().await;
@@ -163,7 +173,7 @@ impl Supervisor {
             unjudged = first && state == DatabaseState::Down(DatabaseFault::Timeout);
             self.status.decide();
             if state == DatabaseState::Down(DatabaseFault::Unreachable) {
-                self.revive(cluster).await;
+                self.revive(cluster, &mut logged).await;
             }
             if prepared && follower.is_none() {
                 follower = Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(
@@ -236,7 +246,7 @@ impl Supervisor {
     }
 
     /// Starts the private PostgreSQL again, when it is the one that went away.
-    async fn revive(&self, cluster: &mut Option<Cluster>) {
+    async fn revive(&self, cluster: &mut Option<Cluster>, logged: &mut Logged) {
         if matches!(self.config.database, DatabaseChoice::Url(_)) {
             return;
         }
@@ -244,17 +254,28 @@ impl Supervisor {
             dead.stop().await;
         }
         match open(&self.config.database).await {
-            Ok((_, revived)) => *cluster = revived,
-            Err(error) => tracing::warn!("{error}"),
+            Ok((_, revived)) => {
+                *cluster = revived;
+                logged.unrevived = None;
+            }
+            Err(error) => {
+                let error = Some(error.to_string());
+                if logged.unrevived != error {
+                    tracing::warn!("{}", error.as_deref().unwrap_or_default());
+                }
+                logged.unrevived = error;
+            }
         }
     }
 
-    /// Publishes a look, and logs every change once, in the database's own words too. Returns the fault before.
+    /// Publishes a look, and logs every change once, in the database's own words too. Of faults that take turns in one
+    /// outage, each is logged once. Returns the fault before.
     fn report(
         &self,
         state: DatabaseState,
         error: Option<&StoreError>,
         unjudged: bool,
+        logged: &mut Logged,
     ) -> Option<DatabaseFault> {
         let before = self.status.set_database(state);
         let (was_down, is_down) = (is_down(before), is_down(state));
@@ -263,10 +284,16 @@ impl Supervisor {
             tracing::info!("the database answers again");
             self.status.set_misconfigured(false);
         }
+        if is_down != was_down || new.is_none() {
+            logged.faults.clear();
+        }
         match new {
             Some(fault) if new != old || is_down != was_down => {
                 let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
-                tracing::warn!(remedy = fault.remedy(), "{words}");
+                if !logged.faults.contains(&fault) {
+                    logged.faults.push(fault);
+                    tracing::warn!(remedy = fault.remedy(), "{words}");
+                }
                 if is_down && unjudged {
                     let has_nothing =
                         self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);

@@ -1,9 +1,10 @@
 //! What is wrong with the shared tier, in plain words, and which of several faults to tell.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::gate::{Change, Gate, Operation};
 use super::kv::KvError;
+use super::outage::Outage;
 
 /// A fault as health shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +46,12 @@ impl From<&KvError> for Fault {
 }
 
 /// The faults that still count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Faults {
+    /// From a fault that is worth a line to the recovery that is.
+    outage: Outage,
+    /// The reasons that were logged in it.
+    logged: Vec<&'static str>,
     tried: bool,
     /// Of the last call that failed.
     last: Option<Fault>,
@@ -56,10 +61,60 @@ pub(super) struct Faults {
     spent: [Option<Fault>; Operation::ALL.len()],
 }
 
+/// What a call is worth in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing.
+    None,
+    /// A warning: the gate shut, or shut for a cause that this outage did not have yet.
+    Fault,
+    /// A line: it answers again, and not only for a moment.
+    Recovery,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            outage: Outage::new(Duration::ZERO),
+            logged: Vec::new(),
+            tried: false,
+            last: None,
+            shut: None,
+            spent: [None; Operation::ALL.len()],
+        }
+    }
+}
+
 impl Faults {
-    /// Takes in how a call ended. Whether it is worth a line in the log: the gate shut, or shut for another
-    /// cause.
-    pub fn took(&mut self, change: Option<Change>, fault: Option<Fault>) -> bool {
+    /// Takes in how a call ended, and returns what that is worth in the log.
+    pub fn took(&mut self, change: Option<Change>, fault: Option<Fault>, now: Instant) -> News {
+        let changed = self.changed(change, fault);
+        match change {
+            Some(Change::Reopened) => self.works(now),
+            Some(Change::Spent(_)) => News::Fault,
+            Some(Change::Shut | Change::StillShut { .. }) if changed => {
+                let begins = self.outage.fails(now);
+                let reason = fault.map_or("", |fault| fault.reason);
+                if begins || !self.logged.contains(&reason) {
+                    self.logged.push(reason);
+                    return News::Fault;
+                }
+                News::None
+            }
+            _ => News::None,
+        }
+    }
+
+    /// Takes in that calls are made, at every look.
+    pub fn works(&mut self, now: Instant) -> News {
+        if !self.outage.works(now) {
+            return News::None;
+        }
+        self.logged.clear();
+        News::Recovery
+    }
+
+    fn changed(&mut self, change: Option<Change>, fault: Option<Fault>) -> bool {
         self.tried = true;
         match change {
             Some(Change::Spent(operation)) => {

@@ -251,7 +251,17 @@ impl<O: Origin> Inner<O> {
         let outrun = |held: &Arc<Entry<O::Value>>| {
             held.epoch == epoch && held.version > entry.version && begun < held.loaded
         };
-        if learned != Learned::Older && !self.memory.get(key).as_ref().is_some_and(outrun) {
+        // Below the fence it is served stale at most. Still it takes the place of an older one, or a caller who comes after
+        // those that wait for it would see time go backwards while the origin fails.
+        let follows = |held: &Arc<Entry<O::Value>>| {
+            held.epoch == epoch && held.version < entry.version && begun >= scope.known().epoch_began
+        };
+        let held = self.memory.get(key);
+        let publish = match learned {
+            Learned::Older => held.as_ref().is_some_and(follows),
+            Learned::Raised | Learned::Unchanged | Learned::Lowered => !held.as_ref().is_some_and(outrun),
+        };
+        if publish {
             self.memory.insert(key.clone(), Arc::clone(&entry));
         }
         drop(one_step);

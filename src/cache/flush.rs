@@ -1,6 +1,6 @@
 //! Writing the queue to the shared tier: deletes, then writes, each agreed on with all other instances first.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, StoreError};
@@ -95,12 +95,12 @@ impl Inner {
         admitted.map_err(|skip| self.skips(skip))?;
         let count = keys.len() as u64;
         match ledger.spend(KvSpending::Delete, count, KvLimits::usable(self.limits.deletes)).await {
-            Ok(true) => self.ledger_lost.store(false, Ordering::Relaxed),
+            Ok(true) => self.found_ledger(Operation::Delete),
             Ok(false) => {
                 self.over_budget(Operation::Delete);
                 return Err(false);
             }
-            Err(error) => return Err(self.lost_ledger(&error)),
+            Err(error) => return Err(self.lost_ledger(Operation::Delete, &error)),
         }
         let names: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
         // Before they are gone, so that whoever has their values may write them right after. If the database is lost in
@@ -164,7 +164,7 @@ impl Inner {
         let claims: Vec<_> = open.iter().map(|pending| self.claim_of(pending)).collect();
         let outcomes = match ledger.claim(&claims, limit).await {
             Ok(Some(outcomes)) => {
-                self.ledger_lost.store(false, Ordering::Relaxed);
+                self.found_ledger(Operation::Write);
                 outcomes
             }
             refused => {
@@ -204,13 +204,13 @@ impl Inner {
     fn is_granted(&self, granted: Result<bool, StoreError>) -> bool {
         match granted {
             Ok(granted) => {
-                self.ledger_lost.store(false, Ordering::Relaxed);
+                self.found_ledger(Operation::Write);
                 if !granted {
                     self.over_budget(Operation::Write);
                 }
                 granted
             }
-            Err(error) => self.lost_ledger(&error),
+            Err(error) => self.lost_ledger(Operation::Write, &error),
         }
     }
 
@@ -295,13 +295,30 @@ impl Inner {
         false
     }
 
-    /// Tells the log once, and leaves the queue alone for a while.
-    fn lost_ledger(&self, error: &StoreError) -> bool {
-        if !self.ledger_lost.swap(true, Ordering::Relaxed) {
+    /// Logs the first failure, and leaves the queue alone for a while.
+    fn lost_ledger(&self, operation: Operation, error: &StoreError) -> bool {
+        let is_first = {
+            let mut lost = self.ledger_lost.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_first = lost.is_none();
+            lost.get_or_insert(operation);
+            is_first
+        };
+        if is_first {
             tracing::warn!(%error, "the database keeps no account of Cloudflare KV; nothing is written there meanwhile");
         }
         self.queue().failed(self.clock.now());
         self.skips(Skip::NoDatabase)
+    }
+
+    /// Logs the recovery: it works for what it failed for. That it works for something else says nothing.
+    fn found_ledger(&self, operation: Operation) {
+        let lost = {
+            let mut lost = self.ledger_lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.take_if(|lost| *lost == operation)
+        };
+        if lost.is_some() {
+            tracing::info!("the database keeps account of Cloudflare KV again");
+        }
     }
 }
 

@@ -1,18 +1,23 @@
 //! Following the database's announcements, so that changes show at once.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
-use crate::store::{ChangeListener, Store, StoreError};
+use crate::store::StoreError;
 
+use super::outage::Outage;
+use super::remote::{Announcements, Announcer};
 use super::scope::Scopes;
 
 /// How often the versions are read although nothing was announced. It validates what is held, and proves the connection.
 pub const CATCH_UP: Duration = Duration::from_secs(10);
+/// The shortest time between two reads of the versions because of announcements: at most 5 reads per second, and as every
+/// fence that announcements move is moved by such a read, at most 5 loads.
+const BETWEEN_READS: Duration = Duration::from_millis(200);
 /// The pause between two reads over the pool while there is no listener. Trying to listen again comes on top.
 const POLL: Duration = Duration::from_secs(2);
 /// How long a read of versions may take before the connection counts as broken.
@@ -23,43 +28,38 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 pub struct ListenerState {
     /// True: announcements arrive. False: the versions are polled, with 2 s in between.
     pub listening: bool,
-    /// When the last announcement or successful read of the versions was.
+    /// When the versions were last read.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_event: Option<OffsetDateTime>,
 }
 
 /// Keeps the fences of all scopes held up to date. One per process.
 #[derive(Debug)]
-pub struct Follower {
-    store: Store,
+pub struct Follower<A> {
+    announcer: A,
     scopes: Arc<Scopes>,
     clock: Clock,
     state: Arc<RwLock<ListenerState>>,
+    outage: Outage,
 }
 
-impl Follower {
-    /// Follows `store` for `scopes`, reporting into `state`.
+impl<A: Announcer> Follower<A> {
+    /// Follows `announcer` for `scopes`, reporting into `state`.
     #[must_use]
-    pub fn new(store: Store, scopes: Arc<Scopes>, clock: Clock, state: Arc<RwLock<ListenerState>>) -> Self {
-        Self { store, scopes, clock, state }
+    pub fn new(announcer: A, scopes: Arc<Scopes>, clock: Clock, state: Arc<RwLock<ListenerState>>) -> Self {
+        Self { announcer, scopes, clock, state, outage: Outage::new(CATCH_UP) }
     }
 
     /// Runs until it is dropped. Any error rebuilds the connection; meanwhile, and until that works, versions are polled
-    /// over the pool. Each loss and each recovery is logged once.
-    pub async fn run(self) {
-        let mut lost = false;
+    /// over the pool. A loss is logged once, and so is a recovery once it has lasted.
+    pub async fn run(mut self) {
         loop {
-            let error = match ChangeListener::connect(&self.store).await {
-                Ok(listener) => {
-                    if std::mem::take(&mut lost) {
-                        tracing::info!("hears the database's announcements again");
-                    }
-                    self.listen(listener).await
-                }
+            let error = match self.announcer.connect().await {
+                Ok(connection) => self.listen(connection).await,
                 Err(error) => error,
             };
             self.report(false, false);
-            if !std::mem::replace(&mut lost, true) {
+            if self.outage.fails(self.clock.now()) {
                 tracing::warn!(%error, "cannot hear the database's announcements; polling every {} s", POLL.as_secs());
             }
             self.poll().await;
@@ -67,38 +67,51 @@ impl Follower {
         }
     }
 
-    /// Listens until the connection breaks. Reads the versions first: what changed before was announced to nobody.
-    async fn listen(&self, mut listener: ChangeListener) -> StoreError {
+    /// Listens until the connection breaks. Reads the versions first: earlier changes were announced to other
+    /// connections only.
+    ///
+    /// An announcement is a hint. Anyone with a login can send one, so what it says is ignored: it makes this read the
+    /// versions, on the same connection. The read answers all announcements that came before it; those that come during
+    /// or after it cause the next one.
+    async fn listen(&mut self, mut connection: A::Connection) -> StoreError {
+        let mut last_hint: Option<Instant> = None;
         loop {
             let begun = self.clock.now();
-            match listener.versions(&self.scopes.names(), ANSWER_LIMIT).await {
-                Ok(versions) => self.scopes.learn_versions(&versions, begun),
-                Err(error) => return error,
+            match self.clock.timeout(ANSWER_LIMIT, connection.versions(&self.scopes.names())).await {
+                Ok(Ok(versions)) => self.scopes.learn_versions(&versions, begun),
+                Ok(Err(error)) => return error,
+                Err(_) => return StoreError::TimedOut,
             }
             self.report(true, true);
-            let announcements = async {
+            if self.outage.works(self.clock.now()) {
+                tracing::info!("hears the database's announcements again");
+            }
+            match self.clock.timeout(CATCH_UP, connection.next()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => continue,
+            }
+            let now = self.clock.now();
+            let next = last_hint.map_or(now, |last| (last + BETWEEN_READS).max(now));
+            // The connection is emptied meanwhile: in a storm the server must not wait for this end.
+            let more = async {
                 loop {
-                    match listener.next().await {
-                        Ok(Some(change)) => {
-                            self.scopes.learn_announced(&change.scope, change.version);
-                            self.report(true, true);
-                        }
-                        // Something may have been missed: read the versions again.
-                        Ok(None) => return None,
-                        Err(error) => return Some(error),
+                    if let Err(error) = connection.next().await {
+                        return error;
                     }
                 }
             };
-            if let Ok(Some(error)) = self.clock.timeout(CATCH_UP, announcements).await {
+            if let Ok(error) = self.clock.timeout(next.saturating_duration_since(now), more).await {
                 return error;
             }
+            last_hint = Some(self.clock.now());
         }
     }
 
     async fn poll(&self) {
         let begun = self.clock.now();
         let scopes = self.scopes.names();
-        let versions = tokio::time::timeout(ANSWER_LIMIT, self.store.versions(&scopes)).await;
+        let versions = self.clock.timeout(ANSWER_LIMIT, self.announcer.versions(&scopes)).await;
         // A failure says what is known already: the database is away.
         if let Ok(Ok(versions)) = versions {
             self.scopes.learn_versions(&versions, begun);

@@ -15,6 +15,7 @@ mod gate;
 mod kv;
 mod meter;
 mod origin;
+mod outage;
 mod queue;
 mod race;
 mod read;
@@ -37,7 +38,7 @@ pub use kv::{
 pub use meter::{Meter, Metered};
 pub use origin::{LoadError, Loaded, Origin};
 pub use read::{Cache, Read, ReadError, Waits};
-pub use remote::{Ledger, Namespace, Pending};
+pub use remote::{Announcements, Announcer, Ledger, Namespace, Pending};
 pub use scope::{Scope, ScopeName, Scopes};
 pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 pub use shared::SharedTier;

@@ -1,8 +1,10 @@
-//! What the shared tier talks to: the calls of a KV namespace, and the ledger that its instances keep together.
+//! What the cache talks to: the announcements of a database, the calls of a KV namespace, and the ledger that all
+//! instances keep together.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 
-use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, Store, StoreError};
+use crate::store::{ChangeListener, KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, Store, StoreError};
 
 use super::kv::{KvAllowance, KvClient, KvError, KvKey, KvPair};
 
@@ -103,5 +105,55 @@ impl Ledger for Store {
 
     fn used(&self) -> Pending<'_, Result<KvUsed, StoreError>> {
         Box::pin(self.kv_used())
+    }
+}
+
+/// A database that has versions and announces their changes. Two kinds exist: PostgreSQL, and the simulated one that
+/// proves the cache.
+pub trait Announcer: Send + Sync + 'static {
+    /// See [`Announcements`].
+    type Connection: Announcements;
+
+    /// See [`ChangeListener::connect`].
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, StoreError>> + Send;
+    /// See [`Store::versions`].
+    fn versions(
+        &self,
+        scopes: &[String],
+    ) -> impl Future<Output = Result<HashMap<String, u64>, StoreError>> + Send;
+}
+
+/// A connection on which changes are announced.
+///
+/// Contracts are those of [`ChangeListener`]'s methods of the same names.
+pub trait Announcements: Send {
+    /// Waits for the next announcement.
+    fn next(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Reads the versions on this connection.
+    fn versions(
+        &mut self,
+        scopes: &[String],
+    ) -> impl Future<Output = Result<HashMap<String, u64>, StoreError>> + Send;
+}
+
+impl Announcer for Store {
+    type Connection = ChangeListener;
+
+    async fn connect(&self) -> Result<ChangeListener, StoreError> {
+        ChangeListener::connect(self).await
+    }
+
+    async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        self.versions(scopes).await
+    }
+}
+
+impl Announcements for ChangeListener {
+    async fn next(&mut self) -> Result<(), StoreError> {
+        self.next().await
+    }
+
+    async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        self.versions(scopes).await
     }
 }

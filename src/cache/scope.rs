@@ -134,18 +134,6 @@ impl Scope {
             (learned, known.epoch)
         })
     }
-
-    /// Takes in an announced version. Announcements may come late, so they only ever raise the fence.
-    fn learn_announced(&self, version: u64, now: Instant) -> Learned {
-        self.update(|known| {
-            if version <= known.fence {
-                return Learned::Unchanged;
-            }
-            known.fence = version;
-            known.learned = now;
-            Learned::Raised
-        })
-    }
 }
 
 /// The scopes of everything this instance holds.
@@ -183,26 +171,21 @@ impl Scopes {
         held.keys().map(ToString::to_string).collect()
     }
 
-    /// The versions that one read showed, and when it began: raises fences, and validates what is held at an equal
-    /// version. A scope absent from `versions` has never changed.
+    /// Takes in the versions that the follower read, and when that read began: moves fences, and validates what is held at
+    /// an equal version. A scope absent from `versions` has never changed.
     pub fn learn_versions(&self, versions: &HashMap<String, u64>, begun: Instant) {
         let scopes: Vec<_> = {
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.values().cloned().collect()
         };
+        let mut moved = false;
         for scope in scopes {
             let version = versions.get(scope.name.as_str()).copied().unwrap_or(0);
-            self.learn_read(&scope, version, begun).0.log(&scope, version);
+            let (learned, _) = self.learn_read(&scope, version, begun);
+            learned.log(&scope, version);
+            moved |= matches!(learned, Learned::Raised | Learned::Lowered);
         }
-    }
-
-    /// A change that the database announced. Scopes that nobody holds are ignored.
-    pub fn learn_announced(&self, scope: &str, version: u64) {
-        let scope = {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.get(&ScopeName::new(scope)).cloned()
-        };
-        if scope.is_some_and(|scope| scope.learn_announced(version, self.clock.now()) == Learned::Raised) {
+        if moved {
             self.changes.send_modify(|count| *count += 1);
         }
     }
@@ -210,14 +193,11 @@ impl Scopes {
     /// Takes in a version as [`Scope::learn_read`] does. Logs nothing, because callers may hold a lock: they call
     /// [`Learned::log`] once they hold none.
     pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> (Learned, u64) {
-        let (learned, epoch) = scope.learn_read(version, begun, self.clock.now());
-        if matches!(learned, Learned::Raised | Learned::Lowered) {
-            self.changes.send_modify(|count| *count += 1);
-        }
-        (learned, epoch)
+        scope.learn_read(version, begun, self.clock.now())
     }
 
-    /// Changes whenever a fence moves.
+    /// Changes whenever the follower's reads move a fence, hence at most 5 times per second. What a flight learns is not
+    /// news to others: the flight publishes the value that belongs to it.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -239,9 +219,10 @@ mod tests {
     fn a_read_begun_before_the_fence_was_learned_says_nothing() {
         let (scope, t) = scope();
         let s = Duration::from_secs(1);
-        assert_eq!(scope.learn_announced(5, t + 2 * s), Learned::Raised);
+        assert_eq!(scope.learn_read(5, t, t + 2 * s), (Learned::Raised, 0));
         assert_eq!(scope.learn_read(4, t + s, t + 3 * s), (Learned::Older, 0));
-        assert_eq!((scope.known().fence, scope.known().seen), (5, None));
+        assert_eq!(scope.known().fence, 5);
+        assert_eq!(scope.known().seen, Some(Seen { version: 5, begun: t }));
     }
 
     #[test]
@@ -253,13 +234,5 @@ mod tests {
         assert_eq!((scope.known().fence, scope.known().epoch), (3, 1));
         let older = scope.learn_read(9, t + s, t + 3 * s);
         assert_eq!(older, (Learned::Older, 1), "begun in the database before");
-    }
-
-    #[test]
-    fn a_late_announcement_never_lowers_the_fence() {
-        let (scope, t) = scope();
-        assert_eq!(scope.learn_read(5, t, t), (Learned::Raised, 0));
-        assert_eq!(scope.learn_announced(4, t), Learned::Unchanged);
-        assert_eq!(scope.known().fence, 5);
     }
 }

@@ -1,7 +1,6 @@
 //! The shared tier: Cloudflare KV as the caches see it. Calls pass a gate, writes wait in a queue, and nothing in here
 //! ever fails a request or holds up a hit.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::clock::Clock;
 use super::bucket::Bucket;
 use super::envelope::{self, Rejected};
 use super::family::Family;
-use super::fault::{Fault, Faults};
+use super::fault::{Fault, Faults, News};
 use super::gate::{Change, Ended, Gate, Operation, Skip};
 use super::kv::{KvError, KvErrorClass, KvKey};
 use super::queue::{Pending, Queue, rewrite_after};
@@ -48,8 +47,8 @@ pub(super) struct Inner {
     faults: Mutex<Faults>,
     pub spending: Mutex<Spending>,
     pub counters: Counters,
-    /// Whether the log was told that the ledger does not answer.
-    pub ledger_lost: AtomicBool,
+    /// For what the ledger failed, from the line about that until it works for the same.
+    pub ledger_lost: Mutex<Option<Operation>>,
     /// One flush at a time, so that whoever flushes last waits for the one under way.
     pub flushing: tokio::sync::Mutex<()>,
 }
@@ -80,7 +79,7 @@ impl SharedTier {
             faults: Mutex::default(),
             spending: Mutex::default(),
             counters: Counters::default(),
-            ledger_lost: AtomicBool::new(false),
+            ledger_lost: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
         }))
     }
@@ -174,6 +173,7 @@ impl SharedTier {
             if is_probe_due {
                 self.probe().await;
             }
+            self.0.look_at_outage(now);
             // Not in the head of the loop, which would hold the gate while the log is written.
             let renewed = self.0.gate().renewed(now);
             for operation in renewed {
@@ -339,20 +339,32 @@ impl Inner {
         let jitter =
             xxhash_rust::xxh3::xxh3_64(&self.clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0];
         let change = self.gate().ended(ended, now, jitter);
-        let is_news = self.faults().took(change, fault.map(|(fault, _)| fault));
-        match (change, fault) {
-            (Some(Change::Reopened), _) => {
-                self.queue().resume();
-                tracing::info!("Cloudflare KV answers again");
-            }
-            (_, Some((fault, words))) if is_news => {
+        let news = self.faults().took(change, fault.map(|(fault, _)| fault), now);
+        if change == Some(Change::Reopened) {
+            self.queue().resume();
+        }
+        match (news, fault) {
+            (News::Fault, Some((fault, words))) => {
                 tracing::warn!(
                     remedy = fault.remedy,
                     "Cloudflare KV unavailable: {words}; memory carries on"
                 );
             }
-            _ => {}
+            (news, _) => log_recovery(news),
         }
+    }
+
+    /// Logs a recovery that has lasted long enough by now.
+    fn look_at_outage(&self, now: std::time::Instant) {
+        let is_closed = self.gate().is_closed();
+        let news = if is_closed { self.faults().works(now) } else { News::None };
+        log_recovery(news);
+    }
+}
+
+fn log_recovery(news: News) {
+    if news == News::Recovery {
+        tracing::info!("Cloudflare KV answers again");
     }
 }
 

@@ -1,7 +1,6 @@
 //! The connection on which Postgres announces changes.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
@@ -9,15 +8,6 @@ use super::{CONNECT_LIMIT, DatabaseFault, Store, StoreError, version};
 
 /// The channel of the triggers.
 const CHANNEL: &str = "chatchonk_cache";
-
-/// A scope has a new version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// What changed.
-    pub scope: String,
-    /// The version that was committed.
-    pub version: u64,
-}
 
 /// A session-mode connection of its own that hears every change committed after it was opened.
 #[derive(Debug)]
@@ -59,51 +49,29 @@ impl ChangeListener {
         Ok(tokio::time::timeout(CONNECT_LIMIT, connect).await.map_err(|_| StoreError::TimedOut)??)
     }
 
-    /// Waits for the next change. `None`: the connection was lost, or something unintelligible was announced; either
-    /// way changes may have been missed. Cancelling the wait loses nothing.
+    /// Waits for the next announcement. It says no more than that something may have changed: any role may send one, with
+    /// any text. Cancelling the wait loses nothing.
     ///
     /// # Errors
-    /// [`StoreError`] when the connection is broken. Make a new listener then.
-    pub async fn next(&mut self) -> Result<Option<Change>, StoreError> {
-        let Some(notification) = self.listener.try_recv().await? else {
-            return Ok(None);
-        };
-        Ok(parse(notification.payload()))
+    /// [`StoreError`] when the connection is broken. Make a new listener then, and read the versions: changes may have been
+    /// missed.
+    pub async fn next(&mut self) -> Result<(), StoreError> {
+        match self.listener.try_recv().await? {
+            Some(_) => Ok(()),
+            None => Err(sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into()).into()),
+        }
     }
 
-    /// The versions of the scopes, read on this very connection: it proves that the connection lives, which a silent
-    /// half-open one does not tell otherwise.
+    /// Reads the versions of the scopes on this very connection: it proves that the connection lives, which a silent
+    /// half-open one does not show otherwise.
     ///
     /// # Errors
-    /// [`StoreError`] when the connection is broken or does not answer within `limit`.
-    pub async fn versions(
-        &mut self,
-        scopes: &[String],
-        limit: Duration,
-    ) -> Result<HashMap<String, u64>, StoreError> {
-        let read = tokio::time::timeout(limit, version::versions(&mut self.listener, scopes));
-        match read.await.map_err(|_| StoreError::TimedOut)? {
+    /// [`StoreError`] when the connection is broken.
+    pub async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        match version::versions(&mut self.listener, scopes).await {
             // Its pool of one is never full: a connection that was lost did not come back.
             Err(StoreError::Database { fault: DatabaseFault::PoolFull, .. }) => Err(StoreError::TimedOut),
             versions => versions,
-        }
-    }
-}
-
-fn parse(payload: &str) -> Option<Change> {
-    let (scope, version) = payload.split_once(' ')?;
-    Some(Change { scope: scope.to_owned(), version: version.parse().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn announcements_name_a_scope_and_a_version() {
-        assert_eq!(parse("catalogue 17"), Some(Change { scope: "catalogue".into(), version: 17 }));
-        for odd in ["", "catalogue", "catalogue x", "catalogue -1"] {
-            assert_eq!(parse(odd), None, "{odd}");
         }
     }
 }

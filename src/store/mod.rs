@@ -27,7 +27,7 @@ pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
 pub use inspection::TableInspection;
 pub use kv_ledger::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed};
-pub use listener::{Change, ChangeListener};
+pub use listener::ChangeListener;
 pub use migrate::Migrations;
 pub use relay::Destination;
 pub use rights::Rights;

@@ -98,12 +98,7 @@ impl Rig {
         all_tasks_wait().await;
     }
 
-    /// The database announces its newest version, as its trigger does.
-    fn announce(&self) {
-        self.scopes.learn_announced(SCOPE, self.origin.version_now());
-    }
-
-    /// The listener reads the versions, as it does every 10 s.
+    /// The follower reads the versions, as it does after an announcement and every 10 s.
     fn catch_up(&self) {
         let versions = [(SCOPE.to_owned(), self.origin.version_now())].into();
         self.scopes.learn_versions(&versions, self.clock.now());

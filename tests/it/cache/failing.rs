@@ -101,7 +101,7 @@ async fn the_catalogue_is_served_at_any_age_and_even_when_it_is_known_to_be_outd
     rig.advance(Duration::from_hours(24 * 365)).await;
     assert_eq!(rig.outcome().await, (Stale, 1));
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     assert_eq!(rig.outcome().await, (Stale, 1), "the value held, not the floor");
 }
 
@@ -120,7 +120,7 @@ async fn a_family_with_an_age_limit_serves_up_to_it_and_nothing_outdated() {
     rig.cache.refresh(&Key(0)).await.unwrap();
     rig.origin.fail(true);
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     assert!(rig.read().await.is_err(), "known to be outdated");
 }
 

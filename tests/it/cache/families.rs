@@ -80,7 +80,7 @@ async fn preferences_serve_for_a_day_while_the_database_fails_but_never_below_th
     let rig = Rig::of(PREFERENCES, false);
     rig.outcome().await;
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     rig.origin.fail(true);
     rig.read().await.unwrap_err();
 }
@@ -200,12 +200,12 @@ async fn another_instance_may_know_more_when_the_database_fails_right_after_a_ch
     // They found the key absent, and take it to be so for a while.
     first.advance(30 * SECOND).await;
     origin.change();
-    second.announce();
+    second.catch_up();
     assert_eq!(second.outcome().await, (Origin, 2));
     tiers[1].flush().await;
 
     origin.fail(true);
-    first.announce();
+    first.catch_up();
     all_tasks_wait().await;
     assert_eq!(first.outcome().await, (Kv, 2));
 }
@@ -234,7 +234,7 @@ async fn the_databases_own_word_is_served_in_place_of_what_kv_said_of_the_same_v
     origin.hold();
     let first = rig.begin().await;
     // Whoever comes after this waits for a flight that set out with it.
-    rig.announce();
+    rig.catch_up();
     let second = rig.begin().await;
     rig.advance(Duration::from_millis(80)).await;
     origin.release_one();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatchonk::cache::Outcome::{Memory, Origin};
+use chatchonk::cache::Outcome::{Memory, Origin, Stale};
 use chatchonk::cache::{CATALOGUE, Cache, Scopes};
 use chatchonk::clock::Clock;
 use tokio::runtime::Handle;
@@ -72,7 +72,7 @@ async fn what_was_loaded_before_an_announced_change_goes_to_those_who_waited_and
     let early = rig.begin().await;
     rig.origin.change();
     rig.advance(SECOND).await;
-    rig.announce();
+    rig.catch_up();
     let late = rig.begin().await;
     assert_eq!(rig.origin.waiting(), 2, "a later caller does not join the older flight");
 
@@ -95,7 +95,7 @@ async fn an_older_load_that_arrives_last_does_not_replace_a_newer_one() {
     let early = rig.begin().await;
     rig.advance(SECOND).await;
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     let late = rig.begin().await;
     rig.origin.release_newest();
     assert_eq!(late.end().await.unwrap(), (Origin, 2));
@@ -115,7 +115,7 @@ async fn a_version_read_under_way_does_not_validate_what_was_changed_meanwhile()
     let caller = rig.begin().await;
     rig.advance(Duration::from_millis(10)).await;
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     rig.origin.release();
     assert_eq!(caller.end().await.unwrap().1, 2, "it goes on and loads");
     assert_eq!(rig.outcome().await, (Memory, 2));
@@ -198,8 +198,26 @@ async fn values_of_different_keys_are_loaded_side_by_side() {
         assert_eq!(read.await.unwrap(), Origin);
     }
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     for key in 0..3 {
         assert_eq!(rig.cache.read(&Key(key)).await.unwrap().entry.version, 2, "one scope, one change");
     }
+}
+
+#[tokio::test]
+async fn a_value_below_the_fence_is_not_followed_by_an_older_one() {
+    let rig = rig();
+    rig.outcome().await;
+    rig.origin.change();
+    rig.advance(SECOND).await;
+    rig.catch_up();
+    rig.origin.hold();
+    let caller = rig.begin().await;
+    rig.advance(SECOND).await;
+    rig.origin.change();
+    rig.catch_up();
+    rig.origin.release();
+    assert_eq!(caller.end().await.unwrap(), (Origin, 2));
+    rig.origin.fail(true);
+    assert_eq!(rig.outcome().await, (Stale, 2));
 }

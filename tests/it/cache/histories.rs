@@ -45,7 +45,6 @@ fn step() -> impl Strategy<Value = Step> {
 type Pending = JoinHandle<Option<(Outcome, Data)>>;
 
 /// What the test knows of the history so far.
-#[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 struct History {
     rig: Rig,
     fails: bool,
@@ -56,8 +55,6 @@ struct History {
     now: Duration,
     /// What the instance must show at least, as it was told of it.
     told: Data,
-    /// A replaced database is noticed by a read, not by an announcement.
-    unnoticed: bool,
     last_read: Option<Data>,
     outcomes: HashMap<Option<Outcome>, u64>,
 }
@@ -78,7 +75,6 @@ impl History {
             past: Vec::new(),
             now: Duration::ZERO,
             told: Data { database: 0, version: 0 },
-            unnoticed: false,
             last_read: None,
             outcomes: HashMap::new(),
         }
@@ -91,6 +87,11 @@ impl History {
     async fn pass(&mut self, time: Duration) {
         self.now += time;
         self.rig.advance(time).await;
+    }
+
+    fn catch_up(&mut self) {
+        self.rig.catch_up();
+        self.told = self.rig.origin.data_now();
     }
 
     fn becomes(&mut self, data: Data) {
@@ -130,23 +131,16 @@ impl History {
             Step::Pass(time) => self.pass(time).await,
             Step::Change { announced } => {
                 self.becomes(Data { version: data.version + DATABASES, ..data });
-                if announced {
-                    self.rig.announce();
-                    if !self.unnoticed {
-                        self.told = self.rig.origin.data_now();
-                    }
+                // While the database fails, so does the read that an announcement asks for.
+                if announced && !self.fails {
+                    self.catch_up();
                 }
             }
-            Step::CatchUp if !self.fails => {
-                self.rig.catch_up();
-                self.told = data;
-                self.unnoticed = false;
-            }
+            Step::CatchUp if !self.fails => self.catch_up(),
             Step::CatchUp => {}
             Step::Replace => {
                 let version = data.version - 5 * DATABASES + 1;
                 self.becomes(Data { database: data.database + 1, version });
-                self.unnoticed = true;
             }
             Step::Fail(fails) => {
                 self.fails = fails;

@@ -66,7 +66,7 @@ async fn a_blocked_log_does_not_block_other_callers() {
     });
     // A load, as what is held is outdated, finds the database replaced by an older one, which is worth a line.
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     rig.origin.replace(0);
     rig.advance(Duration::from_secs(1)).await;
     rig.cache.refresh(&Key(0)).await.unwrap();

@@ -79,7 +79,7 @@ async fn after_an_announced_change_the_old_value_is_never_served() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     assert_eq!(rig.outcome().await, (Origin, 2));
     assert_eq!(rig.origin.asked(), (2, 0), "outdated: its version need not be read");
 }
@@ -143,7 +143,7 @@ async fn a_caller_with_an_outdated_value_waits_3_s_for_a_slow_origin_and_then_ge
     let rig = rig();
     rig.outcome().await;
     rig.origin.change();
-    rig.announce();
+    rig.catch_up();
     rig.origin.hold();
     let caller = rig.begin().await;
     rig.advance(Duration::from_millis(2_999)).await;

@@ -51,12 +51,13 @@ impl State {
     }
 }
 
-/// What `NOTIFY` carries, and when it was committed.
+/// A `NOTIFY`. What it carries is of no use to anyone, so all that is known here is whether an edit sent it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Announced {
-    pub subject: Subject,
-    pub version: u64,
-    pub committed: Duration,
+pub(super) enum Announced {
+    /// The trigger, when that was committed.
+    Edit { subject: Subject, committed: Duration },
+    /// Another role with a login.
+    Forged,
 }
 
 struct Listener {
@@ -76,6 +77,15 @@ struct Inner {
     /// When the database was last replaced or restored.
     replaced: Option<Duration>,
     listeners: Vec<Listener>,
+}
+
+impl Inner {
+    fn announce(&mut self, announced: Announced) {
+        self.listeners.retain(|listener| !listener.hears.is_closed());
+        for listener in &self.listeners {
+            listener.process.announce(announced, listener.hears.clone());
+        }
+    }
 }
 
 pub(super) struct Database {
@@ -174,10 +184,16 @@ impl Database {
         inner.truth.ceases(before, world.now());
         inner.truth.becomes(after, world.now());
         if subject.scope().is_some() && inner.mode != Mode::Hangs {
-            let announced = Announced { subject, version, committed: world.now() };
-            inner.listeners.retain(|listener| !listener.hears.is_closed());
-            for listener in &inner.listeners {
-                listener.process.announce(announced, listener.hears.clone());
+            inner.announce(Announced::Edit { subject, committed: world.now() });
+        }
+    }
+
+    /// A role that may do nothing but log in announces so many changes that never were.
+    pub(super) fn forge(&self, announcements: u32) {
+        let mut inner = self.inner();
+        if inner.mode != Mode::Hangs {
+            for _ in 0..announcements {
+                inner.announce(Announced::Forged);
             }
         }
     }

@@ -1,24 +1,21 @@
-//! How an instance looks after its database: what `Follower` and `app` do, on the simulated database.
+//! How an instance looks after its database: `Follower` on the simulated one, and what `app` does.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use chatchonk::cache::{Cache, Scopes, SharedTier};
+use chatchonk::cache::{Announcements, Announcer, Cache, Follower, ListenerState, Scopes, SharedTier};
+use chatchonk::store::StoreError;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::data::Subject;
-use super::database::{Announced, Broken};
+use super::database::Announced;
 use super::instance::{Process, Who};
 use super::ledger;
 use super::origin::Reached;
 use super::world::SECOND;
 
-/// As in `src/cache/follow.rs`.
-const CATCH_UP: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_secs(2);
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// As in `src/app/database.rs`.
 const WHEN_UP: Duration = Duration::from_secs(5);
 const WHEN_DOWN: Duration = Duration::from_secs(2);
@@ -33,7 +30,9 @@ pub(super) fn load_changes(
     let mut changes = scopes.changes();
     async move {
         while changes.changed().await.is_ok() {
-            let _ = catalogue.refresh(&Subject::Catalogue).await;
+            if catalogue.held(&Subject::Catalogue).is_none_or(|held| held.stale) {
+                let _ = catalogue.refresh(&Subject::Catalogue).await;
+            }
         }
     }
 }
@@ -65,67 +64,65 @@ pub(super) async fn look_after(
             && follower.is_none()
             && let Some(scopes) = &scopes
         {
-            let following = follow(Arc::clone(&process), Arc::clone(scopes));
-            follower = Some(AbortOnDropHandle::new(tokio::spawn(following)));
+            let state = Arc::new(RwLock::new(ListenerState { listening: false, last_event: None }));
+            let clock = process.world.clock.clone();
+            let following = Follower::new(Connected(Arc::clone(&process)), Arc::clone(scopes), clock, state);
+            follower = Some(AbortOnDropHandle::new(tokio::spawn(following.run())));
         }
         process.world.sleep(if prepared { WHEN_UP } else { WHEN_DOWN }).await;
     }
 }
 
-/// As `Follower::run`.
-async fn follow(process: Arc<Process>, scopes: Arc<Scopes>) {
-    loop {
+/// The simulated database as the follower of one process reaches it.
+struct Connected(Arc<Process>);
+
+/// A connection on which it announces.
+struct Listening {
+    process: Arc<Process>,
+    announcements: UnboundedReceiver<Announced>,
+}
+
+impl Announcer for Connected {
+    type Connection = Listening;
+
+    async fn connect(&self) -> Result<Listening, StoreError> {
+        let process = Arc::clone(&self.0);
+        process.statement(Who::Follower, |_, _| ()).await.map_err(|_| StoreError::TimedOut)?;
         let (hears, announcements) = mpsc::unbounded_channel();
-        let listens = process.statement(Who::Follower, |_, _| ()).await;
-        if listens.is_ok() {
-            process.world.database.listen(&process, hears);
-            listen(&process, &scopes, announcements).await;
-        }
-        // A failure says what is known already.
-        let polling = read_versions(&process, &scopes);
-        let _ = process.world.clock.timeout(STATEMENT_LIMIT, polling).await;
-        process.world.sleep(POLL).await;
+        process.world.database.listen(&process, hears);
+        Ok(Listening { process, announcements })
+    }
+
+    async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        read_versions(&self.0, scopes).await
     }
 }
 
-/// Until the connection breaks.
-async fn listen(process: &Process, scopes: &Scopes, mut announcements: UnboundedReceiver<Announced>) {
-    let clock = &process.world.clock;
-    loop {
-        let read = clock.timeout(ANSWER_LIMIT, read_versions(process, scopes)).await;
-        if !matches!(read, Ok(Ok(()))) {
-            return;
-        }
-        let hearing = async {
-            while let Some(announced) = announcements.recv().await {
-                if let Some(scope) = announced.subject.scope() {
-                    process.was_announced(announced);
-                    scopes.learn_announced(&scope, announced.version);
-                }
-            }
-        };
-        if clock.timeout(CATCH_UP, hearing).await.is_ok() {
-            return;
-        }
+impl Announcements for Listening {
+    async fn next(&mut self) -> Result<(), StoreError> {
+        self.announcements.recv().await.map(drop).ok_or(StoreError::TimedOut)
+    }
+
+    async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        self.process.reads_versions();
+        read_versions(&self.process, scopes).await
     }
 }
 
-async fn read_versions(process: &Process, scopes: &Scopes) -> Result<(), Broken> {
-    let (begun, instant) = (process.world.now(), process.world.clock.now());
-    let names = scopes.names();
+async fn read_versions(process: &Process, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+    let begun = process.world.now();
     let read = process.statement(Who::Follower, |state, world| {
-        let versions = names.iter().map(|name| (name.clone(), state.version(Subject::of_scope(name))));
+        let versions = scopes.iter().map(|name| (name.clone(), state.version(Subject::of_scope(name))));
         // A scope that has never changed has no row.
         let versions: HashMap<_, _> = versions.filter(|(_, version)| *version > 0).collect();
         (versions, world.now())
     });
-    let (versions, seen) = read.await?;
-    for name in &names {
+    let (versions, seen) = read.await.map_err(|_| StoreError::TimedOut)?;
+    for name in scopes {
         let version = versions.get(name).copied().unwrap_or(0);
         process.read_version(Subject::of_scope(name), version, begun, seen);
     }
-    scopes.learn_versions(&versions, instant);
-    Ok(())
+    Ok(versions)
 }
 
 /// How long it may take until everything is as if the database had always answered: a look, a try that is put off for

@@ -18,10 +18,12 @@ use super::following;
 use super::namespace::{self, reads_allowed};
 use super::origin::Reached;
 use super::told::Told;
-use super::world::{Dice, MINUTE, World};
+use super::world::{Dice, MINUTE, SECOND, World};
 
 /// For how long calls and announcements are remembered; no read waits as long.
 const REMEMBERED: Duration = Duration::from_mins(1);
+/// How many reads of versions and loads announcements may cause in a second.
+const MOST_PER_SECOND: usize = 5;
 
 /// Who of an instance draws lots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ pub(super) struct Process {
     calls: Mutex<Vec<Call>>,
     numbers: AtomicU64,
     loads: Mutex<BTreeMap<Subject, u64>>,
+    /// When its connection read the versions in the last second.
+    version_reads: Mutex<Vec<Duration>>,
     /// Announcements that reached its connection: what they are of, and when they were committed.
     reached: Mutex<Vec<(Subject, Duration)>>,
 }
@@ -142,7 +146,17 @@ impl Process {
             self.world.breaks("P8", &format!("{} loads of {subject:?} at a time", others.len() + 1));
         }
         *self.loads.lock().unwrap().entry(subject).or_default() += 1;
-        self.calls(subject, true)
+        let calling = self.calls(subject, true);
+        // What announcements cause, one at the start, and two of who looks after the database.
+        let now = self.world.now();
+        let calls = self.calls.lock().unwrap();
+        let is_recent = |call: &&Call| call.subject == subject && call.is_whole && call.begun + SECOND > now;
+        let recent = calls.iter().filter(is_recent).count();
+        if recent > MOST_PER_SECOND + 3 && self.is_alive() {
+            self.world.breaks("P7", &format!("{recent} loads of {subject:?} in a second"));
+        }
+        drop(calls);
+        calling
     }
 
     /// Notes a call.
@@ -177,9 +191,16 @@ impl Process {
         self.tell(subject, |told| told.heard = self.world.now());
     }
 
-    pub(super) fn was_announced(&self, announced: Announced) {
+    /// A3: announcements cost at most 5 reads of the versions per second. The look every 10 s and the first of a
+    /// connection come on top.
+    pub(super) fn reads_versions(&self) {
         let now = self.world.now();
-        self.tell(announced.subject, |told| told.announced(announced.version, announced.committed, now));
+        let mut reads = self.version_reads.lock().unwrap();
+        reads.retain(|at| *at + SECOND > now);
+        reads.push(now);
+        if reads.len() > MOST_PER_SECOND + 2 {
+            self.world.breaks("P8", &format!("{} reads of the versions in a second", reads.len()));
+        }
     }
 
     /// Sends an announcement on its way: late, after others, or into nothing.
@@ -192,10 +213,12 @@ impl Process {
         tokio::spawn(async move {
             process.world.sleep(late_by).await;
             // Whoever listened may be gone.
-            if hears.send(announced).is_ok() {
+            if hears.send(announced).is_ok()
+                && let Announced::Edit { subject, committed } = announced
+            {
                 let mut reached = process.reached.lock().unwrap();
-                reached.retain(|(_, committed)| *committed + REMEMBERED > announced.committed);
-                reached.push((announced.subject, announced.committed));
+                reached.retain(|(_, at)| *at + REMEMBERED > committed);
+                reached.push((subject, committed));
             }
         });
     }
@@ -298,6 +321,7 @@ impl Instance {
             calls: Mutex::default(),
             numbers: AtomicU64::new(0),
             loads: Mutex::default(),
+            version_reads: Mutex::default(),
             reached: Mutex::default(),
         });
         let scopes = Arc::new(Scopes::new(world.clock.clone()));

@@ -29,6 +29,7 @@ enum Step {
     WaitLong,
     Edit,
     Storm,
+    Forge,
     Upstream,
     Database,
     BackUp,
@@ -43,7 +44,7 @@ enum Step {
 }
 
 /// Each with how often it comes in a thousand.
-const STEPS: [(Step, u32); 19] = [
+const STEPS: [(Step, u32); 20] = [
     (Step::Read, 330),
     (Step::ReadTogether, 60),
     (Step::Abandon, 20),
@@ -52,6 +53,7 @@ const STEPS: [(Step, u32); 19] = [
     (Step::WaitLong, 14),
     (Step::Edit, 60),
     (Step::Storm, 5),
+    (Step::Forge, 11),
     (Step::Upstream, 20),
     (Step::Database, 30),
     (Step::BackUp, 5),
@@ -172,6 +174,12 @@ impl History {
                 }
             }
             Step::Storm => self.storm().await,
+            Step::Forge => {
+                for _ in 0..world.dice.draw(|rng| rng.u32(1..40)) {
+                    world.database.forge(world.dice.draw(|rng| rng.u32(1..20)));
+                    world.pass(world.dice.milliseconds(0..100)).await;
+                }
+            }
             Step::Upstream => {
                 let api = world.dice.draw(|rng| rng.u32(0..2));
                 self.edit(Subject::Upstream(api));

@@ -15,15 +15,6 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// An announcement. It only ever raises the fence.
-    pub(super) fn announced(&mut self, version: u64, committed: Duration, now: Duration) {
-        self.heard = now;
-        if version > self.fence {
-            (self.fence, self.learned) = (version, now);
-            self.as_of = self.as_of.max(committed);
-        }
-    }
-
     /// A read that began and saw the state at these moments. Begun before the fence was learned, a lower version says
     /// nothing; begun later, it means a restored or replaced database.
     pub(super) fn read(&mut self, version: u64, begun: Duration, seen: Duration, now: Duration) {
