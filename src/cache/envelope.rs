@@ -3,12 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 /// The layout of the envelope itself.
 const FORMAT: u32 = 1;
-/// How far another machine's clock may be ahead.
-const MAX_CLOCK_SKEW: Duration = Duration::minutes(5);
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
@@ -40,8 +38,6 @@ pub(super) enum Rejected {
     OtherSchema,
     /// Written for another key.
     OtherKey,
-    /// Dated later than a clock may be off.
-    FromTheFuture,
 }
 
 /// Puts a value into an envelope. `None` when it cannot be written as JSON.
@@ -56,16 +52,12 @@ pub(super) fn seal(
     serde_json::to_vec(&envelope).ok()
 }
 
-/// Opens an envelope, if it is one for this key and schema.
+/// Opens an envelope, if it is one for this key and schema. Its date is no reason to refuse it: this machine's clock may be
+/// the one that is wrong.
 ///
 /// # Errors
 /// [`Rejected`], whatever the bytes are; never panics.
-pub(super) fn open<'a>(
-    bytes: &'a [u8],
-    key: &str,
-    schema: u32,
-    now: OffsetDateTime,
-) -> Result<Opened<'a>, Rejected> {
+pub(super) fn open<'a>(bytes: &'a [u8], key: &str, schema: u32) -> Result<Opened<'a>, Rejected> {
     /// Read first, so that another release's envelope is told from a damaged one.
     #[derive(Deserialize)]
     struct Header {
@@ -79,9 +71,6 @@ pub(super) fn open<'a>(
     let envelope: Envelope<'a> = serde_json::from_slice(bytes).map_err(|_| Rejected::Unreadable)?;
     if envelope.key != key {
         return Err(Rejected::OtherKey);
-    }
-    if envelope.loaded_at > now + MAX_CLOCK_SKEW {
-        return Err(Rejected::FromTheFuture);
     }
     Ok(Opened { version: envelope.version, loaded_at: envelope.loaded_at, value: envelope.value.get() })
 }
@@ -108,14 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_opens_for_its_own_key_schema_and_time_only() {
+    fn an_envelope_opens_for_its_own_key_and_schema_only() {
         let bytes = sealed();
-        let opened = open(&bytes, KEY, 1, NOW).unwrap();
+        let opened = open(&bytes, KEY, 1).unwrap();
         assert_eq!((opened.version, opened.loaded_at, opened.value), (42, NOW, r#"["a","b"]"#));
-        assert_eq!(open(&bytes, KEY, 2, NOW).unwrap_err(), Rejected::OtherSchema);
-        assert_eq!(open(&bytes, "chatchonk:test:catalogue.1:x", 1, NOW).unwrap_err(), Rejected::OtherKey);
-        let earlier = NOW - MAX_CLOCK_SKEW - Duration::seconds(1);
-        assert_eq!(open(&bytes, KEY, 1, earlier).unwrap_err(), Rejected::FromTheFuture);
+        assert_eq!(open(&bytes, KEY, 2).unwrap_err(), Rejected::OtherSchema);
+        assert_eq!(open(&bytes, "chatchonk:test:catalogue.1:x", 1).unwrap_err(), Rejected::OtherKey);
     }
 
     /// What may become of an envelope on its way, or by somebody else's hand.
@@ -211,7 +198,7 @@ mod tests {
             mutations in prop::collection::vec(Mutation::any(), 1..4)
         ) {
             let bytes = mutations.iter().fold(sealed(), |bytes, mutation| mutation.apply(&bytes));
-            if let Ok(opened) = open(&bytes, KEY, 1, NOW) {
+            if let Ok(opened) = open(&bytes, KEY, 1) {
                 // A changed digit or letter inside version, date or value cannot be told; structure, key and schema can.
                 let whole: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
                 prop_assert_eq!((&whole["format"], &whole["schema"]), (&FORMAT.into(), &1.into()));

@@ -18,6 +18,8 @@ use super::stats::Outcome;
 const HEDGE: Duration = Duration::from_millis(80);
 /// How long the origin may take to tell the version before a value is used unverified, marked stale.
 const VERSION_LIMIT: Duration = Duration::from_secs(1);
+/// How far another machine's clock may be ahead before a date says nothing about an age any more.
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// What the origin makes of a value found in the shared tier.
 enum Confirmed<V> {
@@ -186,7 +188,10 @@ impl<O: Origin> Inner<O> {
         shared.decoded(&self.family, &self.origin.id(key), found, value.is_some());
         let Some(value) = value else { return Confirmed::Nothing };
         let now = self.clock.now();
-        let age = Duration::try_from(self.clock.utc() - found.loaded_at).unwrap_or_default();
+        let utc = self.clock.utc();
+        let age = Duration::try_from(utc - found.loaded_at).unwrap_or_default();
+        // A value from the future may be of any age: it is good for the time that the origin fails.
+        let is_dated = found.loaded_at <= utc + MAX_CLOCK_SKEW;
         let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots();
         let (validated, epoch) = match told {
@@ -194,14 +199,14 @@ impl<O: Origin> Inner<O> {
                 ((is_current && version == found.version).then_some(begun), epoch)
             }
             // Without versions its age says whether it is fresh.
-            Told::Nothing if !self.has_versions(scope) => (Some(born), 0),
+            Told::Nothing if !self.has_versions(scope) => (is_dated.then_some(born), 0),
             Told::Nothing => (None, scope.known().epoch),
         };
         let known = scope.known();
         let is_outdated = epoch != known.epoch || found.version < known.fence;
         let is_usable = match (told, self.family.on_origin_failure) {
             (Told::Version { .. }, _) => validated.is_some() && !is_outdated,
-            (Told::Nothing, _) if !self.has_versions(scope) => age < self.family.fresh,
+            (Told::Nothing, _) if !self.has_versions(scope) => is_dated && age < self.family.fresh,
             (Told::Nothing, OnOriginFailure::Refuse) => false,
             (Told::Nothing, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
             (Told::Nothing, OnOriginFailure::ServeAnyAge) => !is_outdated,

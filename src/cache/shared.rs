@@ -110,7 +110,7 @@ impl SharedTier {
             inner.queue().lacks(&key, inner.clock.now());
             return None;
         };
-        match envelope::open(&bytes, key.as_str(), family.schema, inner.clock.utc()) {
+        match envelope::open(&bytes, key.as_str(), family.schema) {
             Ok(opened) => {
                 let json = opened.value.to_owned();
                 Some(Found { version: opened.version, loaded_at: opened.loaded_at, json })

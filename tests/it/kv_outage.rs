@@ -1,7 +1,10 @@
 //! What another database or another release has put into KV: while Postgres answers, and while it is dead.
 
+use std::time::Duration;
+
 use chatchonk::clock::Clock;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use crate::support::kv::fake::{Call, FakeKv};
 use crate::support::kv::{KEY, start, start_and_fill};
@@ -53,6 +56,26 @@ async fn the_catalogue_of_another_database_is_served_only_while_the_own_one_is_d
     let list = server.get("/api/models?limit=5").await.json();
     assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
     assert_ne!(server.get(MODEL).await.json()["name"], "Elsewhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_five_minutes_slow_serves_kvs_catalogue_not_the_builtin() {
+    let (database, clock) = (database().await, Clock::system());
+    let kv = FakeKv::start(clock.clone()).unwrap();
+    start_and_fill(&database, &kv).await.stop().await;
+    let wire = Proxy::to(&database.options()).await;
+    wire.cut();
+    // To a clock that is slow, what another machine has just written is dated ahead.
+    let mut ahead: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
+    let date = clock.utc() + Duration::from_mins(6);
+    ahead["loaded_at"] = json!(date.format(&Rfc3339).unwrap());
+    kv.plant(KEY, ahead.to_string().as_bytes());
+    let server = start(&wire.url(), &kv).await;
+    let list = server.get("/api/models?limit=5").await.json();
+    assert_eq!((&list["source"], &list["revision"]), (&"kv".into(), &ahead["version"]));
+    let health = server.get("/api/health").await.json();
+    assert_eq!((&health["status"], &health["catalogue"]["stale"]), (&"degraded".into(), &true.into()));
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,53 @@ async fn an_old_answer_in_kv_serves_for_a_day_when_the_upstream_api_fails() {
     assert_eq!(Upstream::read(&fourth).await, None);
 }
 
+/// A writer, and what it has left on a shelf.
+async fn left_by_a_writer(
+    family: chatchonk::cache::Family,
+    origin: &SimulatedOrigin,
+    at: OffsetDateTime,
+) -> Shelf {
+    let (shelf, time) = (Shelf::default(), Clock::manual(at));
+    let tier = shelf.tier(&time.0);
+    Rig::on(family, origin.clone(), None, Some(tier.clone()), time).read().await.unwrap();
+    tier.flush().await;
+    shelf
+}
+
+#[tokio::test]
+async fn a_slow_clock_serves_kvs_catalogue_stale_while_the_database_is_dead() {
+    let noon = OffsetDateTime::UNIX_EPOCH + 12 * HOUR;
+    for slow in [5 * MINUTE + SECOND, 11 * HOUR] {
+        let origin = SimulatedOrigin::default();
+        let shelf = left_by_a_writer(CATALOGUE, &origin, noon).await;
+        let time = Clock::manual(noon - slow);
+        let floor = Some((&Key(0), origin.data_now()));
+        let rig = Rig::on(CATALOGUE, origin.clone(), floor, Some(shelf.tier(&time.0)), time);
+        origin.fail(true);
+        assert_eq!(rig.outcome().await, (Kv, 1), "{slow:?}");
+        let held = rig.cache.held(&Key(0)).unwrap();
+        assert_eq!((held.entry.source, held.stale), (Source::Kv, true), "{slow:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_dated_ahead_is_never_fresh_by_its_age() {
+    let noon = OffsetDateTime::UNIX_EPOCH + 12 * HOUR;
+    for (slow, fresh) in [(4 * MINUTE, true), (5 * MINUTE + SECOND, false), (11 * HOUR, false)] {
+        let origin = SimulatedOrigin::unscoped();
+        let shelf = left_by_a_writer(RESPONSES, &origin, noon).await;
+        let instance = || {
+            let time = Clock::manual(noon - slow);
+            Rig::on(RESPONSES, origin.clone(), None, Some(shelf.tier(&time.0)), time)
+        };
+        let ends = if fresh { Kv } else { Origin };
+        assert_eq!(Upstream::read(&instance()).await, Some((ends, 1)), "{slow:?}");
+        origin.fail(true);
+        let ends = if fresh { Kv } else { Stale };
+        assert_eq!(Upstream::read(&instance()).await, Some((ends, 1)), "{slow:?}");
+    }
+}
+
 #[tokio::test]
 async fn another_instance_may_know_more_when_the_database_fails_right_after_a_change() {
     let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
