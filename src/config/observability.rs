@@ -39,14 +39,31 @@ pub(super) fn traces(
     deployment: &str,
 ) -> Result<Option<TracesSettings>, ConfigError> {
     let endpoint = environment.parse("OTEL_EXPORTER_OTLP_ENDPOINT", TracesEndpoint::EXPECTED, |_| true)?;
-    let headers = environment.parse("OTEL_EXPORTER_OTLP_HEADERS", TracesHeaders::EXPECTED, |_| true)?;
+    let headers = |variable| {
+        let headers = environment.parse(variable, TracesHeaders::EXPECTED, |_: &TracesHeaders| true);
+        headers.map(|headers| headers.map(|headers| (variable, headers)))
+    };
+    let general = headers("OTEL_EXPORTER_OTLP_HEADERS")?;
+    let headers = headers("OTEL_EXPORTER_OTLP_TRACES_HEADERS")?.or(general);
+    if let (Some(endpoint), Some((variable, headers))) = (&endpoint, &headers)
+        && !headers.is_empty()
+        && !TracesEndpoint::may_get_secrets(endpoint)
+    {
+        return Err(ConfigError {
+            variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
+            problem: format!(
+                "expected https, or this machine such as http://localhost:4318, because {variable} holds secrets; \
+                 use https or remove the headers"
+            ),
+        });
+    }
     let kind = environment.parse("OTEL_TRACES_SAMPLER", &SamplerKind::NAMES.join(", "), |_| true)?;
     let ratio = environment
         .parse("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1, such as 0.1", |n| (0.0..=1.0).contains(n))?;
     let service = environment.get("OTEL_SERVICE_NAME").unwrap_or("chatchonk-api");
     Ok(endpoint.map(|endpoint| TracesSettings {
         endpoint,
-        headers: headers.unwrap_or_default(),
+        headers: headers.map(|(_, headers)| headers).unwrap_or_default(),
         service: service.to_owned(),
         environment: deployment.to_owned(),
         sampler: Sampler {

@@ -1,6 +1,6 @@
-//! Metrics for Prometheus: on a port of their own, on the public one for bearers of a token, or not at all.
+//! Metrics for Prometheus: on their own port, on the public one for bearers of a token, or not at all.
 //!
-//! Requests are counted here. All else is collected when somebody asks, from what others count or last saw.
+//! Requests are counted here. All else is collected at a scrape, from what others count or last saw.
 
 mod caching;
 mod families;
@@ -12,9 +12,11 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, web};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -26,6 +28,7 @@ use crate::clock::Clock;
 use super::State;
 use super::connections;
 use super::error::{ApiError, Code};
+use super::middleware;
 use families::Families;
 pub use requests::{Requests, Route, Underway, Worker};
 
@@ -35,13 +38,13 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Where metrics are shown. Without either nothing is counted.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsSettings {
-    /// A listener of their own, open to whoever reaches it.
+    /// Their own listener. Without a token it is open to every client that reaches it.
     pub address: Option<SocketAddr>,
-    /// Who may read them on the public port.
+    /// Opens them on the public port, where there is no route without it, and is demanded on their own port.
     pub token: Option<MetricsToken>,
 }
 
-/// The secret that opens `/metrics` on the public port: 16 to 512 characters out of `A-Z a-z 0-9 - . _ ~ + / =`.
+/// The secret that opens `/metrics`: 16 to 512 characters out of `A-Z a-z 0-9 - . _ ~ + / =`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MetricsToken(String);
 
@@ -84,6 +87,8 @@ impl fmt::Debug for MetricsToken {
 pub struct Metrics {
     requests: Requests,
     token: Option<MetricsToken>,
+    /// Requests without the token, or with a wrong one.
+    refused: AtomicU64,
 }
 
 impl Metrics {
@@ -91,7 +96,22 @@ impl Metrics {
     #[must_use]
     pub fn new(settings: &MetricsSettings, clock: Clock) -> Option<Self> {
         let is_shown = settings.address.is_some() || settings.token.is_some();
-        is_shown.then(|| Self { requests: Requests::new(clock), token: settings.token.clone() })
+        is_shown.then(|| Self {
+            requests: Requests::new(clock),
+            token: settings.token.clone(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a request without the token, where there is one.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        if self.token.as_ref().is_none_or(|token| token.is_borne(headers)) {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let detail = "send the token of METRICS_TOKEN as `Authorization: Bearer …`";
+        Err(ApiError::new(Code::Unauthorized, detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"metrics\"")))
     }
 
     /// What a worker counts with.
@@ -136,7 +156,10 @@ pub(super) fn configure(state: &State, app: &mut web::ServiceConfig) {
 /// When the listener cannot be used.
 pub(super) fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::Result<Server> {
     connections::prepare(&listener)?;
-    let app = move || App::new().app_data(state.clone()).route("/metrics", web::get().to(for_all));
+    let app = move || {
+        let app = App::new().app_data(state.clone()).route("/metrics", web::get().to(for_bearers));
+        app.wrap(from_fn(middleware::outermost))
+    };
     let server = HttpServer::new(app).workers(1).shutdown_timeout(0).disable_signals().listen(listener)?;
     Ok(server.run())
 }
@@ -153,15 +176,13 @@ pub(super) async fn for_bearers(
     state: web::Data<State>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let token = state.metrics.as_ref().and_then(|metrics| metrics.token.as_ref());
-    if token.is_some_and(|token| token.is_borne(request.headers())) {
-        return Ok(for_all(state).await);
+    if let Some(metrics) = &state.metrics {
+        metrics.admit(request.headers())?;
     }
-    Err(ApiError::new(Code::Unauthorized, "send the token of METRICS_TOKEN as `Authorization: Bearer …`")
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"metrics\"")))
+    Ok(all(state))
 }
 
-async fn for_all(state: web::Data<State>) -> HttpResponse {
+fn all(state: web::Data<State>) -> HttpResponse {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Everything(state)));
     let mut page = String::new();
@@ -186,6 +207,8 @@ impl Collector for Everything {
         let Some(metrics) = &state.metrics else { return Ok(()) };
         figures::service(to, state)?;
         figures::requests(to, &metrics.requests)?;
+        let refused = [([], metrics.refused.load(Ordering::Relaxed))];
+        to.counters("chatchonk_metrics_refused", "Requests for metrics without the right token.", refused)?;
         caching::caches(to, state)?;
         caching::kv(to, state)?;
         figures::database(to, state)?;

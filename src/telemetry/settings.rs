@@ -1,6 +1,7 @@
 //! Where traces go, in the terms of `OpenTelemetry`'s variables.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -48,6 +49,14 @@ impl TracesEndpoint {
         self.0.scheme() == "https"
     }
 
+    /// Returns whether headers with secrets may be sent there: over https, or to this machine.
+    #[must_use]
+    pub fn may_get_secrets(&self) -> bool {
+        let host = self.host().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+        self.is_encrypted() || host == "localhost" || host.parse().is_ok_and(is_loopback)
+    }
+
     /// The name of the machine, for the log.
     pub(super) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
@@ -84,6 +93,12 @@ pub struct TracesHeaders(HeaderMap);
 impl TracesHeaders {
     /// What they look like.
     pub const EXPECTED: &'static str = "headers such as name=value,other=value, percent-encoded where needed";
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 
     /// The headers, marked as secrets.
     pub(super) fn reveal(&self) -> &HeaderMap {
@@ -161,6 +176,29 @@ impl From<Sampler> for opentelemetry_sdk::trace::Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_go_over_https_or_to_this_machine_only() {
+        for (endpoint, may) in [
+            ("https://otlp.example.com", true),
+            ("https://192.0.2.1", true),
+            ("http://localhost:4318", true),
+            ("http://LOCALHOST", true),
+            ("http://127.9.9.9:4318", true),
+            ("http://2130706433", true),
+            ("http://[::1]:4318", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://otlp.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("http://10.0.0.1:4318", false),
+            ("http://[fd00::1]:4318", false),
+            ("http://0.0.0.0:4318", false),
+            ("http://collector:4318", false),
+        ] {
+            assert_eq!(endpoint.parse::<TracesEndpoint>().unwrap().may_get_secrets(), may, "{endpoint}");
+        }
+    }
 
     #[test]
     fn the_path_of_the_collector_is_prolonged() {

@@ -150,6 +150,32 @@ async fn the_public_port_shows_them_to_bearers_of_the_token_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_own_port_demands_the_token_too_and_refusals_count() {
+    let server = TestServer::with(&[NO_DATABASE, ("METRICS_PORT", "0"), ("METRICS_TOKEN", TOKEN)]).await;
+    let url = format!("http://{}/metrics", server.metrics_address());
+    let wrong = format!("{}y", &TOKEN[1..]);
+    for authorization in [None, Some(format!("Bearer {wrong}")), Some(format!("Basic {TOKEN}"))] {
+        let request = client().get(&url);
+        let request = match &authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{authorization:?}");
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer realm=\"metrics\"");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], "unauthorized");
+    }
+    assert_eq!(server.get("/metrics").await.status, 401);
+    let answer = client().get(&url).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let scrape = Scrape::parse(&answer.text().await.unwrap());
+    assert_eq!(scrape.value("chatchonk_metrics_refused_total", &[]), 4.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_port_of_metrics_shows_nothing_else_and_the_public_one_no_metrics() {
     let server = with_port().await;
     assert_eq!(server.get("/metrics").await.status, 404);

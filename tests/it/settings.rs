@@ -23,6 +23,26 @@ fn max_connections(config: &Config) -> u32 {
 }
 
 #[test]
+fn secret_headers_for_a_collector_need_https_or_loopback() {
+    let with = |variable, endpoint| {
+        read(&[URL, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), (variable, "api-key=hunter2")])
+    };
+    for variable in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+        for endpoint in ["http://collector:4318", "http://10.1.2.3", "http://[fd00::1]:4318"] {
+            let error = with(variable, endpoint).unwrap_err();
+            assert_eq!(error.variable, "OTEL_EXPORTER_OTLP_ENDPOINT");
+            let text = error.to_string();
+            assert!(text.contains(variable) && text.contains("use https"), "{text}");
+            assert!(!text.contains(SECRET), "{text}");
+            assert!(read(&[URL, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), (variable, ",")]).is_ok());
+        }
+        for endpoint in ["https://collector:4318", "http://localhost:4318", "http://[::1]:4318"] {
+            assert!(with(variable, endpoint).unwrap().traces.is_some(), "{endpoint}");
+        }
+    }
+}
+
+#[test]
 fn a_bad_value_stops_the_start_with_the_variable_and_what_was_expected() {
     for (variable, expected, values) in [
         ("PORT", "0 to 65535", &["hunter2", "65536", "-1", "80.5", "0x50"][..]),

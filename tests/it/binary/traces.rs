@@ -26,7 +26,8 @@ async fn serve(endpoint: &str, traceparents: &[String]) -> Vec<String> {
         command(folder.path())
             .env("DATABASE_URL", NO_DATABASE)
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-            .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2")
+            .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=overridden,general=yes")
+            .env("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=hunter2")
             .env("OTEL_SERVICE_NAME", "under-test"),
     );
     let address = server.address();
@@ -55,7 +56,7 @@ async fn a_request_is_sent_as_a_span_of_its_callers_trace_if_that_is_sampled() {
     assert!(!requests.is_empty(), "{lines:#?}");
     for (head, _) in &requests {
         assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
-        assert!(head.contains("api-key: hunter2\r\n"), "{head}");
+        assert!(head.contains("api-key: hunter2\r\n") && !head.contains("general: yes"), "{head}");
         assert!(head.contains("content-type: application/x-protobuf\r\n"), "{head}");
     }
     assert_eq!(collector.count(b"GET /api/models/{id:.+}"), 1);
