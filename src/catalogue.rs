@@ -14,7 +14,7 @@ use crate::cache::{
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
 use crate::status::Status;
-use crate::store::{Connections, DatabaseFault, Store, StoreError};
+use crate::store::{Connections, DatabaseFault, Store, StoreError, VersionProof};
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
@@ -234,6 +234,17 @@ impl Origin for Database {
     async fn version(&self, _: &Whole) -> Result<u64, LoadError> {
         let versions = self.store()?.versions(&[SCOPE.to_owned()]).await.map_err(failed)?;
         versions.get(SCOPE).copied().ok_or_else(|| failed(StoreError::Unusable(DatabaseFault::NoVersion)))
+    }
+
+    async fn proof(&self, key: &Whole, shared_key: &str) -> Result<VersionProof, LoadError> {
+        match self.store()?.version_proof(SCOPE, shared_key).await {
+            Ok(proof) => proof.ok_or_else(|| failed(StoreError::Unusable(DatabaseFault::NoVersion))),
+            // A role that may read the catalogue alone, or a database that was not migrated: then nothing proves a value.
+            Err(error) if matches!(error.fault(), DatabaseFault::Forbidden | DatabaseFault::NotMigrated) => {
+                Ok(VersionProof { version: self.version(key).await?, digest: None })
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn id(&self, _: &Whole) -> String {

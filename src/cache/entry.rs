@@ -37,7 +37,8 @@ pub struct Entry<V> {
     pub(super) loaded: Instant,
     /// When it was read from the origin, by this clock.
     pub(super) born: Instant,
-    /// The start of the read that brought it; `None` when no origin has vouched for it yet.
+    /// The start of the read that brought it, or that proved it to be what the origin has. `None`: no origin has vouched for
+    /// this very value, and its version alone does not.
     pub(super) validated: Option<Instant>,
     /// The life of the database that the version belongs to.
     pub(super) epoch: u64,
@@ -61,8 +62,9 @@ pub(super) enum Standing {
 impl<V> Entry<V> {
     /// The last moment at which the value is known to have been current.
     pub(super) fn validated(&self, known: &Known) -> Option<Instant> {
+        let validated = self.validated?;
         let seen = known.seen.filter(|seen| seen.version == self.version && self.epoch == known.epoch);
-        self.validated.max(seen.map(|seen| seen.begun))
+        Some(seen.map_or(validated, |seen| validated.max(seen.begun)))
     }
 
     pub(super) fn standing(&self, family: &Family, known: &Known, now: Instant) -> Standing {

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
+
+use crate::store::KvDigest;
 
 /// The layout of the envelope itself.
 const FORMAT: u32 = 1;
@@ -18,6 +21,11 @@ struct Envelope<'a> {
     loaded_at: OffsetDateTime,
     #[serde(borrow)]
     value: &'a RawValue,
+}
+
+/// SHA-256 of a value, byte by byte as it is in the envelope.
+pub(super) fn digest(value: &str) -> KvDigest {
+    Sha256::digest(value).into()
 }
 
 /// An opened envelope.
@@ -38,6 +46,10 @@ pub(super) enum Rejected {
     OtherSchema,
     /// Written for another key.
     OtherKey,
+    /// Of the current version, but not the value that its writer left the digest of.
+    Forged,
+    /// Of the current version, and no writer left a digest of it.
+    Unproven,
 }
 
 /// Puts a value into an envelope. `None` when it cannot be written as JSON.

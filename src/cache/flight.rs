@@ -275,7 +275,8 @@ impl<O: Origin> Inner<O> {
     }
 
     fn worth_validating(&self, entry: &Entry<O::Value>, known: &Known) -> bool {
-        entry.epoch == known.epoch
+        entry.validated.is_some()
+            && entry.epoch == known.epoch
             && entry.version >= known.fence
             && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
     }

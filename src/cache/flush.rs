@@ -195,6 +195,7 @@ impl Inner {
         KvClaim {
             key: pending.key.as_str().to_owned(),
             version: pending.version,
+            digest: pending.digest,
             missing: self.queue().missing_for(&pending.key, self.clock.now()),
             rewrite_after: rewrite_after(pending.keep),
         }

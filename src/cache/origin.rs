@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::store::VersionProof;
+
 use super::scope::ScopeName;
 
 /// The source of truth of one family. Two kinds exist: the database, and the simulated one that proves the cache.
@@ -23,6 +25,17 @@ pub trait Origin: Send + Sync + 'static {
 
     /// Reads the version of the key's scope alone; 0 when it has never changed. Not asked where there is no scope.
     fn version(&self, key: &Self::Key) -> impl Future<Output = Result<u64, LoadError>> + Send;
+
+    /// Reads the version of the key's scope and, from the same state, what proves a value of the shared tier under
+    /// `shared_key`. Without a digest no such value is taken for current.
+    fn proof(
+        &self,
+        key: &Self::Key,
+        shared_key: &str,
+    ) -> impl Future<Output = Result<VersionProof, LoadError>> + Send {
+        let _ = shared_key;
+        async { Ok(VersionProof { version: self.version(key).await?, digest: None }) }
+    }
 
     /// The key's name in the shared tier, out of `A-Z a-z 0-9 . _ : -`.
     fn id(&self, key: &Self::Key) -> String;

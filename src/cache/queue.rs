@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::store::KvDigest;
+
 use super::kv::KvKey;
 
 /// The shortest time between two writes of one key; Cloudflare itself allows one a second.
@@ -23,6 +25,8 @@ const MAX_BATCH: usize = 50;
 pub(super) struct Pending {
     pub key: KvKey,
     pub version: u64,
+    /// Of the value in `bytes`.
+    pub digest: KvDigest,
     pub bytes: Vec<u8>,
     /// How long it may serve in an outage.
     pub keep: Duration,
@@ -221,7 +225,15 @@ mod tests {
 
     fn pair(key: &str, version: u64) -> Pending {
         let key = key.parse().unwrap();
-        Pending { key, version, bytes: Vec::new(), keep: KEEP, claimed: false, not_before: None }
+        Pending {
+            key,
+            version,
+            digest: [0; 32],
+            bytes: Vec::new(),
+            keep: KEEP,
+            claimed: false,
+            not_before: None,
+        }
     }
 
     fn key(key: &str) -> KvKey {

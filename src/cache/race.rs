@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::store::{KvDigest, VersionProof};
+
 use super::entry::{Entry, Source};
+use super::envelope::Rejected;
 use super::family::OnOriginFailure;
 use super::flight::{Knowledge, Landed, Landing};
+use super::kv::KvKey;
 use super::origin::{LoadError, Origin};
 use super::read::Inner;
 use super::scope::{Learned, Scope};
-use super::shared::{Found, SharedTier};
+use super::shared::{Found, SharedTier, Verdict};
 use super::stats::Outcome;
 
 /// How long the shared tier alone may try before the origin is asked too, when somebody waits.
@@ -34,8 +38,9 @@ enum Confirmed<V> {
 /// What is known of the version that the origin has.
 #[derive(Clone, Copy)]
 enum Told {
-    /// That version of this epoch, by a read that began then and, where it is current, was overtaken by none.
-    Version { version: u64, epoch: u64, begun: Instant, is_current: bool },
+    /// That version of this epoch, by a read that began then and, where it is current, was overtaken by none; and the digest
+    /// of the value that was written to the shared tier for it.
+    Version { version: u64, digest: Option<KvDigest>, epoch: u64, begun: Instant, is_current: bool },
     /// The origin failed or was too slow.
     Nothing,
 }
@@ -44,9 +49,9 @@ impl<O: Origin> Inner<O> {
     /// Asks the shared tier and, as soon as that has nothing, the origin: also 80 ms after somebody waits, or at once if
     /// the last calls to the shared tier failed, and after 1 s when nobody waits.
     ///
-    /// The shared tier's value counts as fresh only when the origin confirms its version or, without versions, when it is
-    /// young enough. When the origin fails, or does not tell the version within 1 s, it is used as a stale one, if the
-    /// family serves such.
+    /// The shared tier's value counts as fresh only when the origin confirms its version and the digest of this very value
+    /// or, without versions, when it is young enough. When the origin fails, or does not answer with the version within 1 s,
+    /// the value is used as a stale one, if the family serves such.
     pub(super) async fn race(
         &self,
         key: &O::Key,
@@ -69,13 +74,15 @@ impl<O: Origin> Inner<O> {
         let confirmed = async {
             let begun = self.clock.now();
             let version = async {
-                let told = self.clock.timeout(VERSION_LIMIT, self.origin.version(key));
-                let version = if self.has_versions(scope) { told.await.ok() } else { None };
-                version.and_then(Result::ok).map_or(Told::Nothing, |version| {
+                let shared_key = shared.key(&self.family, &self.origin.id(key));
+                let shared_key = shared_key.as_ref().map_or("", KvKey::as_str);
+                let told = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, shared_key));
+                let proof = if self.has_versions(scope) { told.await.ok() } else { None };
+                proof.and_then(Result::ok).map_or(Told::Nothing, |VersionProof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version);
                     knowledge.grows(&scope.known());
-                    Told::Version { version, epoch, begun, is_current: learned != Learned::Older }
+                    Told::Version { version, digest, epoch, begun, is_current: learned != Learned::Older }
                 })
             };
             let found = async {
@@ -185,8 +192,20 @@ impl<O: Origin> Inner<O> {
         told: Told,
     ) -> Confirmed<O::Value> {
         let value = self.origin.decode(&found.json);
-        shared.decoded(&self.family, &self.origin.id(key), found, value.is_some());
-        let Some(value) = value else { return Confirmed::Nothing };
+        let verdict = match (&value, told) {
+            (None, _) => Verdict::Rejected(Rejected::Unreadable),
+            (_, Told::Version { version, digest, .. }) if version == found.version => match digest {
+                Some(digest) if digest == found.digest => Verdict::Proven,
+                Some(_) => Verdict::Rejected(Rejected::Forged),
+                None => Verdict::Rejected(Rejected::Unproven),
+            },
+            _ if !self.has_versions(scope) => Verdict::Proven,
+            _ => Verdict::Whole,
+        };
+        shared.judged(&self.family, &self.origin.id(key), found, verdict);
+        let Some(value) = value.filter(|_| verdict != Verdict::Rejected(Rejected::Forged)) else {
+            return Confirmed::Nothing;
+        };
         let now = self.clock.now();
         let utc = self.clock.utc();
         let age = Duration::try_from(utc - found.loaded_at).unwrap_or_default();
@@ -195,8 +214,8 @@ impl<O: Origin> Inner<O> {
         let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots();
         let (validated, epoch) = match told {
-            Told::Version { version, epoch, begun, is_current } => {
-                ((is_current && version == found.version).then_some(begun), epoch)
+            Told::Version { epoch, begun, is_current, .. } => {
+                ((is_current && verdict == Verdict::Proven).then_some(begun), epoch)
             }
             // Without versions its age says whether it is fresh.
             Told::Nothing if !self.has_versions(scope) => (is_dated.then_some(born), 0),

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::store::KvDigest;
 
 use super::bucket::Bucket;
 use super::envelope::{self, Rejected};
@@ -60,6 +61,19 @@ pub(super) struct Found {
     pub loaded_at: OffsetDateTime,
     /// The value as JSON.
     pub json: String,
+    /// Of `json`.
+    pub digest: KvDigest,
+}
+
+/// What a value found turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// What its writer wrote for the current version; or, where there are no versions, a whole one.
+    Proven,
+    /// Whole. Nothing proves it, but it may serve while the origin fails.
+    Whole,
+    /// Not the value, for that reason.
+    Rejected(Rejected),
 }
 
 impl SharedTier {
@@ -112,8 +126,8 @@ impl SharedTier {
         };
         match envelope::open(&bytes, key.as_str(), family.schema) {
             Ok(opened) => {
-                let json = opened.value.to_owned();
-                Some(Found { version: opened.version, loaded_at: opened.loaded_at, json })
+                let (json, digest) = (opened.value.to_owned(), envelope::digest(opened.value));
+                Some(Found { version: opened.version, loaded_at: opened.loaded_at, json, digest })
             }
             Err(rejected) => {
                 inner.rejected(key, rejected);
@@ -122,20 +136,26 @@ impl SharedTier {
         }
     }
 
-    /// Takes in that a value found could be decoded, so that it need not be written again, or that it could not.
-    pub(super) fn decoded(&self, family: &Family, id: &str, found: &Found, decoded: bool) {
+    /// Takes in what a value found turned out to be. One that is proven need not be written again.
+    pub(super) fn judged(&self, family: &Family, id: &str, found: &Found, verdict: Verdict) {
         let inner = &self.0;
         let Some(key) = inner.key(family, id) else { return };
-        if !decoded {
-            inner.rejected(key, Rejected::Unreadable);
-            return;
+        match verdict {
+            Verdict::Rejected(reason) => return inner.rejected(key, reason),
+            Verdict::Whole | Verdict::Proven => inner.counters.hit(),
         }
-        inner.counters.hit();
-        if let Some(keep) = family.keep_shared {
+        if verdict == Verdict::Proven
+            && let Some(keep) = family.keep_shared
+        {
             let now = inner.clock.now();
             let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
             inner.queue().holds(&key, found.version, now + rewrite_after(keep).saturating_sub(age), now);
         }
+    }
+
+    /// The key of a value, if it has one.
+    pub(super) fn key(&self, family: &Family, id: &str) -> Option<KvKey> {
+        self.0.key(family, id)
     }
 
     /// Queues a value to be written; the newest of a key wins. Never waits.
@@ -155,7 +175,8 @@ impl SharedTier {
         }
         if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
             let now = self.0.clock.now();
-            let pending = Pending { key, version, bytes, keep, claimed: false, not_before: None };
+            let digest = envelope::digest(value.get());
+            let pending = Pending { key, version, digest, bytes, keep, claimed: false, not_before: None };
             self.0.queue().put(pending, now);
         }
     }
@@ -266,7 +287,7 @@ impl Inner {
 
     fn rejected(&self, key: KvKey, reason: Rejected) {
         self.counters.rejected(reason);
-        if matches!(reason, Rejected::Unreadable | Rejected::OtherKey) {
+        if matches!(reason, Rejected::Unreadable | Rejected::OtherKey | Rejected::Forged) {
             // Whoever has the value should write it. What another release wrote is left to it.
             let now = self.clock.now();
             let mut queue = self.queue();

@@ -7,6 +7,9 @@ use time::Date;
 
 use super::{Store, StoreError};
 
+/// SHA-256 of a value as it is written to the shared cache.
+pub type KvDigest = [u8; 32];
+
 /// A version of a key that an instance would like to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvClaim {
@@ -14,6 +17,8 @@ pub struct KvClaim {
     pub key: String,
     /// The version of its value.
     pub version: u64,
+    /// Proves the value to those who find it in the shared cache.
+    pub digest: KvDigest,
     /// How long ago the shared cache was seen without the key, if it was. It counts 10 minutes after a write: until then
     /// the shared cache may not show it.
     pub missing: Option<Duration>,
@@ -214,7 +219,8 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
             where held.claimed_at <= clock_timestamp() - interval '1 minute' and (
                 held.version < wanted.version
                 or held.version = wanted.version and (
-                    held.written_at is null and held.claimed_at <= clock_timestamp() - interval '10 minutes'
+                    held.digest is null
+                    or held.written_at is null and held.claimed_at <= clock_timestamp() - interval '10 minutes'
                     or held.written_at <= clock_timestamp() - make_interval(mins => 10, secs => wanted.missing)
                     or held.written_at <= clock_timestamp() - make_interval(secs => wanted.rewrite_after)))
             order by held.key
@@ -232,10 +238,13 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
     )
     .fetch_all(&mut *connection)
     .await?;
+    let granted = [granted, taken_over].concat();
+    store_digests(connection, claims, &granted).await?;
     let held = sqlx::query!(
         r#"
         select key, version, extract(epoch from clock_timestamp() - claimed_at)::float8 as "claimed!",
-               extract(epoch from clock_timestamp() - written_at)::float8 as written
+               extract(epoch from clock_timestamp() - written_at)::float8 as written,
+               digest is not null as "is_proven!"
         from chatchonk.kv_keys where key = any($1)
         "#,
         &keys,
@@ -244,7 +253,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
     .await?;
 
     let outcome = |claim: &KvClaim| {
-        if granted.contains(&claim.key) || taken_over.contains(&claim.key) {
+        if granted.contains(&claim.key) {
             return KvClaimed::Granted;
         }
         let Some(held) = held.iter().find(|held| held.key == claim.key) else {
@@ -255,12 +264,37 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(pause(1)),
             std::cmp::Ordering::Equal => match held.written {
+                // A release without digests wrote it, or is about to.
+                _ if !held.is_proven => KvClaimed::Later(pause(1)),
                 Some(written) => KvClaimed::Written(claim.rewrite_after.saturating_sub(seconds(written))),
                 None => KvClaimed::Later(pause(10)),
             },
         }
     };
     Ok(claims.iter().map(outcome).collect())
+}
+
+/// After the claim, which clears the digest of the one before.
+async fn store_digests(
+    connection: &mut PgConnection,
+    claims: &[KvClaim],
+    granted: &[String],
+) -> Result<(), StoreError> {
+    let granted = claims.iter().filter(|claim| granted.contains(&claim.key));
+    let (keys, digests): (Vec<_>, Vec<_>) =
+        granted.map(|claim| (claim.key.clone(), claim.digest.to_vec())).unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update chatchonk.kv_keys held set digest = claimed.digest
+         from unnest($1::text[], $2::bytea[]) as claimed(key, digest) where held.key = claimed.key",
+        &keys,
+        &digests,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn spend(

@@ -26,7 +26,7 @@ use relay::Relay;
 pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
 pub use inspection::TableInspection;
-pub use kv_ledger::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed};
+pub use kv_ledger::{KvClaim, KvClaimed, KvDigest, KvKnownKey, KvSpending, KvUsed};
 pub use listener::ChangeListener;
 pub use migrate::Migrations;
 pub use relay::Destination;
@@ -34,6 +34,7 @@ pub use rights::Rights;
 pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
 pub use tls::{DatabaseTls, Roots, Verification};
+pub use version::VersionProof;
 
 /// How long a new connection may take, TLS included, while somebody waits for it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);

@@ -4,7 +4,16 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgExecutor;
 
-use super::{Store, StoreError};
+use super::{KvDigest, Store, StoreError};
+
+/// What proves a value of the shared cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionProof {
+    /// The version of the scope.
+    pub version: u64,
+    /// SHA-256 of the value that was written to the shared cache for that very version, if a writer left it.
+    pub digest: Option<KvDigest>,
+}
 
 impl Store {
     /// The versions of the given scopes; a scope that has never changed is absent.
@@ -13,6 +22,28 @@ impl Store {
     /// [`StoreError`] when the statement fails.
     pub async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         versions(self.pool()?, scopes).await
+    }
+
+    /// Reads the version of a scope and what proves a value of it under `key`, from one state; nothing for a scope that has
+    /// never changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the statement fails.
+    pub async fn version_proof(&self, scope: &str, key: &str) -> Result<Option<VersionProof>, StoreError> {
+        let row = sqlx::query!(
+            r#"select scopes.version, keys.digest as "digest?"
+               from chatchonk.cache_version scopes
+               left join chatchonk.kv_keys keys on keys.key = $2 and keys.version = scopes.version
+               where scopes.scope = $1"#,
+            scope,
+            key
+        )
+        .fetch_optional(self.pool()?)
+        .await?;
+        Ok(row.map(|row| VersionProof {
+            version: row.version.unsigned_abs(),
+            digest: row.digest.and_then(|digest| digest.try_into().ok()),
+        }))
     }
 
     /// Raises the version of a scope and announces it, as a change of its data would, so that every instance reads them

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvSpending, Store, Verification};
+use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvDigest, KvSpending, Store, Verification};
 use sqlx::PgPool;
 
 use crate::changes::run;
-use crate::support::postgres::{TestDatabase, database};
+use crate::support::postgres::{TestDatabase, database, empty_database};
 
 const KEY: &str = "chatchonk:test:catalogue.1:all";
+/// The migration before the one that adds digests.
+const LAST_WITHOUT_DIGESTS: i64 = 20_261_122_000_200;
 /// 90 % of the free plan's.
 const LIMIT: u64 = 900;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -28,7 +30,7 @@ fn store(database: &TestDatabase) -> Store {
 
 fn wanted(version: u64) -> KvClaim {
     let rewrite_after = Duration::from_hours(15 * 24);
-    KvClaim { key: KEY.to_owned(), version, missing: None, rewrite_after }
+    KvClaim { key: KEY.to_owned(), version, digest: [7; 32], missing: None, rewrite_after }
 }
 
 async fn claim(store: &Store, claim: KvClaim) -> KvClaimed {
@@ -158,4 +160,68 @@ async fn all_instances_together_stay_within_the_budget_and_take_nothing_on_beyon
     let used = store.kv_used().await.unwrap();
     assert_eq!((used.writes, used.deletes), (0, 0), "a new day");
     assert!(store.spend_kv(KvSpending::Write, LIMIT, LIMIT).await.unwrap());
+}
+
+async fn proof(store: &Store, pool: &PgPool, version: i64) -> Option<KvDigest> {
+    sqlx::query("update chatchonk.cache_version set version = $1").bind(version).execute(pool).await.unwrap();
+    store.version_proof("catalogue", KEY).await.unwrap().unwrap().digest
+}
+
+#[tokio::test]
+async fn a_digest_proves_the_claimed_version_and_no_other() {
+    let (_database, store, pool) = ledger().await;
+    assert_eq!(proof(&store, &pool, 7).await, None, "not written");
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+    assert_eq!(proof(&store, &pool, 7).await, Some([7; 32]));
+    assert_eq!(proof(&store, &pool, 8).await, None, "of the version before");
+    passes(&pool, 1).await;
+    assert_eq!(claim(&store, KvClaim { digest: [8; 32], ..wanted(8) }).await, KvClaimed::Granted);
+    assert_eq!(proof(&store, &pool, 8).await, Some([8; 32]));
+    store.forget_kv_keys(&[KEY.to_owned()]).await.unwrap();
+    assert_eq!(proof(&store, &pool, 8).await, None);
+}
+
+#[tokio::test]
+async fn a_claim_of_the_previous_release_clears_the_digest() {
+    let (_database, store, pool) = ledger().await;
+    for (first, second) in [(7, 7), (8, 9)] {
+        passes(&pool, 1).await;
+        let digest = [7; 32];
+        assert_eq!(claim(&store, KvClaim { digest, ..wanted(first) }).await, KvClaimed::Granted);
+        // As that release claims: it knows no digests.
+        sqlx::query(
+            "update chatchonk.kv_keys held set version = $1, claimed_at = clock_timestamp(), written_at = null",
+        )
+        .bind(i64::try_from(second).unwrap())
+        .execute(&pool)
+        .await
+        .unwrap();
+        assert_eq!(proof(&store, &pool, i64::try_from(second).unwrap()).await, None);
+        confirm(&store, second).await;
+        assert!(is_later(claim(&store, wanted(second)).await, MINUTE), "its value proves nothing");
+        passes(&pool, 1).await;
+        assert_eq!(claim(&store, wanted(second)).await, KvClaimed::Granted);
+        assert_eq!(proof(&store, &pool, i64::try_from(second).unwrap()).await, Some([7; 32]));
+        passes(&pool, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_the_previous_release_wrote_are_kept_and_written_again() {
+    let database = empty_database().await;
+    let (store, pool) = (store(&database), database.pool().await);
+    sqlx::migrate!().run_to(LAST_WITHOUT_DIGESTS, &pool).await.unwrap();
+    sqlx::query(
+        "insert into chatchonk.kv_keys (key, version, claimed_at, written_at)
+         values ($1, 7, now() - interval '2 minutes', now())",
+    )
+    .bind(KEY)
+    .execute(&pool)
+    .await
+    .unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.kv_keys(KEY).await.unwrap().len(), 1);
+    assert_eq!(proof(&store, &pool, 7).await, None);
+    assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
+    assert_eq!(proof(&store, &pool, 7).await, Some([7; 32]));
 }

@@ -2,11 +2,12 @@
 
 use chatchonk::clock::Clock;
 
+use crate::changes::{MODEL, run};
 use crate::support::kv::fake::{Call, FakeKv};
 use crate::support::kv::{KEY, is_enabled, kv_of, start, start_and_fill};
 use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
-use crate::support::server::{Answer, TestServer};
+use crate::support::server::{Answer, TestServer, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_instance_loads_the_next_finds_in_kv_without_loading_it() {
@@ -66,6 +67,67 @@ async fn an_older_catalogue_in_kv_is_not_served_while_postgres_answers() {
     let second = start(&database.url(), &kv).await;
     assert_eq!(second.get("/api/models/openai/gpt-5.5").await.json()["name"], "Edited");
     assert_eq!(second.get("/api/models").await.json()["source"], "postgres");
+}
+
+/// What lies under the key, with another name for a model.
+fn forged(kv: &FakeKv) -> String {
+    let whole = String::from_utf8(kv.value(KEY).unwrap()).unwrap();
+    let forged = whole.replace("\"name\":\"GPT-4o\"", "\"name\":\"Forged\"");
+    assert_ne!(whole, forged);
+    forged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_rewritten_in_kv_at_the_current_version_is_never_served() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    let first = start_and_fill(&database, &kv).await;
+    kv.plant(KEY, forged(&kv).as_bytes());
+
+    let second = start(&database.url(), &kv).await;
+    for _ in 0..20 {
+        assert_ne!(second.get(MODEL).await.json()["name"], "Forged");
+    }
+    assert_eq!(second.get("/api/models").await.json()["source"], "postgres");
+    let healed = || kv.value(KEY).is_some_and(|value| !String::from_utf8_lossy(&value).contains("Forged"));
+    eventually(async || healed()).await;
+
+    let third = start(&database.url(), &kv).await;
+    assert_eq!(third.get("/api/models").await.json()["source"], "kv", "the rewritten value is proven");
+    assert_eq!(third.get(MODEL).await.json()["name"], first.get(MODEL).await.json()["name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    start_and_fill(&database, &kv).await.stop().await;
+    kv.plant(KEY, forged(&kv).as_bytes());
+    let wire = Proxy::to(&database.options()).await;
+    wire.cut();
+
+    let server = start(&wire.url(), &kv).await;
+    let list = server.get("/api/models").await;
+    assert_eq!((list.status, &list.json()["source"]), (200, &"kv".into()));
+    assert_eq!(server.get("/api/health").await.json()["catalogue"]["stale"], true);
+    wire.mend();
+    let health = server.until("/api/health", |health| health.json()["catalogue"]["stale"] == false).await;
+    assert_eq!(health.json()["catalogue"]["source"], "postgres");
+    assert_ne!(server.get(MODEL).await.json()["name"], "Forged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_without_a_digest_in_the_ledger_is_a_miss() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    start_and_fill(&database, &kv).await.stop().await;
+    let pool = database.pool().await;
+    run(&pool, "update chatchonk.kv_keys set digest = null, claimed_at = claimed_at - interval '1 minute'")
+        .await;
+    let server = start(&database.url(), &kv).await;
+    assert_eq!(server.get("/api/models").await.json()["source"], "postgres");
+    // It writes the value again, with its digest.
+    let digest = "select count(digest) from chatchonk.kv_keys";
+    eventually(async || sqlx::query_scalar::<_, i64>(digest).fetch_one(&pool).await.unwrap() == 1).await;
+    let next = start(&database.url(), &kv).await;
+    assert_eq!(next.get("/api/models").await.json()["source"], "kv");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,7 @@ async fn fill(store: &Store, kv: &FakeKv, keys: &[&str]) {
         .map(|key| KvClaim {
             key: (*key).to_owned(),
             version: 1,
+            digest: [0; 32],
             missing: None,
             rewrite_after: Duration::from_hours(1),
         })

@@ -292,3 +292,23 @@ async fn the_databases_own_word_is_served_in_place_of_what_kv_said_of_the_same_v
     assert_eq!(second.end().await.unwrap(), (Origin, 1));
     assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
 }
+
+#[tokio::test]
+async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
+    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let (tier, origin) = (shelf.tier(&time.0), SimulatedOrigin::default());
+    let instance = || Rig::on(CATALOGUE, origin.clone(), None, Some(tier.clone()), time.clone());
+    instance().outcome().await;
+    tier.flush().await;
+
+    origin.fail(true);
+    let rig = instance();
+    let read = rig.read().await.unwrap();
+    assert_eq!((read.outcome, read.entry.source, read.fresh_for), (Kv, Source::Kv, Duration::ZERO));
+    origin.fail(false);
+    rig.advance(SECOND).await;
+    rig.catch_up();
+    assert!(rig.cache.held(&super::Key(0)).unwrap().stale, "the version is the same");
+    assert_eq!(rig.outcome().await, (Origin, 1));
+    assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
+}

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
+use chatchonk::store::VersionProof;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 pub(super) const SCOPE: &str = "catalogue";
@@ -175,6 +177,13 @@ impl Origin for SimulatedOrigin {
 
     async fn version(&self, _: &Key) -> Result<u64, LoadError> {
         Ok(self.answer(|state| &mut state.version_reads).await?.version)
+    }
+
+    /// Every writer of a version writes the same value.
+    async fn proof(&self, _: &Key, _: &str) -> Result<VersionProof, LoadError> {
+        let data = self.answer(|state| &mut state.version_reads).await?;
+        let json = self.encode(&data).unwrap();
+        Ok(VersionProof { version: data.version, digest: Some(Sha256::digest(json.get()).into()) })
     }
 
     fn id(&self, _: &Key) -> String {

@@ -65,11 +65,13 @@ pub(super) enum Planted {
     Future,
     /// What lay there, damaged.
     Damaged,
+    /// Of the current version, which is public, with other content.
+    Forged,
 }
 
 impl Planted {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Foreign, Self::Newer, Self::Misplaced, Self::Future, Self::Damaged];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Foreign, Self::Newer, Self::Misplaced, Self::Future, Self::Damaged, Self::Forged];
 
     pub(super) fn plant(self, world: &World, subject: Subject) {
         let key = key_of(subject);
@@ -85,6 +87,10 @@ impl Planted {
                 envelope(world, 1, &key_of(other), version, &value, false)
             }
             Self::Future => envelope(world, 1, &key, version, &value, true),
+            Self::Forged => {
+                let version = world.database.version(subject);
+                envelope(world, 1, &key, version, &Data::new(subject, FOREIGN, version), false)
+            }
             Self::Damaged => match world.namespace.value(&key, world.now()) {
                 Some(bytes) if !bytes.is_empty() => damaged(&world.dice, &bytes),
                 _ => Vec::new(),

@@ -198,6 +198,15 @@ impl Database {
         }
     }
 
+    pub(super) fn version(&self, subject: Subject) -> u64 {
+        self.inner().state.version(subject)
+    }
+
+    /// See [`Ledger::forgets_digests`].
+    pub(super) fn forgets_digests(&self) {
+        self.inner().state.ledger.forgets_digests();
+    }
+
     pub(super) fn back_up(&self) {
         let mut inner = self.inner();
         inner.backup = Some(inner.state.clone());

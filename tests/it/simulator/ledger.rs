@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatchonk::cache::{self, Pending};
-use chatchonk::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, StoreError};
+use chatchonk::store::{KvClaim, KvClaimed, KvDigest, KvKnownKey, KvSpending, KvUsed, StoreError};
 use time::Date;
 
 use super::instance::{Process, Who};
@@ -19,6 +19,7 @@ struct Key {
     created: Duration,
     claimed: Duration,
     written: Option<Duration>,
+    digest: Option<KvDigest>,
 }
 
 /// The tables `kv_keys` and `kv_budget`.
@@ -54,20 +55,24 @@ impl Ledger {
     fn claim_one(&mut self, claim: &KvClaim, now: Duration) -> KvClaimed {
         // `insert … on conflict do nothing`: a key that nobody knows is granted.
         let Some(held) = self.keys.get_mut(&claim.key) else {
-            let key = Key { version: claim.version, created: now, claimed: now, written: None };
+            let digest = Some(claim.digest);
+            let key = Key { version: claim.version, created: now, claimed: now, written: None, digest };
             self.keys.insert(claim.key.clone(), key);
             return KvClaimed::Granted;
         };
         let claimed_for = now.saturating_sub(held.claimed);
         // A newer version; or the same one, when its writer failed, 10 minutes after its claim; when it was seen missing
         // 10 minutes after it was written; or when it is due again. Never within a minute of the last claim.
+        // Or when a release without digests claimed it.
         let is_due = held.version == claim.version
-            && held.written.map_or(claimed_for >= 10 * MINUTE, |at| {
-                claim.missing.is_some_and(|missing| now.saturating_sub(at) >= 10 * MINUTE + missing)
-                    || now.saturating_sub(at) >= claim.rewrite_after
-            });
+            && (held.digest.is_none()
+                || held.written.map_or(claimed_for >= 10 * MINUTE, |at| {
+                    claim.missing.is_some_and(|missing| now.saturating_sub(at) >= 10 * MINUTE + missing)
+                        || now.saturating_sub(at) >= claim.rewrite_after
+                }));
         if claimed_for >= MINUTE && (held.version < claim.version || is_due) {
             (held.version, held.claimed, held.written) = (claim.version, now, None);
+            held.digest = Some(claim.digest);
             return KvClaimed::Granted;
         }
         // What the third statement reads, and what is made of it.
@@ -75,6 +80,7 @@ impl Ledger {
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(MINUTE.saturating_sub(claimed_for)),
             std::cmp::Ordering::Equal => match held.written {
+                _ if held.digest.is_none() => KvClaimed::Later(MINUTE.saturating_sub(claimed_for)),
                 Some(at) => KvClaimed::Written(claim.rewrite_after.saturating_sub(now.saturating_sub(at))),
                 None => KvClaimed::Later((10 * MINUTE).saturating_sub(claimed_for)),
             },
@@ -106,6 +112,16 @@ impl Ledger {
                 held.written = Some(now);
             }
         }
+    }
+
+    /// `version_proof`: of the value that the writer of that version wrote.
+    pub(super) fn digest(&self, key: &str, version: u64) -> Option<KvDigest> {
+        self.keys.get(key).filter(|held| held.version == version).and_then(|held| held.digest)
+    }
+
+    /// The previous release claims and writes every key again, without a digest.
+    pub(super) fn forgets_digests(&mut self) {
+        self.keys.values_mut().for_each(|held| held.digest = None);
     }
 
     pub(super) fn used(&self, kind: KvSpending, day: Date) -> u64 {

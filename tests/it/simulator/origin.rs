@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
+use chatchonk::store::VersionProof;
 use serde_json::value::RawValue;
 
 use super::data::{Data, Subject};
@@ -53,6 +54,21 @@ impl Origin for Reached {
         // The cache need not take it in: the start with an empty memory may be over before.
         self.0.heard(*subject);
         Ok(version)
+    }
+
+    async fn proof(&self, subject: &Subject, shared_key: &str) -> Result<VersionProof, LoadError> {
+        if !self.0.is_connected() {
+            return Err(LoadError::NoOrigin);
+        }
+        let call = self.0.calls(*subject, false);
+        let proof = self.0.statement(Who::Version(*subject), |state, _| {
+            let version = state.version(*subject);
+            VersionProof { version, digest: state.ledger.digest(shared_key, version) }
+        });
+        let proof = proof.await.map_err(failed)?;
+        call.ends();
+        self.0.heard(*subject);
+        Ok(proof)
     }
 
     fn id(&self, subject: &Subject) -> String {

@@ -268,8 +268,13 @@ impl History {
         let planted = self.world.dice.draw(|rng| Planted::ALL[rng.usize(0..Planted::ALL.len())]);
         let subject = if self.world.dice.one_in(3) { Subject::Upstream(0) } else { Subject::Catalogue };
         // Without versions nothing tells whose a whole envelope is.
-        if subject == Subject::Catalogue || !matches!(planted, Planted::Foreign | Planted::Future) {
+        if subject == Subject::Catalogue
+            || !matches!(planted, Planted::Foreign | Planted::Future | Planted::Forged)
+        {
             planted.plant(&self.world, subject);
+        }
+        if self.world.dice.one_in(8) {
+            self.world.database.forgets_digests();
         }
     }
 }
