@@ -131,7 +131,7 @@ async fn a_server_that_still_starts_is_unready() {
 async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_none() {
     let mut health = json!({
         "service": "chatchonk-api", "status": "healthy",
-        "catalogue": { "source": "postgres", "models": 3, "skipped": 2 },
+        "catalogue": { "source": "postgres", "models": 3, "providers": 1, "skipped": 2 },
         "cache": {
             "cloudflare_kv": "not_configured",
             "detail": { "kv": { "reason": "KV not configured: A is missing", "remedy": "set it" } },
@@ -141,7 +141,7 @@ async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_no
     assert_eq!(code, Some(1));
     assert!(said.contains("✗ cloudflare kv: KV not configured: A is missing\n    → set it"), "{said}");
     assert!(
-        said.contains("✗ catalogue: 3 models of 0 providers, from postgres, revision 0; 2 rows left out")
+        said.contains("✗ catalogue: 3 models of 1 providers, from postgres, revision 0; 2 rows left out")
     );
 
     health["cache"]["detail"]["kv"] = json!({ "reason": null });
