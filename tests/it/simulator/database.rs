@@ -35,6 +35,8 @@ const LEG: u64 = 299;
 pub(super) struct State {
     number: u32,
     versions: BTreeMap<Subject, u64>,
+    /// The tables of the catalogue hold no row.
+    emptied: bool,
     pub ledger: Ledger,
 }
 
@@ -42,6 +44,11 @@ impl State {
     /// The version of a scope, 0 when it has never changed; of an upstream API, what it answers.
     pub(super) fn version(&self, subject: Subject) -> u64 {
         self.versions.get(&subject).copied().unwrap_or(0)
+    }
+
+    /// What a load finds: an empty catalogue is a load that fails.
+    pub(super) fn load(&self, subject: Subject) -> Option<Data> {
+        (!self.emptied || subject != Subject::Catalogue).then(|| self.data(subject))
     }
 
     pub(super) fn data(&self, subject: Subject) -> Data {
@@ -105,7 +112,7 @@ impl Database {
     pub(super) fn new(clock: &Clock) -> Self {
         let first = milliseconds(clock) - 1_000_000;
         let versions = BTreeMap::from([(Subject::Catalogue, first)]);
-        let state = State { number: 1, versions, ledger: Ledger::default() };
+        let state = State { number: 1, versions, emptied: false, ledger: Ledger::default() };
         let mut truth = Truth::default();
         for subject in super::SUBJECTS {
             truth.becomes(state.data(subject), Duration::ZERO);
@@ -132,10 +139,10 @@ impl Database {
         self.inner().mode
     }
 
-    /// Since when statements are answered; nothing while they are not.
+    /// Since when statements are answered and find a catalogue; nothing while they do not.
     pub(super) fn answers_since(&self) -> Option<Duration> {
         let inner = self.inner();
-        (inner.mode == Mode::Answers).then_some(inner.since)
+        (inner.mode == Mode::Answers && !inner.state.emptied).then_some(inner.since)
     }
 
     pub(super) fn replaced(&self) -> Option<Duration> {
@@ -198,6 +205,22 @@ impl Database {
         }
     }
 
+    /// Somebody empties the tables of the catalogue, or fills them again; either raises its version.
+    pub(super) fn empties(&self, world: &World, emptied: bool) {
+        {
+            let mut inner = self.inner();
+            if inner.state.emptied == emptied {
+                return;
+            }
+            (inner.state.emptied, inner.since) = (emptied, world.now());
+        }
+        self.edit(world, Subject::Catalogue);
+    }
+
+    pub(super) fn is_emptied(&self) -> bool {
+        self.inner().state.emptied
+    }
+
     pub(super) fn version(&self, subject: Subject) -> u64 {
         self.inner().state.version(subject)
     }
@@ -227,7 +250,7 @@ impl Database {
             let mut inner = self.inner();
             inner.databases += 1;
             let versions = BTreeMap::from([(Subject::Catalogue, version)]);
-            State { number: inner.databases, versions, ledger: Ledger::default() }
+            State { number: inner.databases, versions, emptied: false, ledger: Ledger::default() }
         };
         self.swap(world, state);
     }
@@ -244,6 +267,9 @@ impl Database {
                 inner.truth.ceases(before, now);
                 inner.truth.becomes(after, now);
             }
+        }
+        if inner.state.emptied != state.emptied {
+            inner.since = now;
         }
         inner.state = state;
         inner.replaced = Some(now);

@@ -165,6 +165,7 @@ impl History {
         use super::database::Mode;
         use super::following::RECOVERY;
         self.world.database.becomes(&self.world, Mode::Answers);
+        self.world.database.empties(&self.world, false);
         self.world.namespace.has(None);
         self.world.pass(RECOVERY + Duration::from_secs(5)).await;
         self.collect().await;

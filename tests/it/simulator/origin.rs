@@ -33,9 +33,10 @@ impl Origin for Reached {
         let begun = process.world.now();
         let load = process.loads(*subject);
         let loaded =
-            process.statement(Who::Load(*subject), |state, world| (state.data(*subject), world.now())).await;
+            process.statement(Who::Load(*subject), |state, world| (state.load(*subject), world.now())).await;
         load.ends();
         let (value, seen) = loaded.map_err(failed)?;
+        let value = value.ok_or_else(|| LoadError::Failed("the catalogue is empty".into()))?;
         process.read_version(*subject, value.version, begun, seen);
         Ok(Loaded { value, version: value.version })
     }

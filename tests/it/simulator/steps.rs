@@ -32,6 +32,7 @@ enum Step {
     Forge,
     Upstream,
     Database,
+    Empty,
     BackUp,
     Restore,
     Replace,
@@ -44,7 +45,7 @@ enum Step {
 }
 
 /// Each with how often it comes in a thousand.
-const STEPS: [(Step, u32); 20] = [
+const STEPS: [(Step, u32); 21] = [
     (Step::Read, 330),
     (Step::ReadTogether, 60),
     (Step::Abandon, 20),
@@ -56,6 +57,7 @@ const STEPS: [(Step, u32); 20] = [
     (Step::Forge, 11),
     (Step::Upstream, 20),
     (Step::Database, 30),
+    (Step::Empty, 15),
     (Step::BackUp, 5),
     (Step::Restore, 5),
     (Step::Replace, 5),
@@ -112,7 +114,7 @@ pub(super) async fn run(seed: u64) -> Result<(), String> {
 
 fn draw(world: &World, temper: &Temper) -> Step {
     let happens = |step: Step| match step {
-        Step::Database => temper.database,
+        Step::Database | Step::Empty => temper.database,
         Step::BackUp | Step::Restore | Step::Replace => temper.replaced,
         Step::Kv | Step::Plant => temper.kv,
         _ => true,
@@ -192,6 +194,7 @@ impl History {
                     .database
                     .becomes(&world, if is_well || world.dice.one_in(4) { mode } else { Mode::Answers });
             }
+            Step::Empty => world.database.empties(&world, !world.database.is_emptied()),
             Step::BackUp => world.database.back_up(),
             Step::Restore => world.database.restore(&world),
             Step::Replace => world.database.replace(&world),
