@@ -25,6 +25,7 @@ pub struct Catalogue {
     cache: Cache<Database>,
     store: Arc<OnceLock<Store>>,
     status: Arc<Status>,
+    scopes: Arc<Scopes>,
 }
 
 /// The catalogue as one request sees it: one snapshot, one revision.
@@ -96,8 +97,16 @@ impl Catalogue {
         let store = Arc::new(OnceLock::new());
         let origin =
             Database { store: Arc::clone(&store), listed: Mutex::default(), left_out: Mutex::default() };
-        let cache = Cache::new(CATALOGUE, origin, Some((&Whole, builtin)), shared, scopes, clock, runtime);
-        Self { cache, store, status }
+        let cache = Cache::new(
+            CATALOGUE,
+            origin,
+            Some((&Whole, builtin)),
+            shared,
+            Arc::clone(&scopes),
+            clock,
+            runtime,
+        );
+        Self { cache, store, status, scopes }
     }
 
     /// Names the database to load from. The first call counts.
@@ -132,6 +141,32 @@ impl Catalogue {
     /// Why it could not be loaded.
     pub async fn refresh(&self) -> Result<(), LoadError> {
         self.cache.refresh(&Whole).await.map(drop)
+    }
+
+    /// Loads the catalogue aside and compares it with the one held. Equal version means equal data, unless an edit did not
+    /// raise the version: returns whether that happened.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the load fails.
+    pub async fn differs_at_its_version(&self) -> Result<bool, StoreError> {
+        let Some(store) = self.store.get() else { return Ok(false) };
+        let loaded = store.load_catalogue().await?;
+        let held = self.cache.held(&Whole).filter(|held| held.entry.version == loaded.version);
+        let text = |snapshot: &Snapshot| serde_json::to_string(snapshot).ok();
+        Ok(held.is_some_and(|held| text(&held.entry.value) != text(&loaded.snapshot)))
+    }
+
+    /// Raises the version, so that every instance loads what was edited without a raise, and loads it here. Where the
+    /// version cannot be written, only this instance loads it, at the old version.
+    ///
+    /// # Errors
+    /// Why it could not be loaded.
+    pub async fn reload_at_new_version(&self) -> Result<(), LoadError> {
+        let store = self.store.get().ok_or(LoadError::NoOrigin)?;
+        if store.raise_version(SCOPE).await.is_err() {
+            self.scopes.outdate(&ScopeName::new(SCOPE));
+        }
+        self.refresh().await
     }
 
     /// What is held now. Not a read; waits for nothing.

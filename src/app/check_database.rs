@@ -49,6 +49,7 @@ pub(super) async fn check_tables(store: &Store, has_kv: bool, lines: &mut Vec<Li
         Err(error) => lines.push(Line::store_fault("privileges", &error)),
     }
     if migrated {
+        lines.push(triggers(store).await);
         loaded_catalogue(store, lines).await;
     }
     migrated
@@ -122,6 +123,20 @@ fn row_security(rights: &Rights, found: &TableInspection) -> Line {
     } else {
         let finding = format!("applies to role {} in {restricted}; rows may be missing", rights.role);
         Line::warning(SUBJECT, finding, remedy)
+    }
+}
+
+async fn triggers(store: &Store) -> Line {
+    const SUBJECT: &str = "triggers";
+    match (store.migrations().await, store.trigger_defects().await) {
+        (Ok(migrations), _) if migrations.newer => {
+            Line::new(Mark::Absent, SUBJECT, "not compared: a newer release has migrated this database")
+        }
+        (_, Ok(defects)) if defects.is_empty() => {
+            Line::new(Mark::Good, SUBJECT, "as this release installs them")
+        }
+        (_, Ok(defects)) => Line::fault(SUBJECT, defects.join("; "), DatabaseFault::Triggers.remedy()),
+        (_, Err(error)) => Line::store_fault(SUBJECT, &error),
     }
 }
 

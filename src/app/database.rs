@@ -169,6 +169,9 @@ impl Supervisor {
                 // The version need not have changed.
                 let _ = self.catalogue.refresh().await;
             }
+            if is_up {
+                tables.look_for_lost_edits(&self.catalogue).await;
+            }
             // The reason of a refusal may come later than the first look waits; the second is patient.
             unjudged = first && state == DatabaseState::Down(DatabaseFault::Timeout);
             self.status.decide();

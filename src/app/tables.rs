@@ -1,14 +1,15 @@
 //! The tables of a database that answers: brings them up to date and inspects them at every look.
 
+use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::seed::Seed;
 use crate::status::DatabaseState;
-use crate::store::{DatabaseFault, SeedMode, Store, StoreError, TableInspection};
+use crate::store::{DatabaseFault, EditTraces, SeedMode, Store, StoreError, TableInspection};
 
 use super::database::seed;
 
-/// Looks between two attempts to write what a start could not: about a minute.
-const LOOKS_WHEN_BEHIND: u32 = 12;
+/// Looks between two attempts to write what a start could not, and between two loads without triggers: about a minute.
+const LOOKS_PER_ATTEMPT: u32 = 12;
 
 /// Keeps the tables up to date, and remembers what was logged about them.
 pub(super) struct Tables<'s> {
@@ -19,9 +20,21 @@ pub(super) struct Tables<'s> {
     writes: bool,
     /// Why the last attempt to bring them up to date failed.
     behind: Option<DatabaseFault>,
-    logged_failure: Option<String>,
-    logged_restriction: bool,
+    logged: Logged,
     looks: u32,
+    /// What is wrong with the triggers, as the last look found it.
+    defects: Vec<String>,
+    traces: Option<EditTraces>,
+    /// The last look found a reason to compare the catalogue held with the database.
+    suspects: bool,
+}
+
+/// States that the log has, so that each is logged once.
+#[derive(Default)]
+struct Logged {
+    failure: Option<String>,
+    restriction: bool,
+    lost_edit: bool,
 }
 
 impl<'s> Tables<'s> {
@@ -33,13 +46,15 @@ impl<'s> Tables<'s> {
             clock,
             writes,
             behind: None,
-            logged_failure: None,
-            logged_restriction: false,
+            logged: Logged::default(),
             looks: 0,
+            defects: Vec::new(),
+            traces: None,
+            suspects: false,
         }
     }
 
-    /// Applies pending migrations and a newer seed, if this server may. Logs every new reason of a failure once.
+    /// Applies pending migrations and a newer seed and repairs triggers, if this server may. Logs every new reason of a failure once.
     ///
     /// # Errors
     /// [`StoreError`] when one of them fails; the tables may still be good enough to load from.
@@ -50,19 +65,23 @@ impl<'s> Tables<'s> {
         let result = self.write().await;
         let failure = result.as_ref().err().map(ToString::to_string);
         if let Some(error) = &failure
-            && self.logged_failure != failure
+            && self.logged.failure != failure
         {
             tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
         }
-        self.logged_failure = failure;
+        self.logged.failure = failure;
         self.behind = result.as_ref().err().map(StoreError::fault);
         result
     }
 
     async fn write(&self) -> Result<(), StoreError> {
         // Locks and writes nothing when there is nothing to do: a full disk must not matter then.
-        if self.store.migrations().await?.pending > 0 {
-            self.store.migrate().await?;
+        let migrations = self.store.migrations().await?;
+        if migrations.pending > 0 || (!migrations.newer && !self.store.trigger_defects().await?.is_empty()) {
+            let repaired = self.store.migrate().await?;
+            if !repaired.is_empty() {
+                tracing::info!(defects = repaired.join("; "), "triggers were installed again");
+            }
             tracing::info!("the tables are up to date");
         }
         seed(self.store, self.seed, SeedMode::Newer).await.map(drop)
@@ -74,34 +93,84 @@ impl<'s> Tables<'s> {
     /// [`StoreError`] when it does not answer, or when its tables hold no catalogue.
     pub async fn look(&mut self) -> Result<DatabaseState, StoreError> {
         self.looks = self.looks.wrapping_add(1);
-        if self.behind.is_some() && self.looks.is_multiple_of(LOOKS_WHEN_BEHIND) {
+        if self.behind.is_some() && self.looks.is_multiple_of(LOOKS_PER_ATTEMPT) {
             // A failure is logged, and shows in what follows.
             let _ = self.bring_up_to_date().await;
         }
         let begun = self.clock.now();
         let probe = self.store.probe().await?;
         let latency = self.clock.now().saturating_duration_since(begun);
-        let outdated = self.outdated().await?;
-        self.inspect(outdated).await?;
+        let (outdated, has_own_triggers) = self.outdated().await?;
+        let found = self.inspect(outdated).await?;
+        self.inspect_triggers(&found, has_own_triggers).await?;
         let fault = if probe.read_only { Some(DatabaseFault::ReadOnly) } else { outdated };
-        Ok(DatabaseState::Up { latency, fault })
+        let defective = (!self.defects.is_empty()).then_some(DatabaseFault::Triggers);
+        Ok(DatabaseState::Up { latency, fault: fault.or(defective) })
     }
 
-    /// Returns why the tables are not those of this release.
-    async fn outdated(&self) -> Result<Option<DatabaseFault>, StoreError> {
-        match self.store.migrations().await {
-            Ok(migrations) if migrations.failed => Ok(Some(DatabaseFault::MigrationFailed)),
-            Ok(migrations) if migrations.pending > 0 => {
-                Ok(Some(self.behind.unwrap_or(DatabaseFault::PendingMigrations)))
+    /// Compares the catalogue held with the database, if the last look found a reason to. Without its trigger an edit
+    /// does not raise the version: then this does, so that every instance and every client takes in the edit.
+    pub async fn look_for_lost_edits(&mut self, catalogue: &Catalogue) {
+        if !std::mem::take(&mut self.suspects) {
+            return;
+        }
+        match catalogue.differs_at_its_version().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            // The next look shows what failed, and then this is tried again.
+            Err(_) => {
+                self.suspects = true;
+                return;
             }
-            Ok(_) => Ok(None),
+        }
+        if !std::mem::replace(&mut self.logged.lost_edit, true) {
+            let fault = DatabaseFault::Triggers;
+            tracing::warn!(
+                defects = self.defects.join("; "),
+                remedy = fault.remedy(),
+                "edits did not raise the catalogue's version; they were found and are served"
+            );
+        }
+        let _ = catalogue.reload_at_new_version().await;
+    }
+
+    async fn inspect_triggers(
+        &mut self,
+        found: &TableInspection,
+        has_own_triggers: bool,
+    ) -> Result<(), StoreError> {
+        let defects = if has_own_triggers { self.store.trigger_defects().await? } else { Vec::new() };
+        let traces = found.traces();
+        let before = self.traces.replace(traces.clone());
+        let is_edited = before.as_ref().is_some_and(|before| before.traces != traces.traces);
+        let is_raised = before.as_ref().is_some_and(|before| before.version != traces.version);
+        if is_edited && is_raised && defects.is_empty() {
+            self.logged.lost_edit = false;
+        }
+        // What was edited before the first look left no other sign than the defect itself.
+        let is_due = before.is_none() || self.looks.is_multiple_of(LOOKS_PER_ATTEMPT);
+        self.suspects |= (is_edited && !is_raised) || (is_due && !defects.is_empty());
+        self.defects = defects;
+        Ok(())
+    }
+
+    /// Returns why the tables are not those of this release, and whether its triggers are those to expect.
+    async fn outdated(&self) -> Result<(Option<DatabaseFault>, bool), StoreError> {
+        match self.store.migrations().await {
+            Ok(migrations) if migrations.failed => Ok((Some(DatabaseFault::MigrationFailed), false)),
+            Ok(migrations) if migrations.pending > 0 => {
+                Ok((Some(self.behind.unwrap_or(DatabaseFault::PendingMigrations)), false))
+            }
+            Ok(migrations) => Ok((None, !migrations.newer)),
             // A role that may read the catalogue alone can serve it.
-            Err(error) if error.fault() == DatabaseFault::Forbidden => Ok(Some(DatabaseFault::Forbidden)),
+            Err(error) if error.fault() == DatabaseFault::Forbidden => {
+                Ok((Some(DatabaseFault::Forbidden), true))
+            }
             Err(error) => Err(error),
         }
     }
 
-    async fn inspect(&mut self, outdated: Option<DatabaseFault>) -> Result<(), StoreError> {
+    async fn inspect(&mut self, outdated: Option<DatabaseFault>) -> Result<TableInspection, StoreError> {
         let mut found = self.store.inspect_tables().await.map_err(|error| self.explain(error, outdated))?;
         if found.fault() == Some(DatabaseFault::Empty) && outdated.is_none() {
             // Another database, or the schema was dropped and migrated. Where the seed was applied before, it stays as
@@ -112,7 +181,7 @@ impl<'s> Tables<'s> {
         self.log_restriction(&found);
         match found.fault() {
             Some(fault) => Err(self.explain(StoreError::Unusable(fault), outdated)),
-            None => Ok(()),
+            None => Ok(found),
         }
     }
 
@@ -132,8 +201,8 @@ impl<'s> Tables<'s> {
     fn log_restriction(&mut self, found: &TableInspection) {
         let tables = found.restricted();
         if tables.is_empty() {
-            self.logged_restriction = false;
-        } else if !std::mem::replace(&mut self.logged_restriction, true) {
+            self.logged.restriction = false;
+        } else if !std::mem::replace(&mut self.logged.restriction, true) {
             let tables = tables.join(", ");
             tracing::warn!(tables, "row-level security applies to the database role; rows may be missing");
         }

@@ -196,6 +196,16 @@ impl Scopes {
         scope.learn_read(version, begun, self.clock.now())
     }
 
+    /// Marks all values of a scope as outdated, although the database shows no other version: its data changed without
+    /// one. The caller loads them.
+    pub fn outdate(&self, name: &ScopeName) {
+        let now = self.clock.now();
+        self.of(name).update(|known| {
+            known.epoch += 1;
+            known.epoch_began = now;
+        });
+    }
+
     /// Changes whenever the follower's reads move a fence, hence at most 5 times per second. What a flight learns is not
     /// news to others: the flight publishes the value that belongs to it.
     #[must_use]

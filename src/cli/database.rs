@@ -15,11 +15,15 @@ use super::say;
 pub(super) async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
     with_database(config, async |store| {
         let before = store.migrations().await?;
-        store.migrate().await?;
-        say(&match before.pending {
-            0 => format!("nothing to do: all {} migrations are applied", before.applied),
-            pending => format!("{pending} migrations applied"),
-        })
+        let repaired = store.migrate().await?;
+        for defect in &repaired {
+            say(&format!("repaired: {defect}"))?;
+        }
+        match before.pending {
+            0 if !repaired.is_empty() => say("triggers installed again"),
+            0 => say(&format!("nothing to do: all {} migrations are applied", before.applied)),
+            pending => say(&format!("{pending} migrations applied")),
+        }
     })
     .await?;
     Ok(ExitCode::SUCCESS)

@@ -41,6 +41,8 @@ closed_enum!(
         Empty = "empty",
         /// The row with the catalogue's version is missing.
         NoVersion = "no_version",
+        /// Triggers of the catalogue are missing, disabled or altered.
+        Triggers = "triggers",
         /// The role may not do that.
         Forbidden = "forbidden",
         /// Somebody else holds the lock: another instance migrates.
@@ -74,6 +76,7 @@ impl DatabaseFault {
             Self::HiddenRows => "row-level security hides the catalogue from the database role",
             Self::Empty => "the catalogue's tables are empty",
             Self::NoVersion => "the row with the catalogue's version is missing",
+            Self::Triggers => "triggers of the catalogue are missing, disabled or altered",
             Self::Forbidden => "the database role lacks a right",
             Self::Locked => "another instance holds the migration lock",
             Self::NotStarted => "the private PostgreSQL does not start",
@@ -132,6 +135,10 @@ impl DatabaseFault {
             }
             Self::Empty => "run `chatchonk catalog seed`, or restore a backup",
             Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
+            Self::Triggers => {
+                "run `chatchonk migrate`, which installs them again; until then edits may show late, and a newer seed may \
+                 overwrite them"
+            }
             Self::Forbidden => {
                 "grant the role what `chatchonk check` names; migrations need CREATE on the database, or \
                  `chatchonk migrate` as its owner"

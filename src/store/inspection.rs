@@ -8,6 +8,16 @@ pub struct TableInspection {
     tables: Vec<TableState>,
 }
 
+/// Traces that edits leave besides the version. When they differ at an equal version, an edit may have been missed: or it
+/// was rolled back, changed nothing, or was counted late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditTraces {
+    /// The version that the traces go with.
+    pub version: Option<i64>,
+    /// Identity, file and row counters of each table. PostgreSQL's counters lag by seconds.
+    pub traces: Vec<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TableState {
     name: String,
@@ -15,6 +25,8 @@ struct TableState {
     is_restricted: bool,
     /// At least one row is visible; of `cache_version`, the row of the catalogue.
     has_rows: bool,
+    traces: String,
+    version: Option<i64>,
 }
 
 impl TableInspection {
@@ -45,6 +57,16 @@ impl TableInspection {
         self.named(|table| table.is_restricted && table.has_rows)
     }
 
+    /// Returns the traces that edits have left until now.
+    #[must_use]
+    pub fn traces(&self) -> EditTraces {
+        let edited = self.tables.iter().filter(|table| table.name != "cache_version");
+        EditTraces {
+            version: self.tables.first().and_then(|table| table.version),
+            traces: edited.map(|table| table.traces.clone()).collect(),
+        }
+    }
+
     fn named(&self, wanted: impl Fn(&TableState) -> bool) -> Vec<&str> {
         self.tables.iter().filter(|table| wanted(table)).map(|table| table.name.as_str()).collect()
     }
@@ -60,7 +82,10 @@ impl Store {
             TableState,
             r#"
             select name as "name!", row_security_active('chatchonk.' || name) as "is_restricted!",
-                   has_rows as "has_rows!"
+                   has_rows as "has_rows!",
+                   concat_ws(' ', name, c.oid, c.relfilenode, pg_stat_get_tuples_inserted(c.oid),
+                       pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)) as "traces!",
+                   (select version from chatchonk.cache_version where scope = 'catalogue') as version
             from (
                 select 'providers' as name, exists (select from chatchonk.providers) as has_rows
                 union all select 'models', exists (select from chatchonk.models)
@@ -69,6 +94,8 @@ impl Store {
                 union all select 'cache_version',
                     exists (select from chatchonk.cache_version where scope = 'catalogue')
             ) tables
+            join pg_class c on c.oid = ('chatchonk.' || name)::regclass
+            order by name
             "#
         )
         .fetch_all(self.pool()?)

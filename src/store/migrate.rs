@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, triggers};
 
 /// How long all migrations may take.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -26,17 +26,20 @@ pub struct Migrations {
     pub pending: usize,
     /// Whether one of them began and did not end.
     pub failed: bool,
+    /// Whether a newer release has applied migrations of its own.
+    pub newer: bool,
 }
 
 impl Store {
     /// Brings the tables up to this release, under a lock that only one instance holds at a time.
     ///
-    /// Migrations that a newer release applied are left alone: during a deploy both run side by side.
+    /// Migrations that a newer release applied are left alone: during a deploy both run side by side. Otherwise triggers
+    /// that are missing, disabled or altered are installed again; returns what was wrong with them.
     ///
     /// # Errors
     /// [`StoreError`]; its fault is `Locked` when another instance held the lock for 3 s, `Forbidden` without CREATE on
     /// the database.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.dial().await?;
         // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
         // transaction and block the readers that come after it.
@@ -46,8 +49,12 @@ impl Store {
         tokio::time::timeout(LIMIT, migrator.run_direct(None, &mut connection, false))
             .await
             .map_err(|_| StoreError::TimedOut)??;
+        let repaired = match self.migrations().await? {
+            Migrations { newer: true, .. } => Vec::new(),
+            _ => triggers::repair(&mut connection).await?,
+        };
         connection.close().await?;
-        Ok(())
+        Ok(repaired)
     }
 
     /// Counts applied and pending migrations without changing anything.
@@ -56,20 +63,23 @@ impl Store {
     /// [`StoreError`] when the database cannot be asked.
     pub async fn migrations(&self) -> Result<Migrations, StoreError> {
         let known: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
-        let total = known.len();
+        let (total, newest) = (known.len(), known.iter().max().copied().unwrap_or_default());
         // Not a checked query: the table belongs to sqlx and may not exist yet.
-        let counted: Result<(i64, bool), _> = sqlx::query_as(
-            "select count(*) filter (where success), coalesce(bool_or(not success), false)
-             from chatchonk._sqlx_migrations where version = any($1)",
+        let counted: Result<(i64, bool, bool), _> = sqlx::query_as(
+            "select count(*) filter (where success and version = any($1)),
+                    coalesce(bool_or(not success and version = any($1)), false),
+                    coalesce(max(version) > $2, false)
+             from chatchonk._sqlx_migrations",
         )
         .bind(known)
+        .bind(newest)
         .fetch_one(self.pool()?)
         .await;
-        let (applied, failed) = match counted.map_err(StoreError::from) {
-            Ok((count, failed)) => (usize::try_from(count).unwrap_or(total), failed),
-            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => (0, false),
+        let (applied, failed, newer) = match counted.map_err(StoreError::from) {
+            Ok((count, failed, newer)) => (usize::try_from(count).unwrap_or(total), failed, newer),
+            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => (0, false, false),
             Err(error) => return Err(error),
         };
-        Ok(Migrations { applied, pending: total.saturating_sub(applied), failed })
+        Ok(Migrations { applied, pending: total.saturating_sub(applied), failed, newer })
     }
 }

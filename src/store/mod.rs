@@ -13,6 +13,7 @@ mod rights;
 mod seed;
 mod settings;
 mod tls;
+mod triggers;
 mod version;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,7 @@ use relay::Relay;
 
 pub use catalogue::LoadedCatalogue;
 pub use error::{DatabaseFault, StoreError};
-pub use inspection::TableInspection;
+pub use inspection::{EditTraces, TableInspection};
 pub use kv_ledger::{KvClaim, KvClaimed, KvDigest, KvKnownKey, KvSpending, KvUsed};
 pub use listener::ChangeListener;
 pub use migrate::Migrations;

@@ -63,3 +63,4 @@ mod status_history;
 mod status_page;
 mod stopping;
 mod support;
+mod triggers;
