@@ -17,6 +17,8 @@ closed_enum!(
         Certificate = "certificate",
         /// A server that is not verified asks for the password in clear text.
         ClearText = "clear_text",
+        /// Connections are no sessions.
+        TransactionPooler = "transaction_pooler",
         /// Supabase's pooler knows no such project: it is paused or gone, or served elsewhere.
         Paused = "paused",
         /// Too many wrong passwords came from this address.
@@ -64,6 +66,7 @@ impl DatabaseFault {
             Self::NoSuchDatabase => "the server has no database of that name",
             Self::Certificate => "TLS with the database failed",
             Self::ClearText => "the database asks for the password in clear text, and is not verified",
+            Self::TransactionPooler => "the pooler is in transaction mode: use session mode",
             Self::Paused => "the Supabase project is paused or gone",
             Self::Blocked => "the pooler blocks this address after too many wrong passwords",
             Self::AddressRefused => "the database lets in other addresses only",
@@ -106,6 +109,10 @@ impl DatabaseFault {
             Self::ClearText => {
                 "verify the database (unset DATABASE_TLS; set PGSSLROOTCERT if its authority is private), or have it ask \
                  by SCRAM"
+            }
+            Self::TransactionPooler => {
+                "name the session pooler in DATABASE_URL (Supabase → Connect → Session pooler, port 5432), or set \
+                 `pool_mode = session` where the pooler is your own"
             }
             Self::Paused => {
                 "restore the project in the Supabase dashboard; if it runs, copy DATABASE_URL anew (Connect → Session \
@@ -155,11 +162,12 @@ impl DatabaseFault {
         self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate | Self::ClearText)
     }
 
-    /// True where trying again soon makes it worse: Supabase's pooler blocks an address for minutes after ten wrong
-    /// passwords in five minutes, also for a server that knows the right one.
+    /// True where trying again soon does harm: Supabase's pooler blocks an address for minutes after ten wrong passwords
+    /// in five minutes, also for a server that knows the right one; and what is set on a connection of a transaction
+    /// pooler reaches others.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused)
+        matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused | Self::TransactionPooler)
     }
 
     /// True where the database answers but its tables hold no catalogue.
@@ -194,6 +202,8 @@ impl DatabaseFault {
     /// PostgreSQL's error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of_code(code: &str) -> Self {
         match code {
+            // Each connection prepares its own statements: one that has another's is no session.
+            "42P05" | "26000" => Self::TransactionPooler,
             relay::CERTIFICATE => Self::Certificate,
             relay::CLEAR_TEXT => Self::ClearText,
             "28P01" | "28000" => Self::WrongPassword,

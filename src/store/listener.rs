@@ -1,6 +1,7 @@
 //! The connection on which Postgres announces changes.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
@@ -25,12 +26,12 @@ impl Drop for ChangeListener {
 }
 
 impl ChangeListener {
-    /// Connects and listens.
+    /// Connects, listens, and waits until an announcement came back.
     ///
     /// # Errors
     /// [`StoreError`] when that fails or takes longer than 5 s.
     pub async fn connect(store: &Store) -> Result<Self, StoreError> {
-        store.pool()?;
+        let statements = store.pool()?;
         // The pool would try a refused connection again and then report its time-out; this reports the reason.
         store.dial().await.map(drop)?;
         let connect = async {
@@ -44,9 +45,15 @@ impl ChangeListener {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
+            hear_echo(&mut listener, statements).await?;
             Ok::<_, sqlx::Error>(Self { listener, pool })
         };
-        Ok(tokio::time::timeout(CONNECT_LIMIT, connect).await.map_err(|_| StoreError::TimedOut)??)
+        let Ok(connected) = tokio::time::timeout(CONNECT_LIMIT, connect).await else {
+            // The next dial finds out whether a pooler is why.
+            store.has_sessions.store(false, Ordering::Relaxed);
+            return Err(StoreError::TimedOut);
+        };
+        Ok(connected?)
     }
 
     /// Waits for the next announcement. It says no more than that something may have changed: any role may send one, with
@@ -74,4 +81,15 @@ impl ChangeListener {
             versions => versions,
         }
     }
+}
+
+/// Waits for an announcement of this server's own, as some poolers take LISTEN and do nothing. Drops other announcements
+/// that come before it: the caller reads the versions after this.
+async fn hear_echo(listener: &mut PgListener, statements: &PgPool) -> Result<(), sqlx::Error> {
+    let channel = format!("{CHANNEL}_echo_{}", uuid::Uuid::now_v7().simple());
+    listener.listen(&channel).await?;
+    // Over another connection: such a pooler does pass on what a connection announces to itself.
+    sqlx::query("select pg_notify($1, '')").bind(&channel).execute(statements).await?;
+    while listener.recv().await?.channel() != channel {}
+    listener.unlisten(&channel).await
 }

@@ -16,6 +16,7 @@ mod tls;
 mod triggers;
 mod version;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Store {
     options: PgConnectOptions,
     /// The way to a database over the network.
     _relay: Option<Arc<Relay>>,
+    /// Whether each connection is known to have a backend of its own.
+    has_sessions: Arc<AtomicBool>,
     /// Why the last [`Store::dial`] or [`Store::probe`] was refused, until one succeeds.
     refused: Arc<Mutex<Option<DatabaseFault>>>,
 }
@@ -108,8 +111,13 @@ impl Store {
                         .map(drop)
                 })
             })
+            .after_release(|connection, _| {
+                // A statement that was prepared before an `alter table` fails for as long as its connection lives
+                // ("cached plan must not change result type"), so that none is kept for the next use.
+                Box::pin(async move { Ok(connection.clear_cached_statements().await.is_ok()) })
+            })
             .connect_lazy_with(options.clone());
-        Self { pool, settings, options, _relay: relay, refused: Arc::default() }
+        Self { pool, settings, options, _relay: relay, has_sessions: Arc::default(), refused: Arc::default() }
     }
 
     /// Opens a connection outside the pool.
@@ -132,14 +140,25 @@ impl Store {
     }
 
     async fn dial_within(&self, limit: Duration) -> Result<PgConnection, StoreError> {
-        let dialled = tokio::time::timeout(limit, PgConnection::connect_with(&self.options)).await;
-        self.note(dialled.map_err(|_| StoreError::TimedOut).and_then(|dialled| Ok(dialled?)))
+        let dialled = tokio::time::timeout(limit, async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            if !self.has_sessions.load(Ordering::Relaxed) {
+                let certain = pooler::check_sessions(&mut connection, &self.options).await?;
+                self.has_sessions.store(certain, Ordering::Relaxed);
+            }
+            Ok(connection)
+        });
+        self.note(dialled.await.map_err(|_| StoreError::TimedOut).flatten())
     }
 
     /// Remembers a refusal until a connection is made. In between statements fail at once without one, so that how often
     /// a wrong password is tried is up to whoever dials.
     fn note<T>(&self, tried: Result<T, StoreError>) -> Result<T, StoreError> {
         let refusal = tried.as_ref().err().map(StoreError::fault).filter(|fault| fault.is_refusal());
+        if refusal == Some(DatabaseFault::TransactionPooler) {
+            // The next dial looks again.
+            self.has_sessions.store(false, Ordering::Relaxed);
+        }
         // What fails in another way, such as by being slow, says nothing of the refusal.
         if tried.is_ok() || refusal.is_some() {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;

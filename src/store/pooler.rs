@@ -1,10 +1,53 @@
-//! What Supabase's pooler says when it lets nobody in.
+//! Poolers: whether one gives each connection a backend of its own, and what Supabase's says when it refuses one.
 //!
 //! Nearly all of it comes under one code, so that only the words tell. Newer releases put a code of their own in front
 //! of them. Their source: <https://github.com/supabase/supavisor>, `lib/supavisor/errors/`, and for the older ones
 //! `lib/supavisor/client_handler/error.ex`.
 
-use super::DatabaseFault;
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use super::{DatabaseFault, StoreError};
+
+/// How long a second connection is waited for. A pooler without a free backend makes it wait far longer.
+const SECOND_LIMIT: Duration = Duration::from_secs(1);
+
+/// Refuses a pooler that lends a backend for a transaction or a statement only. There LISTEN does nothing, and settings
+/// and prepared statements of one client reach another. It shows in the backends' numbers: two connections that are open
+/// at once have one backend, or one connection has two. Sets nothing on `first`.
+///
+/// Returns whether it is certain that connections are sessions: it is not where no second connection is to be had.
+///
+/// # Errors
+/// [`StoreError`] for such a pooler, or when `first` breaks.
+pub(super) async fn check_sessions(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<bool, StoreError> {
+    // In a row, for a pooler that takes its backends in turn.
+    let backends = [backend(first).await?, backend(first).await?];
+    let other = tokio::time::timeout(SECOND_LIMIT, async {
+        let mut second = PgConnection::connect_with(options).await?;
+        let backend = backend(&mut second).await;
+        // The answer counts, not the goodbye.
+        let _ = second.close().await;
+        backend
+    });
+    let other = other.await;
+    let again = backend(first).await?;
+    if backends != [again; 2] || matches!(other, Ok(Ok(other)) if other == again) {
+        return Err(StoreError::Refused(DatabaseFault::TransactionPooler));
+    }
+    Ok(matches!(other, Ok(Ok(_))))
+}
+
+/// Returns the number of the backend that answers this connection, by a statement that prepares nothing.
+async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    use sqlx::Row;
+    sqlx::raw_sql("select pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+}
 
 /// The code that the pooler gives to its own errors; PostgreSQL's name for it is `internal_error`.
 pub(super) const CODE: &str = "XX000";

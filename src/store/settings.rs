@@ -163,6 +163,8 @@ impl DatabaseSettings {
         let options = options
             // The relay does what TLS there is.
             .ssl_mode(PgSslMode::Disable)
+            // PgBouncer refuses connections that name it, and no value here is a `float4`.
+            .extra_float_digits(None)
             .application_name(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
             // A failure is logged once, by whoever handles it.
             .disable_statement_logging();
