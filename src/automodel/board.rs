@@ -6,7 +6,7 @@ use crate::domain::health::ProviderHealth;
 
 use super::standing::Standings;
 
-/// The providers' health, written by whoever probes them and read by every answer. Cheap to clone; clones share it.
+/// The providers' health, written by the task that probes them and read by every answer. Cheap to clone; clones share it.
 ///
 /// Empty at first, hence all unknown. Two readings that are the same allocation are the same state; a change, and only a
 /// change, makes a new one.

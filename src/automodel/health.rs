@@ -58,7 +58,7 @@ pub struct ProviderReport<'a> {
     pub configured: bool,
     /// What the probes say.
     pub status: ProviderStatus,
-    /// Why it is not healthy, or why nobody knows.
+    /// Why it is not healthy, or why its status is unknown.
     #[schema(required)]
     pub reason: Option<Reason>,
     /// Since when it has that status.
@@ -88,7 +88,7 @@ pub struct Latency {
 }
 
 impl<'a> AutoModelHealth<'a> {
-    /// Puts together what is known. Pure: asks nobody.
+    /// Builds the report from what is known. Pure: makes no request.
     #[must_use]
     pub fn of(
         snapshot: &'a Snapshot,

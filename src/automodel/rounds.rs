@@ -88,7 +88,7 @@ impl Known {
 }
 
 impl Probes {
-    /// Nobody to ask yet.
+    /// No provider to probe yet.
     pub fn new(clock: Clock) -> Self {
         let prober = Prober::new(clock.clone());
         Self(Arc::new(Inner { prober, clock, known: Mutex::default() }))
@@ -117,7 +117,7 @@ impl Probes {
         self.known().standings.clone().into_iter().collect()
     }
 
-    /// How long until somebody is to be asked; `None` where there is nobody.
+    /// How long until the next provider is due; `None` where none is probed.
     pub fn due_in(&self) -> Option<Duration> {
         let (utc, now, known) = (self.0.clock.utc(), self.0.clock.now(), self.known());
         known.targets.keys().map(|id| known.due_in(id, utc, now)).min()

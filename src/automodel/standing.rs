@@ -21,11 +21,11 @@ const SLOW: Duration = Duration::from_secs(3);
 const LATENCIES: usize = 20;
 
 closed_enum!(
-    /// Why a provider is not healthy, or why nobody knows.
+    /// Why a provider is not healthy, or why its status is unknown.
     Reason {
         /// It refuses the key.
         Unauthorized = "unauthorized",
-        /// It has been asked too often, by whoever uses the key.
+        /// It has received too many requests with this key.
         RateLimited = "rate_limited",
         /// It answers, but takes longer than 3 s.
         Slow = "slow",

@@ -36,7 +36,7 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// Whether any of these providers will be asked: nobody is, as long as none has a key.
+    /// Whether any of these providers will be probed: none is, as long as none has a key.
     #[must_use]
     pub fn ask_any(&self, providers: &[Provider]) -> bool {
         self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
@@ -47,7 +47,7 @@ impl ProbeSettings {
 /// never twice within a minute, and shows on the board how they stand. A process that starts shows at once what another
 /// one saw last, within 24 hours, if they share Cloudflare KV, and asks those who are due by that.
 ///
-/// As long as no provider has a key nobody is asked, not even for lists that need none.
+/// As long as no provider has a key, none is probed, not even those whose lists need none.
 pub struct Watch {
     settings: ProbeSettings,
     catalogue: Catalogue,
@@ -60,7 +60,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Asks nobody yet. Probes run on `runtime`.
+    /// Makes no request yet. Probes run on `runtime`.
     #[must_use]
     pub fn new(
         settings: ProbeSettings,
@@ -99,7 +99,7 @@ impl Watch {
             }
             let wait = self.probes.due_in().unwrap_or(LONGEST_WAIT);
             let wait = wait.clamp(Duration::from_secs(1), LONGEST_WAIT);
-            // In this order: whoever sees the one can count on the other.
+            // In this order: a test that sees the sleep can count on the board.
             tokio::join!(biased; self.clock.sleep(wait), async { self.show(unprobed) });
         }
     }

@@ -17,8 +17,8 @@ use super::task::TaskType;
 
 /// Everything that is known at one revision. Immutable: a change makes a new one.
 ///
-/// Whoever waits for a change waits for [`Snapshot::build`]. What only some queries need is therefore made by the first of
-/// them: the search index, and each sort. Others that come meanwhile block until it is there.
+/// A caller that waits for a change waits for [`Snapshot::build`]. The first query that needs the search index or a sort
+/// therefore builds it; other queries block until it is there.
 #[derive(Debug)]
 pub struct Snapshot {
     providers: Vec<Provider>,

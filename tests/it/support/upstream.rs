@@ -155,7 +155,7 @@ async fn serve(
         Mood::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
         Mood::HangsUp | Mood::Waits => return,
     };
-    // Whoever asked may have given up.
+    // The client may have given up.
     let mut sent = stream.write_all(answer.as_bytes()).await;
     while sent.is_ok() && mood == Mood::Floods {
         sent = stream.write_all(&vec![b' '; 64 << 10]).await;
