@@ -155,3 +155,51 @@ impl Faults {
         if gate.is_closed() { spent().or(self.last) } else { self.shut.or(self.last) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::gate::Ended;
+    use crate::clock::Clock;
+
+    const FAULTS: [Fault; 2] =
+        [Fault { reason: "forbidden", remedy: "" }, Fault { reason: "unreachable", remedy: "" }];
+
+    /// What is logged in three hours in which calls fail and the probe a minute later goes as `probe` says.
+    fn lines(probe: impl Fn(usize) -> Option<Fault>) -> Vec<News> {
+        let (mut gate, mut faults, mut now) = (Gate::new(), Faults::default(), Clock::system().now());
+        let mut lines = Vec::new();
+        for round in 0..180 {
+            if gate.is_closed() {
+                let change = gate.ended(Ended::Misconfigured, now, 0);
+                lines.push(faults.took(change, Some(FAULTS[0]), now));
+            }
+            now += Duration::from_mins(1);
+            assert!(gate.admits_probe(now));
+            let fault = probe(round);
+            let ended = match fault {
+                None => Ended::Well,
+                Some(fault) if fault == FAULTS[0] => Ended::Misconfigured,
+                Some(_) => Ended::Failed,
+            };
+            let change = gate.ended(ended, now, 0);
+            lines.push(faults.took(change, fault, now));
+            now += Duration::from_secs(2);
+            if gate.is_closed() {
+                lines.push(faults.works(now));
+            }
+        }
+        lines.retain(|news| *news != News::None);
+        lines
+    }
+
+    #[test]
+    fn a_token_that_may_probe_and_not_write_is_two_outages_and_not_a_hundred() {
+        assert_eq!(lines(|_| None), [News::Fault, News::Recovery, News::Fault]);
+    }
+
+    #[test]
+    fn causes_that_take_turns_in_one_outage_are_logged_once_each() {
+        assert_eq!(lines(|round| Some(FAULTS[round % 2])), [News::Fault; 2]);
+    }
+}
