@@ -18,7 +18,7 @@ use chatchonk::domain::health::ProviderHealth;
 use chatchonk::domain::model::{Capability, ModelStatus};
 use chatchonk::domain::query::ModelQuery;
 use chatchonk::domain::search::SearchIndex;
-use chatchonk::domain::snapshot::Snapshot;
+use chatchonk::domain::snapshot::{LeftOut, Snapshot};
 use criterion::{BenchmarkId, Criterion};
 
 const SIZES: [usize; 3] = [120, 5_276, 50_000];
@@ -111,7 +111,8 @@ fn building(of: &Snapshot) -> Duration {
     let rows = (of.providers().to_vec(), of.tasks().to_vec(), of.models().to_vec());
     let mut rows = Some(rows);
     pairs::time_of(1, || {
-        rows.take().map(|(providers, tasks, models)| Snapshot::build(providers, tasks, models, 0))
+        rows.take()
+            .map(|(providers, tasks, models)| Snapshot::build(providers, tasks, models, LeftOut::default()))
     })
 }
 

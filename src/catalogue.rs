@@ -14,7 +14,7 @@ use crate::cache::{
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
 use crate::status::Status;
-use crate::store::{Connections, DatabaseFault, Store, StoreError, VersionProof};
+use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError, VersionProof};
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
@@ -95,8 +95,12 @@ impl Catalogue {
         runtime: Handle,
     ) -> Self {
         let store = Arc::new(OnceLock::new());
-        let origin =
-            Database { store: Arc::clone(&store), listed: Mutex::default(), left_out: Mutex::default() };
+        let origin = Database {
+            store: Arc::clone(&store),
+            listed: Mutex::default(),
+            left_out: Mutex::default(),
+            ignored: Mutex::default(),
+        };
         let cache = Cache::new(
             CATALOGUE,
             origin,
@@ -210,6 +214,8 @@ struct Database {
     listed: Mutex<Option<(u64, usize)>>,
     /// The rows that the last load left out.
     left_out: Mutex<Vec<String>>,
+    /// The details that the last load ignored.
+    ignored: Mutex<IgnoredDetails>,
 }
 
 impl Database {
@@ -240,6 +246,25 @@ impl Database {
             tracing::info!("every row can be understood again");
         }
     }
+
+    /// Logs the ignored details when they are others than in the last load.
+    fn log_ignored(&self, ignored: IgnoredDetails) {
+        let examples: Vec<_> = ignored.named().iter().take(20).map(ToString::to_string).collect();
+        let details_ignored = ignored.count();
+        let before = {
+            let mut held = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+            if *held == ignored {
+                return;
+            }
+            std::mem::replace(&mut *held, ignored)
+        };
+        if details_ignored > 0 {
+            let examples = examples.join("; ");
+            tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
+        } else if before.count() > 0 {
+            tracing::info!("every detail can be understood again");
+        }
+    }
 }
 
 impl Origin for Database {
@@ -259,6 +284,7 @@ impl Origin for Database {
             return Err(LoadError::Failed(format!("no model can be understood, such as {example}").into()));
         }
         self.log_left_out(&loaded.rejected);
+        self.log_ignored(loaded.ignored);
         let listed = loaded.snapshot.listed();
         if let Some(before) = self.lists(loaded.version, listed) {
             tracing::warn!(before, listed, "models: {before} → {listed}");

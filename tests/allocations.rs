@@ -11,7 +11,7 @@ use allocation_counter::{AllocationInfo, measure};
 use chatchonk::clock::Clock;
 use chatchonk::domain::model::Model;
 use chatchonk::domain::seed::Seed;
-use chatchonk::domain::snapshot::Snapshot;
+use chatchonk::domain::snapshot::{LeftOut, Snapshot};
 use chatchonk::http::{Requests, Route};
 use tokio::runtime::{self, Runtime};
 
@@ -69,7 +69,9 @@ fn a_catalogue_weighs_what_it_allocates() {
         };
         let seed = Seed::builtin().unwrap();
         let models = (0..copies).flat_map(|_| &models).enumerate().map(copy).collect();
-        let json = serde_json::to_string(&Snapshot::build(seed.providers, seed.tasks, models, 0).0).unwrap();
+        let json =
+            serde_json::to_string(&Snapshot::build(seed.providers, seed.tasks, models, LeftOut::default()).0)
+                .unwrap();
         let mut read: Option<Snapshot> = None;
         let allocated = measure(|| read = serde_json::from_str(&json).ok());
         let snapshot = read.unwrap();

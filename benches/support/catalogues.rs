@@ -7,7 +7,7 @@ use chatchonk::clock::Clock;
 use chatchonk::domain::model::Model;
 use chatchonk::domain::provider::Provider;
 use chatchonk::domain::seed::Seed;
-use chatchonk::domain::snapshot::Snapshot;
+use chatchonk::domain::snapshot::{LeftOut, Snapshot};
 
 /// Names a models.dev `api.json` to take the models from, in place of the builtin ones.
 const FILE: &str = "MODELS_DEV_JSON";
@@ -21,7 +21,8 @@ pub fn of(count: usize) -> Snapshot {
     let providers =
         (0..copies.min(PROVIDERS)).flat_map(|copy| base.providers.iter().map(move |p| again(p, copy)));
     let models = (0..copies).flat_map(|copy| base.models.iter().map(move |m| variant(m, copy))).take(count);
-    let (snapshot, rejected) = Snapshot::build(providers.collect(), base.tasks.clone(), models.collect(), 0);
+    let (snapshot, rejected) =
+        Snapshot::build(providers.collect(), base.tasks.clone(), models.collect(), LeftOut::default());
     assert_eq!((snapshot.models().len(), rejected), (count, vec![]));
     snapshot
 }

@@ -22,6 +22,9 @@ pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool
                 store.settings().tls
             );
             lines.push(Line::new(Mark::Good, "database", finding));
+            if let Err(error) = probe.accept_encoding() {
+                lines.push(Line::store_fault("encoding", &error));
+            }
             if probe.read_only {
                 let fault = DatabaseFault::ReadOnly;
                 lines.push(Line::fault("database", fault.reason(), fault.remedy()));
@@ -51,6 +54,7 @@ pub(super) async fn check_tables(store: &Store, has_kv: bool, lines: &mut Vec<Li
     if migrated {
         lines.push(triggers(store).await);
         loaded_catalogue(store, lines).await;
+        quarantined(store, lines).await;
     }
     migrated
 }
@@ -148,7 +152,30 @@ async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
                 let remedy = "correct or delete the row; it is left out until then";
                 lines.push(Line::fault("catalogue", row, remedy));
             }
+            let remedy = "correct the value; it shows as unknown until then";
+            let named = loaded.ignored.named();
+            lines.extend(named.iter().map(|detail| Line::fault("catalogue", detail.to_string(), remedy)));
+            let others = loaded.ignored.count() - named.len();
+            if others > 0 {
+                lines.push(Line::fault("catalogue", format!("{others} more details are ignored"), remedy));
+            }
         }
         Err(error) => lines.push(Line::store_fault("catalogue", &error)),
+    }
+}
+
+/// Shows the values that a migration took out of their columns: nothing is wrong now, but something was lost.
+async fn quarantined(store: &Store, lines: &mut Vec<Line>) {
+    const SUBJECT: &str = "quarantine";
+    match store.quarantined_values().await {
+        Ok(values) => lines.extend(values.into_iter().map(|value| {
+            let remedy = format!(
+                "write a valid value into the column, or leave it unknown, and then delete row {} of \
+                 chatchonk.quarantined_values",
+                value.id
+            );
+            Line::warning(SUBJECT, value.to_string(), remedy)
+        })),
+        Err(error) => lines.push(Line::store_fault(SUBJECT, &error)),
     }
 }

@@ -103,7 +103,11 @@ impl<'s> Tables<'s> {
         let (outdated, has_own_triggers) = self.outdated().await?;
         let found = self.inspect(outdated).await?;
         self.inspect_triggers(&found, has_own_triggers).await?;
-        let fault = if probe.read_only { Some(DatabaseFault::ReadOnly) } else { outdated };
+        let fault = if probe.read_only {
+            Some(DatabaseFault::ReadOnly)
+        } else {
+            probe.accept_encoding().err().map(|error| error.fault()).or(outdated)
+        };
         let defective = (!self.defects.is_empty()).then_some(DatabaseFault::Triggers);
         Ok(DatabaseState::Up { latency, fault: fault.or(defective) })
     }

@@ -56,6 +56,7 @@ const USUAL: Family = Family {
 /// Providers, models and task types in one snapshot.
 pub const CATALOGUE: Family = Family {
     name: "catalogue",
+    schema: 2,
     on_origin_failure: OnOriginFailure::ServeAnyAge,
     keep_shared: Some(Duration::from_hours(30 * 24)),
     max_bytes: None,

@@ -84,10 +84,12 @@ fn database(database: &Value) -> Option<Line> {
 
 fn catalogue(catalogue: &Value) -> Option<Line> {
     let source = catalogue["source"].as_str()?;
-    let [models, providers, skipped, revision] =
-        ["models", "providers", "skipped", "revision"].map(|key| catalogue[key].as_u64().unwrap_or_default());
+    let [models, providers, skipped, ignored, revision] =
+        ["models", "providers", "skipped", "details_ignored", "revision"]
+            .map(|key| catalogue[key].as_u64().unwrap_or_default());
     let finding = format!("{models} models of {providers} providers, from {source}, revision {revision}");
-    Some(if models == 0 || providers == 0 {
+    // A release that does not report them has not reported zero.
+    Some(if catalogue["models"] == 0 || catalogue["providers"] == 0 {
         Line::fault(
             "catalogue",
             finding,
@@ -96,9 +98,13 @@ fn catalogue(catalogue: &Value) -> Option<Line> {
     } else if catalogue["stale"] == true {
         let remedy = "see the line on the database; the newest catalogue held is served meanwhile";
         Line::fault("catalogue", format!("{finding}, stale"), remedy)
-    } else if skipped > 0 {
-        let remedy = "`chatchonk check` with the server's DATABASE_URL names the rows";
-        Line::fault("catalogue", format!("{finding}; {skipped} rows left out"), remedy)
+    } else if skipped > 0 || ignored > 0 {
+        let remedy = "`chatchonk check` with the server's DATABASE_URL names them";
+        let left_out = [(skipped, "rows left out"), (ignored, "details ignored")]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("; {count} {what}"));
+        Line::fault("catalogue", format!("{finding}{}", left_out.collect::<String>()), remedy)
     } else {
         Line::new(Mark::Good, "catalogue", finding)
     })

@@ -8,14 +8,14 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError};
-use crate::store::{DatabaseFault, SeedMode, SeedReport, Store};
+use crate::store::{DatabaseFault, SeedMode, SeedReport, Store, StoreError};
 
 use super::say;
 
 pub(super) async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
     with_database(config, async |store| {
         let before = store.migrations().await?;
-        let repaired = store.migrate().await?;
+        let repaired = store.migrate().await.map_err(with_remedy)?;
         for defect in &repaired {
             say(&format!("repaired: {defect}"))?;
         }
@@ -33,7 +33,7 @@ pub(super) async fn seed(config: &Config, overwrite: bool) -> anyhow::Result<Exi
     let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
     let mode = if overwrite { SeedMode::Overwrite } else { SeedMode::Newer };
     with_database(config, async |store| {
-        store.migrate().await?;
+        store.migrate().await.map_err(with_remedy)?;
         let mut report = app::seed(store, &seed, mode).await?;
         let is_empty = store.inspect_tables().await?.fault() == Some(DatabaseFault::Empty);
         if is_empty && matches!(report, SeedReport::UpToDate { .. }) {
@@ -50,6 +50,11 @@ pub(super) async fn seed(config: &Config, overwrite: bool) -> anyhow::Result<Exi
     })
     .await?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn with_remedy(error: StoreError) -> anyhow::Error {
+    anyhow!("{error}: {}", error.fault().remedy())
 }
 
 /// Runs `work` on the configured database and stops the embedded one afterwards, however it went.

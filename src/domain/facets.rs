@@ -157,7 +157,7 @@ mod tests {
     use crate::domain::price::Pricing;
     use crate::domain::query::ModelQuery;
     use crate::domain::query::testing::{any_query, any_snapshot};
-    use crate::domain::snapshot::Snapshot;
+    use crate::domain::snapshot::{LeftOut, Snapshot};
     use crate::domain::testing::SEED;
 
     #[test]
@@ -183,7 +183,8 @@ mod tests {
     }
 
     fn nothing() -> Facets<'static> {
-        static EMPTY: LazyLock<Snapshot> = LazyLock::new(|| Snapshot::build(vec![], vec![], vec![], 0).0);
+        static EMPTY: LazyLock<Snapshot> =
+            LazyLock::new(|| Snapshot::build(vec![], vec![], vec![], LeftOut::default()).0);
         Facets::count(&ModelQuery::default().run(&EMPTY, &ProviderHealth::default()))
     }
 

@@ -111,6 +111,12 @@ impl ModelId {
     pub fn provider(&self) -> &str {
         self.0.split_once('/').map_or("", |(provider, _)| provider)
     }
+
+    /// The part after the first `/`: the provider's own name of the model, unless its row says otherwise.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, name)| name)
+    }
 }
 
 #[cfg(test)]

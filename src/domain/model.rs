@@ -153,23 +153,14 @@ pub enum Inconsistent {
     /// The provider is not in the catalogue.
     #[error("its provider is unknown")]
     UnknownProvider,
-    /// Priced per query and per token.
-    #[error("it is priced per query and per token")]
-    TwoPrices,
 }
 
 impl Model {
     /// Checks what the types alone cannot say.
     ///
     /// # Errors
-    /// [`Inconsistent::ForeignId`] or [`Inconsistent::TwoPrices`].
+    /// [`Inconsistent::ForeignId`].
     pub fn check(&self) -> Result<(), Inconsistent> {
-        if self.id.provider() != self.provider.as_str() {
-            return Err(Inconsistent::ForeignId);
-        }
-        match &self.pricing {
-            Some(p) if p.per_query.is_some() && p.has_token_price() => Err(Inconsistent::TwoPrices),
-            _ => Ok(()),
-        }
+        if self.id.provider() == self.provider.as_str() { Ok(()) } else { Err(Inconsistent::ForeignId) }
     }
 }

@@ -6,7 +6,7 @@ use super::date::PartialDate;
 use super::id::TaskId;
 use super::model::{Capability, Kind, Modality, Model};
 use super::provider::Provider;
-use super::snapshot::Snapshot;
+use super::snapshot::{LeftOut, Snapshot};
 use super::task::TaskType;
 
 /// The seed file as text.
@@ -43,7 +43,7 @@ impl Seed {
     /// The seed as a catalogue of its own: `source: "builtin"`, revision 0.
     #[must_use]
     pub fn into_snapshot(self) -> Snapshot {
-        Snapshot::build(self.providers, self.tasks, self.models, 0).0
+        Snapshot::build(self.providers, self.tasks, self.models, LeftOut::default()).0
     }
 }
 
@@ -103,7 +103,8 @@ mod tests {
             assert!(model.tasks.iter().all(|task| known.contains(task)), "{}", model.id);
             assert!(!model.tasks.is_empty(), "{}", model.id);
         }
-        let (snapshot, rejected) = Snapshot::build(seed.providers, seed.tasks, seed.models, 0);
+        let (snapshot, rejected) =
+            Snapshot::build(seed.providers, seed.tasks, seed.models, LeftOut::default());
         assert_eq!((rejected, snapshot.skipped(), snapshot.models().len()), (vec![], 0, 120));
     }
 

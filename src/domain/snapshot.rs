@@ -31,7 +31,16 @@ pub struct Snapshot {
     traits: Groups,
     by_provider: Groups,
     listed: usize,
-    skipped: usize,
+    left_out: LeftOut,
+}
+
+/// What a source held and the snapshot does not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Rows that could not be read.
+    pub rows: usize,
+    /// Optional details that could not be read, in rows that are there.
+    pub details: usize,
 }
 
 /// Lets the model's ids of its provider and tasks be the very texts of their own rows: no need to hold thousands of
@@ -64,33 +73,36 @@ struct Stored<'a> {
     tasks: Cow<'a, [TaskType]>,
     models: Cow<'a, [Model]>,
     skipped: usize,
+    details_ignored: usize,
 }
 
 impl Serialize for Snapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { providers, tasks, models, skipped, .. } = self;
+        let Self { providers, tasks, models, left_out, .. } = self;
         let (providers, tasks, models) = (providers.into(), tasks.into(), models.into());
-        Stored { providers, tasks, models, skipped: *skipped }.serialize(serializer)
+        let LeftOut { rows: skipped, details: details_ignored } = *left_out;
+        Stored { providers, tasks, models, skipped, details_ignored }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Snapshot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Stored { providers, tasks, models, skipped } = Stored::deserialize(deserializer)?;
-        Ok(Self::build(providers.into_owned(), tasks.into_owned(), models.into_owned(), skipped).0)
+        let stored = Stored::deserialize(deserializer)?;
+        let left_out = LeftOut { rows: stored.skipped, details: stored.details_ignored };
+        let (providers, tasks) = (stored.providers.into_owned(), stored.tasks.into_owned());
+        Ok(Self::build(providers, tasks, stored.models.into_owned(), left_out).0)
     }
 }
 
 impl Snapshot {
     /// Takes the rows in. Models that contradict themselves or name an unknown provider are left out and returned;
-    /// they count as skipped, together with the `skipped` rows that could not be read at all. Of two rows with one id
-    /// the first stays.
+    /// they count as skipped, together with what `left_out` counts. Of two rows with one id the first stays.
     #[must_use]
     pub fn build(
         mut providers: Vec<Provider>,
         mut tasks: Vec<TaskType>,
         models: Vec<Model>,
-        skipped: usize,
+        left_out: LeftOut,
     ) -> (Self, Vec<Rejected>) {
         providers.sort_by(|a, b| a.id.cmp(&b.id));
         providers.dedup_by(|b, a| a.id == b.id);
@@ -127,7 +139,7 @@ impl Snapshot {
         });
 
         let mut snapshot = Self {
-            skipped: skipped + rejected.len(),
+            left_out: LeftOut { rows: left_out.rows + rejected.len(), ..left_out },
             listed: 0,
             providers,
             tasks,
@@ -249,6 +261,12 @@ impl Snapshot {
     /// How many rows could not be understood and were left out.
     #[must_use]
     pub fn skipped(&self) -> usize {
-        self.skipped
+        self.left_out.rows
+    }
+
+    /// How many optional details could not be understood and were left out of their rows.
+    #[must_use]
+    pub fn details_ignored(&self) -> usize {
+        self.left_out.details
     }
 }

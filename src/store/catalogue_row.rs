@@ -3,19 +3,21 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
-use crate::domain::model::Model;
+use crate::domain::id::ModelId;
+use crate::domain::model::{Model, ModelStatus};
 use crate::domain::price::Pricing;
 
-/// A model by its columns, or a row of a smaller table: then the first two are there and nothing else. Lists are words with
-/// spaces in between, prices and JSON are text: nothing that a column can hold makes the whole statement fail.
-#[derive(Debug)]
+use super::detail::{Details, IgnoredDetails, SHORT_TEXT, bounded, shortened};
+
+/// A model by its columns, or a row of a smaller table: then only the first two have a value. Lists are words separated
+/// by spaces, prices and JSON are text.
+#[derive(Debug, Default)]
 pub(super) struct CatalogueRow {
     /// What the document is.
     pub part: Option<String>,
-    /// A version, or a row in the stored form of `domain`.
+    /// A version, or a row as a JSON object.
     pub document: Option<String>,
     pub id: Option<String>,
     pub provider: Option<String>,
@@ -29,10 +31,10 @@ pub(super) struct CatalogueRow {
     pub knowledge_cutoff: Option<String>,
     pub deprecation_date: Option<String>,
     pub successor: Option<String>,
-    pub context_length: Option<i32>,
-    pub max_input_tokens: Option<i32>,
-    pub max_output_tokens: Option<i32>,
-    pub embedding_dimensions: Option<i32>,
+    pub context_length: Option<i64>,
+    pub max_input_tokens: Option<i64>,
+    pub max_output_tokens: Option<i64>,
+    pub embedding_dimensions: Option<i64>,
     pub input_modalities: Option<String>,
     pub output_modalities: Option<String>,
     pub capabilities: Option<String>,
@@ -52,86 +54,102 @@ pub(super) struct CatalogueRow {
     pub updated_at: Option<OffsetDateTime>,
 }
 
-/// A column whose value this release does not understand: the column, and why.
+/// A column without which a row cannot be served: its name, and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}: {1}")]
 pub(super) struct Unreadable(&'static str, String);
 
+impl Unreadable {
+    pub fn new(column: &'static str, reason: impl Display) -> Self {
+        Self(column, shortened(&reason.to_string()))
+    }
+}
+
 impl CatalogueRow {
-    /// The model of the columns.
+    /// The model of the columns. A detail that cannot be read is left out and counted in `ignored`.
+    ///
+    /// Where there is no null to serve, the cautious reading replaces it: an unknown status reads as `deprecated`, so that
+    /// nothing prefers the model; a missing name at the provider is the id without the provider; a missing time is the
+    /// row's other one. A null means the column's default.
     ///
     /// # Errors
-    /// [`Unreadable`] for the first column that cannot be understood.
-    pub fn model(self) -> Result<Model, Unreadable> {
-        let pricing = Pricing {
-            input: parsed("price_input", self.price_input)?,
-            output: parsed("price_output", self.price_output)?,
-            cache_read: parsed("price_cache_read", self.price_cache_read)?,
-            cache_write: parsed("price_cache_write", self.price_cache_write)?,
-            per_query: parsed("price_per_query", self.price_per_query)?,
-            tiers: json("price_tiers", self.price_tiers)?.unwrap_or_default(),
-            off_peak: json("price_off_peak", self.price_off_peak)?,
+    /// [`Unreadable`] for id, provider, name or kind.
+    pub fn model(self, ignored: &mut IgnoredDetails) -> Result<Model, Unreadable> {
+        let id: ModelId = required("id", self.id)?;
+        let provider = required("provider", self.provider)?;
+        let name = needed("name", self.name)?;
+        let name = bounded(name, SHORT_TEXT).map_err(|reason| Unreadable::new("name", reason))?;
+        let kind = required("kind", self.kind)?;
+
+        let mut details = Details::of("model", id.as_str(), ignored);
+        let mut price = |column, text: Option<String>| details.parsed(column, text.as_deref());
+        let mut pricing = Pricing {
+            input: price("price_input", self.price_input),
+            output: price("price_output", self.price_output),
+            cache_read: price("price_cache_read", self.price_cache_read),
+            cache_write: price("price_cache_write", self.price_cache_write),
+            per_query: price("price_per_query", self.price_per_query),
+            tiers: details.tiers("price_tiers", self.price_tiers.as_deref()),
+            off_peak: details.off_peak("price_off_peak", self.price_off_peak.as_deref()),
         };
+        if pricing.per_query.is_some() && pricing.has_token_price() {
+            details.ignore("price_per_query", "priced per query and per token: neither price is served");
+            pricing = Pricing::default();
+        }
+        let status =
+            self.status.map_or(Some(ModelStatus::Active), |text| details.parsed("status", Some(&text)));
+        let times = (self.created_at, self.updated_at);
+        let mut time = |column, time: Option<OffsetDateTime>, other: Option<OffsetDateTime>| {
+            time.unwrap_or_else(|| {
+                details.ignore(column, "no value, or one out of range");
+                other.unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            })
+        };
+        let created_at = time("created_at", times.0, times.1);
+        let updated_at = time("updated_at", times.1, times.0);
+        let provider_model_id =
+            details.text("provider_model_id", self.provider_model_id.or_else(|| Some(String::new())));
         Ok(Model {
-            id: required("id", self.id)?,
-            provider: required("provider", self.provider)?,
-            provider_model_id: needed("provider_model_id", self.provider_model_id)?,
-            name: needed("name", self.name)?,
-            family: self.family,
-            kind: required("kind", self.kind)?,
-            status: required("status", self.status)?,
-            enabled: needed("enabled", self.enabled)?,
-            release_date: parsed("release_date", self.release_date)?,
-            knowledge_cutoff: parsed("knowledge_cutoff", self.knowledge_cutoff)?,
-            deprecation_date: parsed("deprecation_date", self.deprecation_date)?,
-            successor: parsed("successor", self.successor)?,
-            context_length: count("context_length", self.context_length)?,
-            max_input_tokens: count("max_input_tokens", self.max_input_tokens)?,
-            max_output_tokens: count("max_output_tokens", self.max_output_tokens)?,
-            embedding_dimensions: count("embedding_dimensions", self.embedding_dimensions)?,
-            input_modalities: words("input_modalities", self.input_modalities.as_deref())?,
-            output_modalities: words("output_modalities", self.output_modalities.as_deref())?,
-            capabilities: words("capabilities", self.capabilities.as_deref())?,
-            tasks: words("tasks", self.tasks.as_deref())?,
+            provider,
+            provider_model_id: provider_model_id.unwrap_or_else(|| id.name().to_owned()),
+            name,
+            family: details.text("family", self.family),
+            kind,
+            status: status.unwrap_or(ModelStatus::Deprecated),
+            enabled: self.enabled.unwrap_or(true),
+            release_date: details.parsed("release_date", self.release_date.as_deref()),
+            knowledge_cutoff: details.parsed("knowledge_cutoff", self.knowledge_cutoff.as_deref()),
+            deprecation_date: details.parsed("deprecation_date", self.deprecation_date.as_deref()),
+            successor: details.parsed("successor", self.successor.as_deref()),
+            context_length: details.count("context_length", self.context_length),
+            max_input_tokens: details.count("max_input_tokens", self.max_input_tokens),
+            max_output_tokens: details.count("max_output_tokens", self.max_output_tokens),
+            embedding_dimensions: details.count("embedding_dimensions", self.embedding_dimensions),
+            input_modalities: details.words("input_modalities", self.input_modalities.as_deref()),
+            output_modalities: details.words("output_modalities", self.output_modalities.as_deref()),
+            capabilities: details.words("capabilities", self.capabilities.as_deref()),
+            tasks: details.words("tasks", self.tasks.as_deref()),
             open_weights: self.open_weights,
             // Nothing known is no pricing.
             pricing: (pricing != Pricing::default()).then_some(pricing),
             is_free: self.is_free,
-            price_source: self.price_source,
-            as_of: parsed("as_of", self.as_of)?,
-            created_at: needed("created_at", self.created_at)?,
-            updated_at: needed("updated_at", self.updated_at)?,
+            price_source: details.text("price_source", self.price_source),
+            as_of: details.parsed("as_of", self.as_of.as_deref()),
+            created_at,
+            updated_at,
+            id,
         })
     }
 }
 
-type Read<T> = Result<T, Unreadable>;
-
-fn needed<T>(column: &'static str, value: Option<T>) -> Read<T> {
-    value.ok_or_else(|| Unreadable(column, "no value, or one out of range".to_owned()))
+/// A value without which the row cannot be served.
+pub(super) fn required<T: FromStr<Err: Display>>(
+    column: &'static str,
+    text: Option<String>,
+) -> Result<T, Unreadable> {
+    needed(column, text)?.parse().map_err(|error| Unreadable::new(column, error))
 }
 
-fn parsed<T: FromStr<Err: Display>>(column: &'static str, text: Option<String>) -> Read<Option<T>> {
-    text.map(|text| text.parse()).transpose().map_err(because(column))
-}
-
-fn required<T: FromStr<Err: Display>>(column: &'static str, text: Option<String>) -> Read<T> {
-    needed(column, parsed(column, text)?)
-}
-
-fn count(column: &'static str, number: Option<i32>) -> Read<Option<u32>> {
-    number.map(u32::try_from).transpose().map_err(because(column))
-}
-
-fn words<T: FromStr<Err: Display>>(column: &'static str, text: Option<&str>) -> Read<Vec<T>> {
-    let words = text.into_iter().flat_map(str::split_ascii_whitespace);
-    words.map(str::parse).collect::<Result<_, _>>().map_err(because(column))
-}
-
-fn json<T: DeserializeOwned>(column: &'static str, text: Option<String>) -> Read<Option<T>> {
-    text.map(|text| serde_json::from_str(&text)).transpose().map_err(because(column))
-}
-
-fn because<E: Display>(column: &'static str) -> impl FnOnce(E) -> Unreadable {
-    move |error| Unreadable(column, error.to_string())
+fn needed<T>(column: &'static str, value: Option<T>) -> Result<T, Unreadable> {
+    value.ok_or_else(|| Unreadable::new(column, "no value that can be read"))
 }

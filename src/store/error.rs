@@ -45,6 +45,8 @@ closed_enum!(
         NoVersion = "no_version",
         /// Triggers of the catalogue are missing, disabled or altered.
         Triggers = "triggers",
+        /// The database stores text in another encoding than UTF-8.
+        Encoding = "encoding",
         /// The role may not do that.
         Forbidden = "forbidden",
         /// Somebody else holds the lock: another instance migrates.
@@ -80,6 +82,7 @@ impl DatabaseFault {
             Self::Empty => "the catalogue's tables are empty",
             Self::NoVersion => "the row with the catalogue's version is missing",
             Self::Triggers => "triggers of the catalogue are missing, disabled or altered",
+            Self::Encoding => "the database is not in UTF-8",
             Self::Forbidden => "the database role lacks a right",
             Self::Locked => "another instance holds the migration lock",
             Self::NotStarted => "the private PostgreSQL does not start",
@@ -146,6 +149,10 @@ impl DatabaseFault {
                 "run `chatchonk migrate`, which installs them again; until then edits may show late, and a newer seed may \
                  overwrite them"
             }
+            Self::Encoding => {
+                "create a database with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, copy the tables into it \
+                 with pg_dump and name it in DATABASE_URL"
+            }
             Self::Forbidden => {
                 "grant the role what `chatchonk check` names; migrations need CREATE on the database, or \
                  `chatchonk migrate` as its owner"
@@ -180,6 +187,7 @@ impl DatabaseFault {
                 | Self::HiddenRows
                 | Self::Empty
                 | Self::NoVersion
+                | Self::Encoding
                 | Self::Forbidden
         )
     }
@@ -242,6 +250,9 @@ pub enum StoreError {
     /// The statement succeeded, but what it read is no catalogue.
     #[error("{}", .0.reason())]
     Unusable(DatabaseFault),
+    /// Stores text in that encoding.
+    #[error("{}, but in {}", DatabaseFault::Encoding.reason(), .0)]
+    Encoding(String),
     /// The migrations failed.
     #[error("migrations: {0}")]
     Migrate(sqlx::migrate::MigrateError),
@@ -257,6 +268,7 @@ impl StoreError {
         match self {
             Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,
             Self::TimedOut => DatabaseFault::Timeout,
+            Self::Encoding(_) => DatabaseFault::Encoding,
             Self::Migrate(sqlx::migrate::MigrateError::Execute(error)) => DatabaseFault::of(error),
             Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
                 match DatabaseFault::of(error) {

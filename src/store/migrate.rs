@@ -30,6 +30,13 @@ pub struct Migrations {
     pub newer: bool,
 }
 
+/// # Errors
+/// [`StoreError::Encoding`] for any encoding but UTF-8: the others cannot hold every name, and a database without an
+/// encoding holds bytes that are no text.
+pub(super) fn accept_encoding(encoding: &str) -> Result<(), StoreError> {
+    if encoding == "UTF8" { Ok(()) } else { Err(StoreError::Encoding(encoding.to_owned())) }
+}
+
 impl Store {
     /// Brings the tables up to this release, under a lock that only one instance holds at a time.
     ///
@@ -38,9 +45,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; its fault is `Locked` when another instance held the lock for 3 s, `Forbidden` without CREATE on
-    /// the database.
+    /// the database, `Encoding` when the database is not in UTF-8.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.dial().await?;
+        let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
+            .fetch_one(&mut connection)
+            .await?;
+        accept_encoding(&encoding)?;
         // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
         // transaction and block the readers that come after it.
         connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;

@@ -1,13 +1,16 @@
 //! Postgres: the only place with SQL. Concrete on purpose: there is one database.
 
 mod catalogue;
+mod catalogue_json;
 mod catalogue_row;
+mod detail;
 mod error;
 mod inspection;
 mod kv_ledger;
 mod listener;
 mod migrate;
 mod pooler;
+mod quarantine;
 mod relay;
 mod rights;
 mod seed;
@@ -26,11 +29,13 @@ use sqlx::{Connection, Executor};
 use relay::Relay;
 
 pub use catalogue::LoadedCatalogue;
+pub use detail::{IgnoredDetail, IgnoredDetails};
 pub use error::{DatabaseFault, StoreError};
 pub use inspection::{EditTraces, TableInspection};
 pub use kv_ledger::{KvClaim, KvClaimed, KvDigest, KvKnownKey, KvSpending, KvUsed};
 pub use listener::ChangeListener;
 pub use migrate::Migrations;
+pub use quarantine::QuarantinedValue;
 pub use relay::Destination;
 pub use rights::Rights;
 pub use seed::{SeedMode, SeedReport};
@@ -65,6 +70,16 @@ pub struct Probe {
     pub server_version: String,
     /// Whether writes are refused.
     pub read_only: bool,
+    /// The encoding of its texts, such as `UTF8`.
+    pub encoding: String,
+}
+
+impl Probe {
+    /// # Errors
+    /// [`StoreError::Encoding`] when the database is not in UTF-8.
+    pub fn accept_encoding(&self) -> Result<(), StoreError> {
+        migrate::accept_encoding(&self.encoding)
+    }
 }
 
 /// The connections of the pool at one moment.
@@ -185,13 +200,14 @@ impl Store {
         let pool = self.pool()?;
         let question = sqlx::query!(
             r#"select current_setting('server_version') as "server_version!",
-                      current_setting('transaction_read_only') = 'on' as "read_only!""#
+                      current_setting('transaction_read_only') = 'on' as "read_only!",
+                      current_setting('server_encoding') as "encoding!""#
         )
         .fetch_one(pool);
         let answer = tokio::time::timeout(CONNECT_LIMIT, question).await;
         let row = self.note(answer.map_err(|_| StoreError::TimedOut).and_then(|answer| Ok(answer?)))?;
         let server_version = row.server_version.split(' ').next().unwrap_or_default().to_owned();
-        Ok(Probe { server_version, read_only: row.read_only })
+        Ok(Probe { server_version, read_only: row.read_only, encoding: row.encoding })
     }
 
     /// The connections of the pool. Counts them without waiting.

@@ -43,7 +43,7 @@ async fn what_is_damaged_in_kv_is_deleted_and_written_anew_within_ten_seconds() 
     let database = database().await;
     for damaged in [
         "<html>",
-        "{\"format\":1,\"schema\":1,\"key\":\"chatchonk:other:catalogue.1:all\",\"version\":1,\
+        "{\"format\":1,\"schema\":2,\"key\":\"chatchonk:other:catalogue.2:all\",\"version\":1,\
         \"loaded_at\":\"2026-11-22T00:00:00Z\",\"value\":{}}",
     ] {
         let kv = FakeKv::start(Clock::system()).unwrap();
@@ -65,9 +65,9 @@ async fn what_is_damaged_in_kv_is_deleted_and_written_anew_within_ten_seconds() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_release_wrote_is_left_to_it() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
-    kv.plant("chatchonk:development:catalogue.2:all", b"of a newer release");
+    kv.plant("chatchonk:development:catalogue.3:all", b"of a newer release");
     start_and_fill(&database, &kv).await;
-    assert_eq!(kv.value("chatchonk:development:catalogue.2:all").unwrap(), b"of a newer release");
+    assert_eq!(kv.value("chatchonk:development:catalogue.3:all").unwrap(), b"of a newer release");
     assert_eq!(kv.used_today().deletes, 0);
 }
 

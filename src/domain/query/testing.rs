@@ -12,7 +12,7 @@ use crate::domain::id::{ProviderId, TaskId};
 use crate::domain::model::{Capability, Kind, Modality, Model, ModelStatus};
 use crate::domain::price::Pricing;
 use crate::domain::provider::{Provider, ProviderStatus};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{LeftOut, Snapshot};
 use crate::domain::testing::SEED;
 
 const PROVIDERS: [&str; 3] = ["anthropic", "mistral", "openai"];
@@ -97,7 +97,8 @@ pub(crate) fn snapshot_of(models: Vec<Model>) -> Snapshot {
         .iter()
         .cloned()
         .map(|provider| Provider { enabled: provider.id.as_str() != "mistral", ..provider });
-    let (snapshot, rejected) = Snapshot::build(providers.collect(), SEED.tasks.clone(), models, 0);
+    let (snapshot, rejected) =
+        Snapshot::build(providers.collect(), SEED.tasks.clone(), models, LeftOut::default());
     assert_eq!(rejected, []);
     snapshot
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::cache::Scopes;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{LeftOut, Snapshot};
 use crate::domain::testing::SEED;
 use crate::http::coding::Coding::{Brotli, Gzip, Identity};
 use crate::http::freshness::Lifetime;
@@ -22,8 +22,12 @@ async fn edition(times: usize) -> Arc<Edition> {
             copy
         })
     });
-    let (snapshot, _) =
-        Snapshot::build(seed.providers().to_vec(), seed.tasks().to_vec(), copies.collect(), 0);
+    let (snapshot, _) = Snapshot::build(
+        seed.providers().to_vec(),
+        seed.tasks().to_vec(),
+        copies.collect(),
+        LeftOut::default(),
+    );
     let clock = Clock::system();
     let status = Arc::new(Status::new(clock.clone(), DatabaseKind::None));
     status.decide();

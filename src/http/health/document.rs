@@ -120,6 +120,8 @@ pub(in crate::http) struct CatalogueHealth {
     providers: usize,
     /// Rows that could not be read and are left out.
     skipped: usize,
+    /// Optional details that could not be read: they show as `null`, or are missing from their list.
+    details_ignored: usize,
     /// When it was loaded.
     #[serde(with = "time::serde::rfc3339")]
     loaded_at: OffsetDateTime,
@@ -262,6 +264,7 @@ impl From<&CatalogueReport> for CatalogueHealth {
             models: snapshot.listed(),
             providers: snapshot.providers().len(),
             skipped: snapshot.skipped(),
+            details_ignored: snapshot.details_ignored(),
             loaded_at: report.loaded_at,
             validated_at: report.validated_at,
             stale: report.stale,

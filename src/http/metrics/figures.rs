@@ -94,6 +94,8 @@ pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauge("chatchonk_catalogue_providers", "Providers.", counted(|snapshot| snapshot.providers().len()))?;
     let help = "Rows left out because they cannot be understood.";
     to.gauge("chatchonk_catalogue_skipped_rows", help, counted(Snapshot::skipped))?;
+    let help = "Details that cannot be understood and show as unknown.";
+    to.gauge("chatchonk_catalogue_ignored_details", help, counted(Snapshot::details_ignored))?;
     let age = |at: OffsetDateTime| (state.status.utc() - at).as_seconds_f64().max(0.0);
     let loaded = report.as_ref().map(|report| age(report.loaded_at));
     to.gauge("chatchonk_catalogue_age_seconds", "Time since it was read from its source.", loaded)?;

@@ -14,11 +14,11 @@ use crate::support::process::{Serving, command, folder, run, run_elsewhere, text
 use crate::support::server::{Answer, TestServer, eventually};
 
 /// The key of the catalogue, as an operator would look for it.
-const KEY: &str = "chatchonk:development:catalogue.1:all";
+const KEY: &str = "chatchonk:development:catalogue.2:all";
 /// Keys of the same environment, and of others.
 const KNOWN: [&str; 2] = ["chatchonk:development:catalogue.0:all", "chatchonk:development:other.1:x"];
 const FOREIGN: [&str; 2] =
-    ["chatchonk:development-2:catalogue.1:all", "chatchonk:production:catalogue.1:all"];
+    ["chatchonk:development-2:catalogue.2:all", "chatchonk:production:catalogue.1:all"];
 
 /// Notes how many keys of this environment are known when a version is raised.
 const WATCH: &str = "create table watched (known bigint);

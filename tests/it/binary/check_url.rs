@@ -131,7 +131,7 @@ async fn a_server_that_still_starts_is_unready() {
 async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_none() {
     let mut health = json!({
         "service": "chatchonk-api", "status": "healthy",
-        "catalogue": { "source": "postgres", "models": 3, "providers": 1, "skipped": 2 },
+        "catalogue": { "source": "postgres", "models": 3, "skipped": 2, "details_ignored": 3 },
         "cache": {
             "cloudflare_kv": "not_configured",
             "detail": { "kv": { "reason": "KV not configured: A is missing", "remedy": "set it" } },
@@ -140,9 +140,9 @@ async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_no
     let (code, said, _) = check_address(other_release(&health).await).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("✗ cloudflare kv: KV not configured: A is missing\n    → set it"), "{said}");
-    assert!(
-        said.contains("✗ catalogue: 3 models of 1 providers, from postgres, revision 0; 2 rows left out")
-    );
+    assert!(said.contains(
+        "✗ catalogue: 3 models of 0 providers, from postgres, revision 0; 2 rows left out; 3 details ignored"
+    ));
 
     health["cache"]["detail"]["kv"] = json!({ "reason": null });
     let (_, said, _) = check_address(other_release(&health).await).await;

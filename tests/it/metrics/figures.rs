@@ -51,10 +51,9 @@ async fn catalogue_database_cache_and_kv_are_those_of_health() {
     }
     assert_eq!(of("chatchonk_catalogue_source", &[("source", "postgres")]), 1.0);
     assert_eq!(scrape.sum("chatchonk_catalogue_source", &[]), 1.0);
-    assert_eq!(
-        (of("chatchonk_catalogue_stale", &[]), of("chatchonk_catalogue_skipped_rows", &[])),
-        (0.0, 0.0)
-    );
+    for name in ["stale", "skipped_rows", "ignored_details"] {
+        assert_eq!(of(&format!("chatchonk_catalogue_{name}"), &[]), 0.0, "{name}");
+    }
     assert!((0.0..600.0).contains(&of("chatchonk_catalogue_age_seconds", &[])));
     let family = &health["cache"]["detail"]["families"]["catalogue"];
     for outcome in ["memory", "kv", "stale", "origin", "error"] {

@@ -1,6 +1,6 @@
 //! What can happen to bytes under a key.
 
-use chatchonk::cache::KvLimits;
+use chatchonk::cache::{CATALOGUE, Family, KvLimits, PREFERENCES, RESPONSES};
 
 use super::data::{Data, FOREIGN, Subject};
 use super::world::{Dice, World};
@@ -43,13 +43,24 @@ pub(super) fn envelope(
     .into_bytes()
 }
 
+/// The family of a subject.
+fn family_of(subject: Subject) -> Family {
+    match subject {
+        Subject::Catalogue => CATALOGUE,
+        Subject::User(_) => PREFERENCES,
+        Subject::Upstream(_) => RESPONSES,
+    }
+}
+
 /// The key of a subject in the shared tier.
 pub(super) fn key_of(subject: Subject) -> String {
-    match subject {
-        Subject::Catalogue => "chatchonk:test:catalogue.1:all".to_owned(),
-        Subject::User(user) => format!("chatchonk:test:preferences.1:{user}"),
-        Subject::Upstream(api) => format!("chatchonk:test:responses.1:{api}"),
-    }
+    let id = match subject {
+        Subject::Catalogue => "all".to_owned(),
+        Subject::User(user) => user.to_string(),
+        Subject::Upstream(api) => api.to_string(),
+    };
+    let Family { name, schema, .. } = family_of(subject);
+    format!("chatchonk:test:{name}.{schema}:{id}")
 }
 
 /// What lies under a subject's key although it is not its value.
@@ -77,19 +88,20 @@ impl Planted {
         let key = key_of(subject);
         let version = world.database.foreign_version(world, subject);
         let value = Data::new(subject, FOREIGN, version);
+        let schema = family_of(subject).schema;
         let bytes = match self {
-            Self::Foreign => envelope(world, 1, &key, version, &value, false),
-            Self::Newer => envelope(world, 2, &key, version, &Data { schema: 2, ..value }, false),
+            Self::Foreign => envelope(world, schema, &key, version, &value, false),
+            Self::Newer => envelope(world, schema + 1, &key, version, &Data { schema: 2, ..value }, false),
             Self::Misplaced => {
                 let other =
                     if subject == Subject::Catalogue { Subject::Upstream(0) } else { Subject::Catalogue };
                 let value = Data::new(other, FOREIGN, version);
-                envelope(world, 1, &key_of(other), version, &value, false)
+                envelope(world, family_of(other).schema, &key_of(other), version, &value, false)
             }
-            Self::Future => envelope(world, 1, &key, version, &value, true),
+            Self::Future => envelope(world, schema, &key, version, &value, true),
             Self::Forged => {
                 let version = world.database.version(subject);
-                envelope(world, 1, &key, version, &Data::new(subject, FOREIGN, version), false)
+                envelope(world, schema, &key, version, &Data::new(subject, FOREIGN, version), false)
             }
             Self::Damaged => match world.namespace.value(&key, world.now()) {
                 Some(bytes) if !bytes.is_empty() => damaged(&world.dice, &bytes),

@@ -65,7 +65,7 @@ pub(crate) fn pair(key: &str, value: &[u8]) -> KvPair {
 }
 
 /// The key of the catalogue, as an operator would look for it.
-pub(crate) const KEY: &str = "chatchonk:development:catalogue.1:all";
+pub(crate) const KEY: &str = "chatchonk:development:catalogue.2:all";
 
 /// A server on this database and this fake.
 pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {

@@ -48,6 +48,12 @@ pub(crate) async fn empty_database() -> TestDatabase {
     databases.create(None).await
 }
 
+/// Like [`empty_database`], in that encoding, such as `SQL_ASCII`.
+pub(crate) async fn empty_database_in(encoding: &str) -> TestDatabase {
+    let template = format!("template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
+    shared().await.create(Some(&template)).await
+}
+
 /// A server of its own for a test that wants to break it. It takes a second or more to start.
 pub(crate) async fn private_server() -> PrivateServer {
     let server = Server::start_private().await;

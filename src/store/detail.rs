@@ -1,0 +1,315 @@
+//! Details of the catalogue's rows: what each may hold, and a record of those that hold something else.
+//!
+//! The CHECKs of the tables follow the same rules; `tests/it/checks.rs` compares the two.
+
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::domain::price::{OffPeak, OffPeakWindow, Price, Tier};
+
+/// Most characters of a name and of other short texts.
+pub(super) const SHORT_TEXT: usize = 200;
+/// Most characters of an address.
+const URL: usize = 500;
+/// Most price tiers of a model, and most windows of its off-peak prices.
+const MAX_STEPS: usize = 20;
+/// Most ranges of hours in one window.
+const MAX_RANGES: usize = 24;
+/// The highest threshold of a price tier, in tokens.
+const MAX_THRESHOLD: u64 = 9_999_999_999;
+/// Ignored details that are kept by name; the others are only counted.
+const MAX_NAMED: usize = 1_000;
+/// Most characters of a reason: it may quote a value of any length.
+const MAX_REASON: usize = 300;
+
+/// An optional detail of a row that cannot be read and is served as if it were not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoredDetail {
+    /// The row, such as `model openai/gpt-4o`.
+    pub row: String,
+    /// The column that holds the detail.
+    pub column: &'static str,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+impl Display for IgnoredDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.row, self.column, self.reason)
+    }
+}
+
+/// The details that one load ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IgnoredDetails {
+    named: Vec<IgnoredDetail>,
+    count: usize,
+}
+
+impl IgnoredDetails {
+    /// The first 1,000 of them.
+    #[must_use]
+    pub fn named(&self) -> &[IgnoredDetail] {
+        &self.named
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn append(&mut self, more: Self) {
+        self.count += more.count;
+        let room = MAX_NAMED.saturating_sub(self.named.len());
+        self.named.extend(more.named.into_iter().take(room));
+    }
+}
+
+/// Cuts a reason to a length that fits into a line.
+pub(super) fn shortened(reason: &str) -> String {
+    reason.chars().take(MAX_REASON).collect()
+}
+
+/// Reads the details of one row.
+pub(super) struct Details<'a> {
+    table: &'static str,
+    id: &'a str,
+    ignored: &'a mut IgnoredDetails,
+}
+
+impl<'a> Details<'a> {
+    pub fn of(table: &'static str, id: &'a str, ignored: &'a mut IgnoredDetails) -> Self {
+        Self { table, id, ignored }
+    }
+
+    /// Counts a detail as ignored.
+    pub fn ignore(&mut self, column: &'static str, reason: impl Display) {
+        self.ignored.count += 1;
+        if self.ignored.named.len() < MAX_NAMED {
+            let row = format!("{} {}", self.table, self.id);
+            let reason = shortened(&reason.to_string());
+            self.ignored.named.push(IgnoredDetail { row, column, reason });
+        }
+    }
+
+    /// The value, or `None` after it was counted as ignored.
+    pub fn keep<T, E: Display>(&mut self, column: &'static str, read: Result<T, E>) -> Option<T> {
+        read.map_err(|reason| self.ignore(column, reason)).ok()
+    }
+
+    pub fn parsed<T: FromStr<Err: Display>>(
+        &mut self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Option<T> {
+        self.keep(column, text?.parse())
+    }
+
+    pub fn text(&mut self, column: &'static str, text: Option<String>) -> Option<String> {
+        self.keep(column, bounded(text?, SHORT_TEXT))
+    }
+
+    pub fn url(&mut self, column: &'static str, text: Option<String>) -> Option<String> {
+        let text = self.keep(column, bounded(text?, URL))?;
+        let is_url = text.starts_with("https://") || text.starts_with("http://");
+        self.keep(column, if is_url { Ok(text) } else { Err("an address begins with https:// or http://") })
+    }
+
+    /// A text that satisfies a rule.
+    pub fn checked(
+        &mut self,
+        column: &'static str,
+        text: Option<String>,
+        rule: fn(&str) -> bool,
+    ) -> Option<String> {
+        let text = text?;
+        self.keep(column, if rule(&text) { Ok(text) } else { Err("not a valid value") })
+    }
+
+    /// A number of tokens or dimensions: 1 or more.
+    pub fn count(&mut self, column: &'static str, number: Option<i64>) -> Option<u32> {
+        let number = number?;
+        let count = u32::try_from(number).ok().filter(|count| *count > 0);
+        self.keep(column, count.ok_or_else(|| format!("{number} is not a count from 1 to {}", u32::MAX)))
+    }
+
+    /// The words of a list that are known, each once.
+    pub fn words<T: FromStr<Err: Display> + PartialEq>(
+        &mut self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Vec<T> {
+        let mut known = Vec::new();
+        for word in text.into_iter().flat_map(str::split_ascii_whitespace) {
+            match self.keep(column, word.parse()) {
+                Some(value) if !known.contains(&value) => known.push(value),
+                _ => {}
+            }
+        }
+        known
+    }
+
+    /// The price tiers that can be read.
+    pub fn tiers(&mut self, column: &'static str, json: Option<&str>) -> Vec<Tier> {
+        let Some(json) = json else { return Vec::new() };
+        if json == "[]" {
+            return Vec::new();
+        }
+        let elements: Vec<&RawValue> = self.keep(column, serde_json::from_str(json)).unwrap_or_default();
+        let mut tiers = Vec::new();
+        for (place, element) in elements.into_iter().enumerate() {
+            let read =
+                serde_json::from_str::<Object<TierColumns>>(element.get()).map_err(|error| error.to_string());
+            let read = if place < MAX_STEPS { read } else { Err(format!("more than {MAX_STEPS} tiers")) };
+            tiers.extend(self.keep(column, read).map(|Object(tier)| Tier::from(tier)));
+        }
+        tiers
+    }
+
+    pub fn off_peak(&mut self, column: &'static str, json: Option<&str>) -> Option<OffPeak> {
+        let Object(prices) = self.keep(column, serde_json::from_str::<Object<OffPeakColumns>>(json?))?;
+        Some(prices.into())
+    }
+}
+
+/// A text of 1 to `most` characters.
+pub(super) fn bounded(text: String, most: usize) -> Result<String, String> {
+    // Bytes first: counting characters reads the whole text.
+    let fits = text.len() <= most || text.chars().take(most + 1).count() <= most;
+    if fits && !text.is_empty() { Ok(text) } else { Err(format!("expected 1 to {most} characters")) }
+}
+
+/// A price tier as `price_tiers` holds it. Refuses unknown fields: a misspelt price would leave the base price in force.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TierColumns {
+    #[serde(deserialize_with = "threshold")]
+    above_prompt_tokens: u64,
+    #[serde(default)]
+    input: Option<Price>,
+    #[serde(default)]
+    output: Option<Price>,
+    #[serde(default)]
+    cache_read: Option<Price>,
+}
+
+impl From<TierColumns> for Tier {
+    fn from(tier: TierColumns) -> Self {
+        let TierColumns { above_prompt_tokens, input, output, cache_read } = tier;
+        Self { above_prompt_tokens, input, output, cache_read }
+    }
+}
+
+/// Off-peak prices as `price_off_peak` holds them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OffPeakColumns {
+    #[serde(default)]
+    input: Option<Price>,
+    #[serde(default)]
+    output: Option<Price>,
+    #[serde(default)]
+    cache_read: Option<Price>,
+    #[serde(default, deserialize_with = "at_most::<_, _, MAX_STEPS>")]
+    windows_utc: Vec<Object<WindowColumns>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowColumns {
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RANGES>")]
+    hours_utc: Vec<Hours>,
+    #[serde(deserialize_with = "at_most::<_, _, 7>")]
+    weekdays: Vec<Weekday>,
+}
+
+impl From<OffPeakColumns> for OffPeak {
+    fn from(prices: OffPeakColumns) -> Self {
+        let OffPeakColumns { input, output, cache_read, windows_utc } = prices;
+        let window = |Object(window): Object<WindowColumns>| OffPeakWindow {
+            hours_utc: window.hours_utc.into_iter().map(|Hours(hours)| hours).collect(),
+            weekdays: window.weekdays.into_iter().map(|Weekday(day)| day).collect(),
+        };
+        Self { input, output, cache_read, windows_utc: windows_utc.into_iter().map(window).collect() }
+    }
+}
+
+/// A JSON object. serde reads the fields of a struct from an array too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// A range such as `10:00-00:00`.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Hours(String);
+
+impl TryFrom<String> for Hours {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = |part: &[u8], most: &[u8; 2]| part.iter().all(u8::is_ascii_digit) && part <= &most[..];
+        let is_range = text.len() == 11
+            && matches!(text.as_bytes(), [h1, h2, b':', m1, m2, b'-', h3, h4, b':', m3, m4]
+                if digits(&[*h1, *h2], b"23") && digits(&[*m1, *m2], b"59")
+                    && digits(&[*h3, *h4], b"23") && digits(&[*m3, *m4], b"59"));
+        if is_range { Ok(Self(text)) } else { Err("hours are a range such as 10:00-00:00") }
+    }
+}
+
+/// A day of the week, Monday = 1.
+struct Weekday(u8);
+
+impl<'de> Deserialize<'de> for Weekday {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let day = whole(deserializer, 7)?;
+        u8::try_from(day).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    whole(deserializer, MAX_THRESHOLD)
+}
+
+/// A whole number from 1 to `most`. PostgreSQL keeps `200000.0` as it was written; it is one too.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let text = number.to_string();
+    let digits = text.split_once('.').map_or(text.as_str(), |(whole, fraction)| {
+        if fraction.bytes().all(|digit| digit == b'0') { whole } else { "" }
+    });
+    let whole = digits.parse().ok().filter(|number| (1..=most).contains(number));
+    whole.ok_or_else(|| {
+        serde::de::Error::custom(format_args!("{text} is not a whole number from 1 to {most}"))
+    })
+}
+
+fn at_most<'de, T, D, const MOST: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let list = Vec::deserialize(deserializer)?;
+    let error = || serde::de::Error::custom(format_args!("more than {MOST} elements"));
+    if list.len() <= MOST { Ok(list) } else { Err(error()) }
+}
