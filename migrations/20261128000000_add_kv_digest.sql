@@ -3,7 +3,7 @@
 alter table chatchonk.kv_keys add column digest bytea
     constraint kv_keys_digest_length check (length(digest) = 32);
 
--- A digest belongs to one claim. Whoever claims the key sets its version, also to the same one, and that clears the digest;
+-- A digest belongs to one claim. A claim sets the version, also to the same one, and that clears the digest;
 -- the claimant stores its own afterwards. The release before this one stores none: its values prove nothing.
 create function chatchonk.clear_kv_digest() returns trigger
 language plpgsql set search_path = '' as $$

@@ -192,7 +192,7 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
 
 fn log_failure(request: &HttpRequest, error: &ApiError, request_id: &str) {
     let state = request.app_data::<web::Data<State>>();
-    let Some(left_out) = state.and_then(|state| state.failures.line()) else { return };
+    let Some(left_out) = state.map_or(Some(0), |state| state.failures.line()) else { return };
     let pattern = request.match_pattern();
     let route = pattern.as_deref().unwrap_or("unmatched");
     let method = request.method().as_str();

@@ -18,7 +18,7 @@ const SECOND_LIMIT: Duration = Duration::from_secs(1);
 /// and prepared statements of one client reach another. It shows in the backends' numbers: two connections that are open
 /// at once have one backend, or one connection has two. Sets nothing on `first`.
 ///
-/// Returns whether it is certain that connections are sessions: it is not where no second connection is to be had.
+/// Returns whether connections are certain to be sessions. They are not where no second connection is available.
 ///
 /// # Errors
 /// [`StoreError`] for such a pooler, or when `first` breaks.

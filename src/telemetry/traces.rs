@@ -150,23 +150,32 @@ impl Collector {
         })
     }
 
-    /// Tells the log of a change once, and again every few minutes while it lasts. Returns whether it did.
+    /// Logs a change once, and a fault again every few minutes while it lasts. Returns whether it did.
     fn took(&self, fault: Option<&str>) -> bool {
+        let is_news = self.is_news(fault.is_some());
+        match fault {
+            None if is_news => tracing::info!("the collector of traces answers again"),
+            Some(fault) if is_news => tracing::warn!(
+                host = self.host,
+                "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
+            ),
+            _ => {}
+        }
+        is_news
+    }
+
+    /// Returns whether the log lacks this state, and takes it for logged then.
+    fn is_news(&self, is_fault: bool) -> bool {
         let now = self.clock.now();
         let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_due = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
-        match fault {
-            None if warned.take().is_some() => tracing::info!("the collector of traces answers again"),
-            Some(fault) if is_due => {
-                *warned = Some(now);
-                tracing::warn!(
-                    host = self.host,
-                    "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
-                );
-            }
-            _ => return false,
+        if !is_fault {
+            return warned.take().is_some();
         }
-        true
+        let is_due = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
+        if is_due {
+            *warned = Some(now);
+        }
+        is_due
     }
 }
 

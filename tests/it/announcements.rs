@@ -1,4 +1,4 @@
-//! Announcements are hints: whoever sends them, they cost a bounded number of reads, and a state is logged once.
+//! Announcements are hints: they cost a bounded number of reads, whatever their sender, and a state is logged once.
 
 use std::time::Duration;
 

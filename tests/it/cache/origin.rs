@@ -76,7 +76,7 @@ impl SimulatedOrigin {
         origin
     }
 
-    /// Values weigh so many bytes from now on.
+    /// Sets the weight of values, in bytes, from now on.
     pub(super) fn weigh(&self, bytes: u32) {
         self.state().weight = bytes;
     }

@@ -195,7 +195,7 @@ impl Database {
         }
     }
 
-    /// A role that may do nothing but log in announces so many changes that never were.
+    /// Announces that many changes that never happened, as a role may that can only log in.
     pub(super) fn forge(&self, announcements: u32) {
         let mut inner = self.inner();
         if inner.mode != Mode::Hangs {
@@ -205,7 +205,7 @@ impl Database {
         }
     }
 
-    /// Somebody empties the tables of the catalogue, or fills them again; either raises its version.
+    /// Empties the tables of the catalogue, or fills them again; either raises its version.
     pub(super) fn empties(&self, world: &World, emptied: bool) {
         {
             let mut inner = self.inner();
