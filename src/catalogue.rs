@@ -18,6 +18,8 @@ use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
+/// How many left-out rows or ignored details a line of the log names. `chatchonk check` names more.
+const EXAMPLES: usize = 20;
 
 /// The catalogue of this instance. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -240,8 +242,8 @@ impl Database {
             std::mem::replace(&mut *left_out, rows.to_vec())
         };
         if !rows.is_empty() {
-            let (skipped, rows) = (rows.len(), rows.join("; "));
-            tracing::warn!(skipped, rows, "left out rows that cannot be understood");
+            let examples = rows.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join("; ");
+            tracing::warn!(skipped = rows.len(), examples, "left out rows that cannot be understood");
         } else if !before.is_empty() {
             tracing::info!("every row can be understood again");
         }
@@ -249,7 +251,7 @@ impl Database {
 
     /// Logs the ignored details when they are others than in the last load.
     fn log_ignored(&self, ignored: IgnoredDetails) {
-        let examples: Vec<_> = ignored.named().iter().take(20).map(ToString::to_string).collect();
+        let examples: Vec<_> = ignored.named().iter().take(EXAMPLES).map(ToString::to_string).collect();
         let details_ignored = ignored.count();
         let before = {
             let mut held = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);

@@ -81,7 +81,7 @@ impl Environment {
     /// The variables of the process over those of a `.env` file in the working directory, where there is one.
     ///
     /// # Errors
-    /// [`ConfigError`] when `.env` is there but cannot be read or parsed.
+    /// [`ConfigError`] when `.env` is there but cannot be read or parsed, or a setting's value is not UTF-8.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Result<Self, ConfigError> {
         let mut variables = HashMap::new();
@@ -95,12 +95,21 @@ impl Environment {
             Err(error) if error.not_found() => {}
             Err(error) => return Err(unreadable(error)),
         }
-        // A variable that is not UTF-8 cannot be one of ours.
-        let process =
-            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-        // An empty one is an absent one, and must not hide what `.env` says.
-        let process = process.filter(|(_, value)| !value.trim().is_empty());
-        variables.extend(process);
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            let Ok(value) = value.into_string() else {
+                // To go on without it would use a default in place of what the operator chose.
+                if let Some(variable) = SETTINGS.iter().find(|setting| **setting == name) {
+                    return Err(ConfigError { variable, problem: "expected text in UTF-8".to_owned() });
+                }
+                variables.remove(&name);
+                continue;
+            };
+            // An empty one is an absent one, and must not hide what `.env` says.
+            if !value.trim().is_empty() {
+                variables.insert(name, value);
+            }
+        }
         Ok(variables.into_iter().collect())
     }
 

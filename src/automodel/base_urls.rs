@@ -8,6 +8,8 @@ use reqwest::Url;
 use crate::cache::KvBaseUrl;
 use crate::domain::id::ProviderId;
 
+use super::known::Known;
+
 /// Addresses that take the place of the providers' own base URLs, such as those of a gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderBaseUrls(BTreeMap<ProviderId, Url>);
@@ -20,7 +22,7 @@ pub struct InvalidBaseUrls;
 impl ProviderBaseUrls {
     /// What is expected of them.
     pub const EXPECTED: &str = "pairs such as openai=https://gateway.example/openai/v1, comma-separated, each with a \
-                                provider's id (one pair for each) and an address that begins with https:// (http:// \
+                                provider's id (one pair for each, in the case of the catalogue) and an address that begins with https:// (http:// \
                                 on this machine only), without user, query or fragment";
 
     /// The address that the operator has named for that provider.
@@ -41,7 +43,11 @@ impl FromStr for ProviderBaseUrls {
         let mut urls = BTreeMap::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (id, url) = pair.split_once('=').ok_or(InvalidBaseUrls)?;
-            let id = id.trim().parse().map_err(|_| InvalidBaseUrls)?;
+            let id: ProviderId = id.trim().parse().map_err(|_| InvalidBaseUrls)?;
+            // In another case it would name another provider, and the key would go to the known one's own host.
+            if Known::of(id.as_str()).is_none() && Known::of(&id.as_str().to_ascii_lowercase()).is_some() {
+                return Err(InvalidBaseUrls);
+            }
             // The provider's key travels there: the rule is that of Cloudflare's token.
             let url: KvBaseUrl = url.parse().map_err(|_| InvalidBaseUrls)?;
             let url = url.as_str().parse().map_err(|_| InvalidBaseUrls)?;
@@ -68,6 +74,7 @@ mod tests {
             "openai=https://u:p@a",
             "openai=https://a?b",
             "openai=https://a,openai=https://b",
+            "OpenAI=https://a",
         ] {
             assert_eq!(text.parse::<ProviderBaseUrls>(), Err(InvalidBaseUrls), "{text}");
         }

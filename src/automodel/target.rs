@@ -54,9 +54,9 @@ const NO_LIST: Refusal = Refusal::Impossible(Reason::NoList);
 impl Target {
     /// Decides where the provider's list is requested and what is sent there.
     ///
-    /// A key goes to the host that this build knows, or to the one that the operator has named. Of a row that came from the
-    /// database, the path below that host counts; of a copy from the shared tier, not even the path does. For a provider
-    /// that this build does not know, the database's row also names the headers.
+    /// A key goes to the host that this build knows, or to the one that the operator has named. Of a known provider's row
+    /// only the path on its own host counts, and only if the row came from the database. For a provider that this build
+    /// does not know, the database's row names the path below the named host and the headers.
     ///
     /// # Errors
     /// Why it must not, or cannot, be requested. A row that is not trusted is reported whether or not a key is set.
@@ -78,8 +78,8 @@ impl Target {
                         check_host(known, &list)?;
                         if source == Source::Kv { below(&base, known.list)? } else { clear(list)? }
                     }
-                    (Some(named), Source::Kv) => below(named, known.list)?,
-                    (Some(named), _) => moved(named, provider, &list)?,
+                    // A gateway may choose its upstream by the path, so the row has no say in it.
+                    (Some(named), _) => below(named, known.list)?,
                 };
                 let name = HeaderName::try_from(known.auth_header).map_err(|_| NO_LIST)?;
                 (url, header_map(known.extra_headers.iter().copied())?, name, known.auth_scheme)
@@ -122,16 +122,14 @@ fn header_of(key: &str, scheme: Option<&str>) -> Result<HeaderValue, Refusal> {
 }
 
 /// The list of a row below the address that the operator has named. A list that is not below the provider's base URL keeps
-/// its whole path.
+/// its whole path. Its query is left out: a gateway may choose its upstream by that.
 fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     let base: Option<Url> = provider.base_url.parse().ok();
     let base = base.filter(|base| base.origin() == list.origin());
     let path =
         base.and_then(|base| list.path().strip_prefix(base.path().trim_end_matches('/')).map(str::to_owned));
     let path = path.filter(|path| path.starts_with('/')).unwrap_or_else(|| list.path().to_owned());
-    let mut url = below(named, &path)?;
-    url.set_query(list.query());
-    Ok(url)
+    Ok(below(named, &path)?)
 }
 
 /// The address of a path below another one. The host stays the same, whatever the path is.

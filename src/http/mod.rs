@@ -70,7 +70,7 @@ use crate::status::Status;
 use time_limit::Limited;
 
 /// How long requests under way may take once the server stops. The rest of the 10 s is for the database and the log.
-const DRAIN_SECONDS: u64 = 5;
+const DRAIN_SECONDS: u64 = 3;
 
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]

@@ -225,6 +225,8 @@ impl Reading {
         let (snapshot, inconsistent) = Snapshot::build(providers, tasks, models, left_out);
         rejected
             .extend(inconsistent.into_iter().map(|Rejected { id, reason }| format!("model {id}: {reason}")));
+        // Rows come in the order of the table's file, which an edit changes.
+        rejected.sort_unstable();
         LoadedCatalogue { snapshot, version, rejected, ignored }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The CHECKs of the tables follow the same rules; `tests/it/checks.rs` compares the two.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -29,7 +30,7 @@ const MAX_NAMED: usize = 1_000;
 const MAX_REASON: usize = 300;
 
 /// An optional detail of a row that cannot be read and is served as if it were not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IgnoredDetail {
     /// The row, such as `model openai/gpt-4o`.
     pub row: String,
@@ -48,14 +49,14 @@ impl Display for IgnoredDetail {
 /// The details that one load ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IgnoredDetails {
-    named: Vec<IgnoredDetail>,
+    named: BTreeSet<IgnoredDetail>,
     count: usize,
 }
 
 impl IgnoredDetails {
-    /// The first 1,000 of them.
+    /// The first 1,000 of them by row and column, whatever the order in which rows were read.
     #[must_use]
-    pub fn named(&self) -> &[IgnoredDetail] {
+    pub fn named(&self) -> &BTreeSet<IgnoredDetail> {
         &self.named
     }
 
@@ -67,8 +68,14 @@ impl IgnoredDetails {
 
     pub(super) fn append(&mut self, more: Self) {
         self.count += more.count;
-        let room = MAX_NAMED.saturating_sub(self.named.len());
-        self.named.extend(more.named.into_iter().take(room));
+        more.named.into_iter().for_each(|detail| self.name(detail));
+    }
+
+    fn name(&mut self, detail: IgnoredDetail) {
+        self.named.insert(detail);
+        if self.named.len() > MAX_NAMED {
+            self.named.pop_last();
+        }
     }
 }
 
@@ -92,11 +99,9 @@ impl<'a> Details<'a> {
     /// Counts a detail as ignored.
     pub fn ignore(&mut self, column: &'static str, reason: impl Display) {
         self.ignored.count += 1;
-        if self.ignored.named.len() < MAX_NAMED {
-            let row = format!("{} {}", self.table, self.id);
-            let reason = shortened(&reason.to_string());
-            self.ignored.named.push(IgnoredDetail { row, column, reason });
-        }
+        let row = format!("{} {}", self.table, self.id);
+        let reason = shortened(&reason.to_string());
+        self.ignored.name(IgnoredDetail { row, column, reason });
     }
 
     /// The value, or `None` after it was counted as ignored.

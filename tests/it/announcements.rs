@@ -211,16 +211,18 @@ async fn rows_that_are_left_out_are_logged_when_they_change() {
     run(
         &pool,
         "alter table chatchonk.models drop constraint models_kind_known;
-         update chatchonk.models set kind = 'unheard-of' where id = 'openai/gpt-4o-mini'",
+         update chatchonk.models set kind = 'unheard-of' where id in ('openai/gpt-4o-mini', 'openai/gpt-5.5')",
     )
     .await;
     server.line_with("left out rows that cannot be understood");
+    // The row moves to the end of the table, and is read after the other one from now on.
+    run(&pool, "update chatchonk.models set name = 'Moved' where id = 'openai/gpt-4o-mini'").await;
     for name in ["First", "Second", "Third"] {
         let edit = format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'");
         run_text(&pool, edit).await;
         eventually(async || get(&address, MODEL).await.1["name"] == name).await;
     }
-    run(&pool, "update chatchonk.models set kind = 'chat' where id = 'openai/gpt-4o-mini'").await;
+    run(&pool, "update chatchonk.models set kind = 'chat' where kind = 'unheard-of'").await;
     server.line_with("every row can be understood again");
     let lines = end(server);
     assert_eq!(count(&lines, "left out rows"), 1, "{lines:#?}");

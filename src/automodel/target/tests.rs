@@ -170,32 +170,54 @@ fn a_row_of_a_known_provider_changes_neither_variable_nor_header() {
 }
 
 #[test]
-fn a_base_url_of_the_operator_takes_the_place_of_the_row_and_bounds_its_path() {
+fn a_row_of_a_known_provider_has_no_say_in_a_path_below_a_gateway() {
     let gateway = "openai=http://127.0.0.1:9/x/,cohere=https://gateway.example";
-    let of = |row: &Provider| target(row, Source::Postgres, gateway);
-    assert_eq!(url(of(&provider("openai"))), "http://127.0.0.1:9/x/models");
-    assert_eq!(url(of(&provider("cohere"))), "https://gateway.example/v1/models");
-    let row = |base: &str, list: &str| {
-        let list = Some(list.to_owned());
-        Provider { base_url: base.to_owned(), models_list_url: list, ..provider("cohere") }
+    for list in [
+        "https://api.openai.com/v1/models",
+        "https://api.openai.com/other-upstream/models?url=https://evil.example",
+        "https://evil.example/v2/models",
+    ] {
+        let row = Provider { models_list_url: Some(list.to_owned()), ..provider("openai") };
+        assert_eq!(url(target(&row, Source::Postgres, gateway)), "http://127.0.0.1:9/x/models", "{list}");
+    }
+    let cohere = target(&provider("cohere"), Source::Postgres, gateway);
+    assert_eq!(url(cohere), "https://gateway.example/v1/models");
+}
+
+#[test]
+fn a_row_of_an_unknown_provider_decides_on_the_path_below_its_named_host_only() {
+    let of = |base: &str, list: &str| {
+        let row = Provider {
+            base_url: base.to_owned(),
+            models_list_url: Some(list.to_owned()),
+            models_list_needs_key: false,
+            ..acme()
+        };
+        target(&row, Source::Postgres, "acme=https://gateway.example")
     };
     for (base, list, requested) in [
-        ("https://other.example", "https://api.cohere.com/v1/models", "https://gateway.example/v1/models"),
-        ("https://api.cohere.com", "https://evil.example/v2/models", "https://gateway.example/v2/models"),
+        ("https://other.example", "https://acme.example/v1/models", "https://gateway.example/v1/models"),
+        ("https://acme.example/v1", "https://acme.example/v1/models", "https://gateway.example/models"),
+        ("https://acme.example", "https://evil.example/v2/models", "https://gateway.example/v2/models"),
+        (
+            "https://acme.example",
+            "https://acme.example/m?url=https://evil.example",
+            "https://gateway.example/m",
+        ),
         // The rest of the list behind the base is not put behind the gateway's name.
         (
-            "https://api.cohere.com",
-            "https://api.cohere.com.evil.example/models",
+            "https://acme.example",
+            "https://acme.example.evil.example/models",
             "https://gateway.example/models",
         ),
-        ("https://api.cohere.com", "https://api.cohere.com@evil.example/m", "https://gateway.example/m"),
-        ("https://api.cohere.com/v1", "https://api.cohere.com/v1evil/m", "https://gateway.example/v1evil/m"),
-        ("https://api.cohere.com", "https://api.cohere.com/../../m", "https://gateway.example/m"),
+        ("https://acme.example", "https://acme.example@evil.example/m", "https://gateway.example/m"),
+        ("https://acme.example/v1", "https://acme.example/v1evil/m", "https://gateway.example/v1evil/m"),
+        ("https://acme.example", "https://acme.example/../../m", "https://gateway.example/m"),
     ] {
-        assert_eq!(url(of(&row(base, list))), requested);
+        assert_eq!(url(of(base, list)), requested);
     }
-    for list in ["https://api.cohere.com/%2e%2e%2fevil", "https://api.cohere.com/a/..%5c/evil"] {
-        assert_eq!(of(&row("https://api.cohere.com", list)).unwrap_err().reason(), Reason::UntrustedAddress);
+    for list in ["https://acme.example/%2e%2e%2fevil", "https://acme.example/a/..%5c/evil"] {
+        assert_eq!(of("https://acme.example", list).unwrap_err().reason(), Reason::UntrustedAddress);
     }
 }
 

@@ -1,5 +1,8 @@
 //! Commands on what is configured here: `check`, `migrate`, `catalog seed`, and what the program says of itself.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::{DatabaseSettings, KvSpending, SeedMode, Store, Verification};
@@ -228,4 +231,15 @@ async fn check_tells_the_days_budget_where_a_database_counts_it() {
     let empty = empty_database().await.url();
     let (code, said) = check_kv(&kv, &[("DATABASE_URL", &empty)]);
     assert!(code == Some(1) && said.contains("✗ migrations") && !said.contains("budget"), "{said}");
+}
+
+#[test]
+fn a_setting_that_is_no_text_is_refused_and_not_taken_for_absent() {
+    let folder = folder();
+    for variable in ["DATABASE_URL", "METRICS_TOKEN", "PROVIDER_BASE_URLS"] {
+        let output = run(command(folder.path()).arg("check").env(variable, OsStr::from_bytes(b"a\xff")));
+        let (_, log) = text(&output);
+        assert_eq!(log.trim_end(), format!("chatchonk: {variable}: expected text in UTF-8"));
+        assert_eq!(output.status.code(), Some(1));
+    }
 }

@@ -29,7 +29,9 @@ async fn serves_the_embedded_catalogue(server: &mut Serving) -> String {
 /// Both ways to end it: as a platform does, and with Ctrl-C in a terminal.
 async fn ends_in_order(end: impl FnOnce(&Serving)) {
     let folder = folder();
-    let mut server = Serving::start(&mut command(folder.path()));
+    // The tests themselves may run under nohup, which their children inherit.
+    let own = command(folder.path());
+    let mut server = Serving::start(&mut from_shell("exec env --default-signal=HUP \"$0\" \"$@\"", &own));
     let address = serves_the_embedded_catalogue(&mut server).await;
     assert!(postgres(folder.path()).is_some());
     let clock = Clock::system();
