@@ -75,7 +75,7 @@ impl Store {
                    case when m.updated_at::timestamptz between '0001-01-01Z' and '9999-12-31Z'
                        then m.updated_at::timestamptz end as updated_at
             from (
-                select 'version' as part, version::text as document
+                select 'version' as part, version::bigint::text as document
                 from chatchonk.cache_version where scope = 'catalogue'
                 union all
                 select 'provider', to_json(p)::text from chatchonk.providers p
@@ -128,7 +128,7 @@ async fn read_rows(connection: &mut PgConnection) -> Result<LoadedCatalogue, sql
     let mut rows = sqlx::query(
         "select part, document
          from (
-             select 1 as place, 'version' as part, version::text as document
+             select 1 as place, 'version' as part, version::bigint::text as document
              from chatchonk.cache_version where scope = 'catalogue'
              union all select 2, 'provider', to_json(p)::text from chatchonk.providers p
              union all select 3, 'task', to_json(t)::text from chatchonk.task_types t

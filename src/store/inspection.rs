@@ -85,7 +85,7 @@ impl Store {
                    has_rows as "has_rows!",
                    concat_ws(' ', name, c.oid, c.relfilenode, pg_stat_get_tuples_inserted(c.oid),
                        pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)) as "traces!",
-                   (select version from chatchonk.cache_version where scope = 'catalogue') as version
+                   (select version::bigint from chatchonk.cache_version where scope = 'catalogue') as version
             from (
                 select 'providers' as name, exists (select from chatchonk.providers) as has_rows
                 union all select 'models', exists (select from chatchonk.models)

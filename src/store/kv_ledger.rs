@@ -242,7 +242,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
     store_digests(connection, claims, &granted).await?;
     let held = sqlx::query!(
         r#"
-        select key, version, extract(epoch from clock_timestamp() - claimed_at)::float8 as "claimed!",
+        select key, version::bigint as "version!", extract(epoch from clock_timestamp() - claimed_at)::float8 as "claimed!",
                extract(epoch from clock_timestamp() - written_at)::float8 as written,
                digest is not null as "is_proven!"
         from chatchonk.kv_keys where key = any($1)

@@ -44,9 +44,10 @@ impl Store {
     pub async fn apply_seed(&self, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
         let overwrite = mode == SeedMode::Overwrite;
         // A look first: nothing is locked or written when there is nothing to do, as on a database that is read-only.
-        let applied = sqlx::query_scalar!("select version from chatchonk.seed_state")
-            .fetch_optional(self.pool()?)
-            .await?;
+        let applied =
+            sqlx::query_scalar!(r#"select version::integer as "version!" from chatchonk.seed_state"#)
+                .fetch_optional(self.pool()?)
+                .await?;
         let current = |version: i32| mode == SeedMode::Newer && version >= seed.version;
         if let Some(version) = applied.filter(|version| current(*version)) {
             return Ok(SeedReport::UpToDate { version });
@@ -59,9 +60,11 @@ impl Store {
         sqlx::query!("insert into chatchonk.seed_state (version) values (0) on conflict do nothing")
             .execute(&mut *transaction)
             .await?;
-        let held = sqlx::query_scalar!("select version from chatchonk.seed_state for update")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let held = sqlx::query_scalar!(
+            r#"select version::integer as "version!" from chatchonk.seed_state for update"#
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
         if current(held) {
             return Ok(SeedReport::UpToDate { version: held });
         }

@@ -31,7 +31,7 @@ impl Store {
     /// [`StoreError`] when the statement fails.
     pub async fn version_proof(&self, scope: &str, key: &str) -> Result<Option<VersionProof>, StoreError> {
         let row = sqlx::query!(
-            r#"select scopes.version, keys.digest as "digest?"
+            r#"select scopes.version::bigint as "version!", keys.digest as "digest?"
                from chatchonk.cache_version scopes
                left join chatchonk.kv_keys keys on keys.key = $2 and keys.version = scopes.version
                where scopes.scope = $1"#,
@@ -60,7 +60,7 @@ impl Store {
                     set version = greatest(held.version + 1, excluded.version), updated_at = clock_timestamp()
                 returning scope, version
             )
-            select version as "version!" from raised, pg_notify('chatchonk_cache', scope || ' ' || version)"#,
+            select version::bigint as "version!" from raised, pg_notify('chatchonk_cache', scope || ' ' || version)"#,
             scope
         )
         .fetch_one(self.pool()?)
@@ -75,9 +75,11 @@ pub(super) async fn versions(
     connection: impl PgExecutor<'_>,
     scopes: &[String],
 ) -> Result<HashMap<String, u64>, StoreError> {
-    let rows =
-        sqlx::query!("select scope, version from chatchonk.cache_version where scope = any($1)", scopes)
-            .fetch_all(connection)
-            .await?;
+    let rows = sqlx::query!(
+        r#"select scope, version::bigint as "version!" from chatchonk.cache_version where scope = any($1)"#,
+        scopes
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.scope, row.version.unsigned_abs())).collect())
 }
