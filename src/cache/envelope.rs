@@ -84,6 +84,10 @@ pub(super) fn open<'a>(bytes: &'a [u8], key: &str, schema: u32) -> Result<Opened
     if envelope.key != key {
         return Err(Rejected::OtherKey);
     }
+    // The database counts no further.
+    if i64::try_from(envelope.version).is_err() {
+        return Err(Rejected::Unreadable);
+    }
     Ok(Opened { version: envelope.version, loaded_at: envelope.loaded_at, value: envelope.value.get() })
 }
 

@@ -199,6 +199,12 @@ impl<O: Origin> Inner<O> {
                 Some(_) => Verdict::Rejected(Rejected::Forged),
                 None => Verdict::Rejected(Rejected::Unproven),
             },
+            // No writer has that version, unless the data changed since the origin was asked.
+            (_, Told::Version { version, is_current: true, .. })
+                if found.version > version.max(scope.known().fence) =>
+            {
+                Verdict::Rejected(Rejected::Forged)
+            }
             _ if !self.has_versions(scope) => Verdict::Proven,
             _ => Verdict::Whole,
         };

@@ -97,6 +97,29 @@ async fn a_value_rewritten_in_kv_at_the_current_version_is_never_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_database_never_had_is_forged() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    start_and_fill(&database, &kv).await.stop().await;
+    let pool = database.pool().await;
+    let version: i64 =
+        sqlx::query_scalar("select version from chatchonk.cache_version where scope = 'catalogue'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    let forged = forged(&kv);
+    // The version can be read, the catalogue cannot: what lies in KV would be the last resort.
+    run(&pool, "alter table chatchonk.models rename to hidden").await;
+    for planted in [version.unsigned_abs() + 1, i64::MAX.unsigned_abs(), u64::MAX] {
+        let claimed = forged.replace(&format!("\"version\":{version}"), &format!("\"version\":{planted}"));
+        assert_ne!(claimed, forged);
+        kv.plant(KEY, claimed.as_bytes());
+        let server = start(&database.url(), &kv).await;
+        assert_ne!(server.get(MODEL).await.json()["name"], "Forged", "{planted}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     start_and_fill(&database, &kv).await.stop().await;
