@@ -13,7 +13,7 @@ use crate::automodel::{ProbeSettings, ProviderBaseUrls, ProviderKeys};
 use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::{HttpSettings, MetricsSettings};
-use crate::store::{DatabaseSettings, DatabaseTls, Verification};
+use crate::store::{DatabaseSettings, DatabaseTls, Roots, Verification};
 use crate::telemetry::{TelemetrySettings, TracesSettings};
 
 /// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
@@ -357,8 +357,8 @@ fn database(
         });
     };
     let root_certificate = environment.get("PGSSLROOTCERT");
-    if root_certificate
-        .is_some_and(|given| !given.starts_with("-----BEGIN") && std::fs::File::open(given).is_err())
+    if let Some(Roots::File(path)) = root_certificate.map(Roots::given)
+        && std::fs::File::open(path).is_err()
     {
         return Err(ConfigError {
             variable: "PGSSLROOTCERT",

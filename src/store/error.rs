@@ -107,7 +107,8 @@ impl DatabaseFault {
             }
             Self::Certificate => {
                 "set PGSSLROOTCERT to the database's root certificate (Supabase → Database settings → SSL configuration) and \
-                 check the host name in DATABASE_URL; DATABASE_TLS=unverified turns verification off"
+                 check the host name in DATABASE_URL; DATABASE_TLS=unverified turns verification off; a database on this machine \
+                 that demands TLS needs sslmode=require in DATABASE_URL"
             }
             Self::ClearText => {
                 "verify the database (unset DATABASE_TLS; set PGSSLROOTCERT if its authority is private), or have it ask \
@@ -201,6 +202,8 @@ impl DatabaseFault {
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
                 pooler::CODE => pooler::fault_of(refusal.message()).unwrap_or(Self::Other),
+                // PostgreSQL's words where pg_hba.conf lets in connections with TLS only.
+                "28000" if refusal.message().contains("no encryption") => Self::Certificate,
                 code => Self::of_code(code),
             },
             _ => Self::Other,

@@ -45,15 +45,18 @@ impl ChangeListener {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            hear_echo(&mut listener, statements).await?;
             Ok::<_, sqlx::Error>(Self { listener, pool })
         };
-        let Ok(connected) = tokio::time::timeout(CONNECT_LIMIT, connect).await else {
+        let connected = tokio::time::timeout(CONNECT_LIMIT, connect).await;
+        let mut connected = connected.map_err(|_| StoreError::TimedOut)??;
+        let echo = hear_echo(&mut connected.listener, statements);
+        let Ok(heard) = tokio::time::timeout(CONNECT_LIMIT, echo).await else {
             // The next dial finds out whether a pooler is why.
             store.has_sessions.store(false, Ordering::Relaxed);
             return Err(StoreError::TimedOut);
         };
-        Ok(connected?)
+        heard?;
+        Ok(connected)
     }
 
     /// Waits for the next announcement. It says no more than that something may have changed: any role may send one, with

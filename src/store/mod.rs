@@ -141,7 +141,8 @@ impl Store {
     /// reason at once.
     ///
     /// # Errors
-    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s.
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s; after 5 s where the connection
+    /// must first show that it is a session.
     pub async fn dial(&self) -> Result<PgConnection, StoreError> {
         self.dial_within(CONNECT_LIMIT).await
     }
@@ -149,21 +150,25 @@ impl Store {
     /// The same for whom the reason is worth a longer wait.
     ///
     /// # Errors
-    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 8 s.
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 8 s, or twice that.
     pub async fn dial_patiently(&self) -> Result<PgConnection, StoreError> {
         self.dial_within(PATIENT_LIMIT).await
     }
 
     async fn dial_within(&self, limit: Duration) -> Result<PgConnection, StoreError> {
-        let dialled = tokio::time::timeout(limit, async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            if !self.has_sessions.load(Ordering::Relaxed) {
-                let certain = pooler::check_sessions(&mut connection, &self.options).await?;
-                self.has_sessions.store(certain, Ordering::Relaxed);
-            }
-            Ok(connection)
-        });
-        self.note(dialled.await.map_err(|_| StoreError::TimedOut).flatten())
+        self.note(self.connect(limit).await)
+    }
+
+    async fn connect(&self, limit: Duration) -> Result<PgConnection, StoreError> {
+        let connected = tokio::time::timeout(limit, PgConnection::connect_with(&self.options)).await;
+        let mut connection = connected.map_err(|_| StoreError::TimedOut)??;
+        if !self.has_sessions.load(Ordering::Relaxed) {
+            // A limit of its own: this takes another connection, which is slow where the first one was.
+            let checked = tokio::time::timeout(limit, pooler::check_sessions(&mut connection, &self.options));
+            let certain = checked.await.map_err(|_| StoreError::TimedOut)??;
+            self.has_sessions.store(certain, Ordering::Relaxed);
+        }
+        Ok(connection)
     }
 
     /// Remembers a refusal until a connection is made. In between statements fail at once without one, so that how often

@@ -37,16 +37,19 @@ pub(super) async fn check_sessions(
     });
     let other = other.await;
     let again = backend(first).await?;
-    if backends != [again; 2] || matches!(other, Ok(Ok(other)) if other == again) {
+    let is_shared = matches!(&other, Ok(Ok(other)) if *other == again);
+    if is_shared || backends.iter().any(|backend| *backend != again) {
         return Err(StoreError::Refused(DatabaseFault::TransactionPooler));
     }
     Ok(matches!(other, Ok(Ok(_))))
 }
 
-/// Returns the number of the backend that answers this connection, by a statement that prepares nothing.
-async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+/// Returns which backend answers this connection, by a statement that prepares nothing. Two servers behind one name may use
+/// the same number.
+async fn backend(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     use sqlx::Row;
-    sqlx::raw_sql("select pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+    let which = "select pg_backend_pid() || ' of ' || pg_postmaster_start_time()";
+    sqlx::raw_sql(which).fetch_one(connection).await?.try_get(0)
 }
 
 /// The code that the pooler gives to its own errors; PostgreSQL's name for it is `internal_error`.

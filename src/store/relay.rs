@@ -177,7 +177,12 @@ async fn connect(destination: &Destination) -> Result<Box<dyn Stream>, Fault> {
     match server.read_u8().await? {
         b'S' => {}
         b'N' if *security == Security::Opportunistic => return Ok(Box::new(server)),
-        b'N' => return Err(Fault::certificate("server does not support TLS")),
+        b'N' => {
+            return Err(Fault::certificate(
+                "server does not support TLS; on a private network, set DATABASE_TLS=unverified and add \
+                 sslmode=disable to DATABASE_URL",
+            ));
+        }
         _ => return Err(Fault { code: UNREACHABLE, message: "this is not PostgreSQL".to_owned() }),
     }
     let name = ServerName::try_from(host.clone()).map_err(|error| Fault::certificate(error.to_string()))?;

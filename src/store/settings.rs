@@ -227,6 +227,17 @@ mod tests {
     }
 
     #[test]
+    fn root_certificates_are_a_path_a_text_or_the_systems() {
+        let with = |roots| security("postgres://u:p@db.example/x", Verification::Against(roots));
+        assert_eq!(with("system"), Some(SYSTEM));
+        assert_eq!(with("/ca.crt"), Some(given("/ca.crt")));
+        let text = "# Our own\n-----BEGIN CERTIFICATE-----";
+        assert_eq!(with(text), Some(Security::Verified(Roots::Text(text.into()))));
+        let in_url = "postgres://u:p@db.supabase.co/x?sslmode=verify-full&sslrootcert=system";
+        assert_eq!(security(in_url, BY_DEFAULT), Some(SYSTEM));
+    }
+
+    #[test]
     fn local_database_needs_no_tls_unless_it_is_asked_for() {
         for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
             for mode in ["", "?sslmode=disable", "?sslmode=prefer"] {

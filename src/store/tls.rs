@@ -71,11 +71,14 @@ impl fmt::Debug for Roots {
 }
 
 impl Roots {
-    /// Reads a path or a PEM text.
-    pub(super) fn given(certificate: &str) -> Self {
+    /// Reads a path, a PEM text, or `system` as libpq does.
+    #[must_use]
+    pub fn given(certificate: &str) -> Self {
         let certificate = certificate.trim();
-        if certificate.starts_with("-----BEGIN") {
+        if certificate.contains("-----BEGIN") {
             Self::Text(certificate.as_bytes().to_vec())
+        } else if certificate == "system" {
+            Self::System
         } else {
             Self::File(certificate.into())
         }

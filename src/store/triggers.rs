@@ -75,10 +75,11 @@ async fn defects(executor: impl PgExecutor<'_>) -> Result<Vec<String>, StoreErro
         let defect = match found {
             None => "is missing",
             Some(found) if !found.fires => "is disabled",
-            Some(found) if normal(&found.definition) != definition => "is altered",
+            // First, because the definition shows another function's schema on some search paths only.
             Some(found) if !functions.get(&*found.function).is_some_and(|own| own.is(found)) => {
                 "calls an altered function"
             }
+            Some(found) if normal(&found.definition) != definition => "is altered",
             Some(_) => return None,
         };
         Some(format!("{name} on {table} {defect}"))

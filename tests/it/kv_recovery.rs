@@ -13,9 +13,9 @@ use crate::support::kv::{KEY, is_enabled, kv_of, start_at};
 use crate::support::postgres::database;
 use crate::support::server::{TestServer, eventually};
 
-/// What always sleeps at rest: the shared tier until its next flush, the supervisor of the database, the listener, and
-/// what remembers their states.
-const RESTING: usize = 4;
+/// What always sleeps at rest: the shared tier until its next flush, the supervisor of the database, the listener, the
+/// recorder of their states, and the watch over connections that cannot be accepted.
+const RESTING: usize = 5;
 /// How long a start waits for the first source; a sleeper too, that ends once and for all.
 const START: Duration = Duration::from_secs(3);
 /// Long enough for the breaker to reach its longest pause.

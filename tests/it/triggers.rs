@@ -215,7 +215,7 @@ async fn damaged_triggers_are_reported_edits_are_found_and_migrate_repairs() {
              for each statement when (false) execute function chatchonk.raise_cache_version('catalogue')",
             "raise_cache_version_on_update on models is altered",
         ),
-        (replaced, "raise_cache_version_on_update on models is altered"),
+        (replaced, "raise_cache_version_on_update on models calls an altered function"),
         (rewritten, "raise_cache_version_on_update on models calls an altered function"),
         ("drop function chatchonk.raise_cache_version cascade", "raise_cache_version_on_update on models is missing"),
     ] {
