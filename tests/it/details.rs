@@ -205,7 +205,7 @@ async fn a_bad_detail_of_a_provider_costs_neither_it_nor_its_models() {
     )
     .await;
     let loaded = load(&database).await;
-    assert_eq!(ignored(&loaded, "task chat"), ["name", "description"]);
+    assert_eq!(ignored(&loaded, "task chat"), ["description", "name"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

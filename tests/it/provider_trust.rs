@@ -32,11 +32,14 @@ async fn a_key_thief_behind_an_edited_row_sees_nothing() {
         ("xai", format!("models_list_url = '{}/models', auth_header = 'x-key'", at("xai"))),
         ("openrouter", format!("models_list_url = '{0}/models', base_url = '{0}'", at("openrouter"))),
         ("huggingface", "models_list_url = 'https://127.0.0.1/v1/models'".to_owned()),
+        (
+            "google",
+            "models_list_url = 'https://generativelanguage.googleapis.com/v1beta/%2e%2e%2fevil'".to_owned(),
+        ),
         // The operator has named the hosts of these, and their rows have other faults.
         ("mistral", "env = '{MAIL_KEY}'".to_owned()),
         ("cohere", "auth_header = 'cookie'".to_owned()),
         ("anthropic", "extra_headers = '{\"Host\": \"evil.example\"}'".to_owned()),
-        ("google", "models_list_url = 'https://a.example/v1/%2e%2e%2fevil'".to_owned()),
     ] {
         let edit = format!("update chatchonk.providers set {edit} where id = '{id}'");
         sqlx::query(sqlx::AssertSqlSafe(edit)).execute(&pool).await.unwrap();
@@ -50,7 +53,7 @@ async fn a_key_thief_behind_an_edited_row_sees_nothing() {
     let folder = folder();
     let root = folder.path().join("root.pem");
     std::fs::write(&root, authority.pem()).unwrap();
-    let named = ["deepseek", "mistral", "cohere", "anthropic", "google", "acme"];
+    let named = ["deepseek", "mistral", "cohere", "anthropic", "acme"];
     let base_urls: Vec<_> = named.iter().map(|id| format!("{id}={}", at(id))).collect();
     let mut command = command(folder.path());
     command.env("DATABASE_URL", database.url()).env("SSL_CERT_FILE", root).env("PROBE_PROVIDERS", "true");
