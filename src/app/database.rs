@@ -165,8 +165,9 @@ impl Supervisor {
                 let _ = self.catalogue.refresh().await;
             }
             let before = self.report(state, error.as_ref(), unjudged, &mut logged);
-            if !first && is_up && before.is_some_and(DatabaseFault::is_of_tables) {
-                // The version need not have changed.
+            let is_stale = || self.catalogue.report().is_some_and(|report| report.stale);
+            if !first && is_up && (before.is_some_and(DatabaseFault::is_of_tables) || is_stale()) {
+                // The version need not have changed, and the load of the last change may have failed.
                 let _ = self.catalogue.refresh().await;
             }
             if is_up {

@@ -4,7 +4,7 @@ use chatchonk::clock::Clock;
 
 use crate::changes::{MODEL, run};
 use crate::support::kv::fake::{Call, FakeKv};
-use crate::support::kv::{KEY, is_enabled, kv_of, start, start_and_fill};
+use crate::support::kv::{KEY, is_enabled, kv_of, start, start_and_fill, start_with};
 use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, TestServer, eventually};
@@ -135,6 +135,31 @@ async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
     let health = server.until("/api/health", |health| health.json()["catalogue"]["stale"] == false).await;
     assert_eq!(health.json()["catalogue"]["source"], "postgres");
     assert_ne!(server.get(MODEL).await.json()["name"], "Forged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_value_is_replaced_without_requests_once_loads_work_again() {
+    let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
+    start_and_fill(&database, &kv).await.stop().await;
+    let pool = database.pool().await;
+    run(&pool, "update chatchonk.models set name = 'Edited' where id = 'openai/gpt-4o'").await;
+    // The version can be read, and the models cannot.
+    run(&pool, "alter table chatchonk.model_tasks rename to model_tasks_before").await;
+    run(
+        &pool,
+        "create view chatchonk.model_tasks as
+            select model_id, (1 / (length(task_id) - length(task_id)))::text as task_id
+            from chatchonk.model_tasks_before",
+    )
+    .await;
+
+    let server = start_with(&database.url(), &kv, &[("MIGRATE_ON_START", "false")]).await;
+    server.until("/api/health", |health| health.json()["catalogue"]["source"] == "kv").await;
+    server.until("/api/health", |health| health.json()["database"]["status"] == "up").await;
+    run(&pool, "drop view chatchonk.model_tasks").await;
+    run(&pool, "alter table chatchonk.model_tasks_before rename to model_tasks").await;
+    let health = server.until("/api/health", |health| health.json()["catalogue"]["stale"] == false).await;
+    assert_eq!(health.json()["catalogue"]["source"], "postgres");
 }
 
 #[tokio::test(flavor = "multi_thread")]
