@@ -13,9 +13,9 @@ mod pairs;
 use std::hint::black_box;
 use std::time::Duration;
 
-use chatchonk::domain::facets::Facets;
 use chatchonk::domain::health::ProviderHealth;
 use chatchonk::domain::model::{Capability, ModelStatus};
+use chatchonk::domain::query::Facets;
 use chatchonk::domain::query::ModelQuery;
 use chatchonk::domain::search::SearchIndex;
 use chatchonk::domain::snapshot::{LeftOut, Snapshot};

@@ -6,29 +6,22 @@
 
 mod canonical;
 mod cursor;
+mod facets;
 mod filter;
-mod groups;
 mod matches;
-mod order;
-mod place;
-mod sorted;
+mod position;
 
 pub use cursor::{Cursor, InvalidCursor, MAX_CURSOR_BYTES};
+pub use facets::{Facets, Known};
 pub use filter::{Hint, Parameter};
-pub(super) use groups::Groups;
 pub use matches::{Matches, Page};
-pub use order::{Order, Sort, SortKey};
-pub use place::Position;
-pub(super) use sorted::Sorted;
+pub use position::Position;
 
-use super::health::ProviderHealth;
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Capability, Kind, Modality, ModelStatus};
+use super::order::{Order, Sort};
 use super::price::Price;
-use super::search::{Relevance, SearchText};
-use super::snapshot::Snapshot;
-use filter::Filters;
-use matches::Match;
+use super::search::SearchText;
 
 /// What a list of models is asked for. The default asks for every model that is listed.
 ///
@@ -82,36 +75,6 @@ impl ModelQuery {
             (None, Some(_)) => Order::Relevance,
             (None, None) => Order::By(Sort::default()),
         }
-    }
-
-    /// The models that match, in order. Paging comes after: the number of matches is the total.
-    ///
-    /// Linear in the number of models; by relevance, `n log n` in that of matches besides.
-    #[must_use]
-    pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
-        let filters = Filters::new(self, snapshot, health);
-        let models = snapshot.models();
-        // As the models lie in memory, whatever the order: thousands of them do not fit into the processor's caches.
-        let kept: Vec<_> = models.iter().enumerate().map(|(at, model)| filters.keeps(at, model)).collect();
-        let order = self.order();
-        let places = snapshot.places(order).filter(|&at| kept[at]);
-        let mut found: Vec<_> =
-            places.map(|at| Match { at, model: &models[at], relevance: filters.relevance(at) }).collect();
-        if order == Order::Relevance {
-            // Stable: those as relevant as each other stay in the order of their ids.
-            found.sort_by_key(|found| found.relevance);
-        }
-        Matches::new(snapshot, order, found)
-    }
-
-    /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
-    /// results, in the order of [`Parameter::ALL`]. Empty when the query matches something.
-    ///
-    /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
-    /// hint; and dropping `status` or `enabled` brings that default back.
-    #[must_use]
-    pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
-        Filters::new(self, snapshot, health).hints()
     }
 }
 

@@ -1,4 +1,8 @@
-//! The whole catalogue at one revision, with the indexes that make it quick to ask.
+//! The whole catalogue at one revision, with the indexes that make queries fast.
+
+mod groups;
+
+pub(super) use groups::{Groups, Tested};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,12 +10,12 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::facets::PriceBand;
 use super::heap::{Heap as _, table};
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Inconsistent, Model, ModelStatus};
+use super::order::{Order, Sorted};
+use super::price_band::PriceBand;
 use super::provider::Provider;
-use super::query::{Groups, Order, Sorted};
 use super::search::SearchIndex;
 use super::task::TaskType;
 

@@ -6,8 +6,8 @@ use utoipa::IntoParams;
 
 use crate::domain::id::{ModelId, ProviderId, TaskId};
 use crate::domain::model::{Capability, Kind, Modality, ModelStatus};
+use crate::domain::order::Sort;
 use crate::domain::price::Price;
-use crate::domain::query::Sort;
 
 use super::model_view::Field;
 

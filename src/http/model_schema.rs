@@ -6,9 +6,9 @@ use utoipa::openapi::schema::{Array, ObjectBuilder, OneOf, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::facets::Facets;
 use crate::domain::model::Model;
 use crate::domain::provider::ProviderStatus;
+use crate::domain::query::Facets;
 use crate::domain::query::{Hint, Parameter};
 
 use super::list::ListOf;

@@ -11,9 +11,9 @@ use crate::automodel::ProviderHealthBoard;
 use crate::catalogue::CatalogueRead;
 use crate::domain::cost::{Cost, InvalidUsage, Usage, cost};
 use crate::domain::did_you_mean::did_you_mean;
-use crate::domain::facets::Facets;
 use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::model::Model;
+use crate::domain::query::Facets;
 use crate::domain::query::{Cursor, Parameter};
 use crate::domain::snapshot::Snapshot;
 

@@ -8,7 +8,7 @@ use utoipa::openapi::OpenApi;
 
 pub(super) use examples::{Example, examples};
 
-use crate::domain::query::Sort;
+use crate::domain::order::Sort;
 
 use super::error::Problem;
 use super::model_view::Field;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
-use super::{ModelQuery, Parameter};
+use super::ModelQuery;
+use super::filter::Parameter;
 use crate::domain::model::{Kind, ModelStatus};
 
 impl ModelQuery {

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{ModelQuery, Position};
+use super::ModelQuery;
+use super::position::Position;
 
 /// The longest cursor accepted, in bytes. Holds an id of 200 bytes and a name of 200 characters, whatever they are.
 pub const MAX_CURSOR_BYTES: usize = 2048;

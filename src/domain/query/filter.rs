@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::groups::{Groups, Tested};
-use super::{ModelQuery, Relevance};
+use super::ModelQuery;
 use crate::domain::closed::closed_enum;
 use crate::domain::health::ProviderHealth;
 use crate::domain::id::ModelId;
 use crate::domain::model::{Model, ModelStatus};
 use crate::domain::price::{Price, Pricing};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::search::Relevance;
+use crate::domain::snapshot::{Groups, Snapshot, Tested};
 
 closed_enum!(
     /// The parameters of a query that keep models out, by the names that callers use.

@@ -1,17 +1,21 @@
 //! The answer to a query, and pages of it.
 
-use super::place::{self, Key};
-use super::{Order, Position, Relevance};
+use super::ModelQuery;
+use super::filter::{Filters, Hint};
+use super::position::Position;
+use crate::domain::health::ProviderHealth;
 use crate::domain::model::Model;
+use crate::domain::order::{Key, Order, compare};
+use crate::domain::search::Relevance;
 use crate::domain::snapshot::Snapshot;
 
 /// A model that matches, and how well.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Match<'s> {
+struct Match<'s> {
     /// Its place in the snapshot.
-    pub(super) at: usize,
-    pub(super) model: &'s Model,
-    pub(super) relevance: Relevance,
+    at: usize,
+    model: &'s Model,
+    relevance: Relevance,
 }
 
 /// All models that match a query, in its order.
@@ -31,11 +35,39 @@ pub struct Page<'s> {
     pub next: Option<Position>,
 }
 
-impl<'s> Matches<'s> {
-    pub(super) fn new(snapshot: &'s Snapshot, order: Order, found: Vec<Match<'s>>) -> Self {
-        Self { snapshot, order, found }
+impl ModelQuery {
+    /// The models that match, in order. Paging comes after: the number of matches is the total.
+    ///
+    /// Linear in the number of models; by relevance, `n log n` in that of matches besides.
+    #[must_use]
+    pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
+        let filters = Filters::new(self, snapshot, health);
+        let models = snapshot.models();
+        // As the models lie in memory, whatever the order: thousands of them do not fit into the processor's caches.
+        let kept: Vec<_> = models.iter().enumerate().map(|(at, model)| filters.keeps(at, model)).collect();
+        let order = self.order();
+        let places = snapshot.places(order).filter(|&at| kept[at]);
+        let mut found: Vec<_> =
+            places.map(|at| Match { at, model: &models[at], relevance: filters.relevance(at) }).collect();
+        if order == Order::Relevance {
+            // Stable: those as relevant as each other stay in the order of their ids.
+            found.sort_by_key(|found| found.relevance);
+        }
+        Matches { snapshot, order, found }
     }
 
+    /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
+    /// results, in the order of [`Parameter::ALL`]. Empty when the query matches something.
+    ///
+    /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
+    /// hint; and dropping `status` or `enabled` brings that default back.
+    #[must_use]
+    pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
+        Filters::new(self, snapshot, health).hints()
+    }
+}
+
+impl<'s> Matches<'s> {
     /// What was asked.
     pub(in crate::domain) fn snapshot(&self) -> &'s Snapshot {
         self.snapshot
@@ -73,9 +105,9 @@ impl<'s> Matches<'s> {
     pub fn page(&self, after: Option<&Position>, limit: Option<usize>) -> Page<'s> {
         let start = after.map_or(0, |position| {
             self.found.partition_point(|found| {
-                let key = Key::of(self.order, found);
+                let key = Key::of(self.order, found.model, found.relevance);
                 let there = (&position.key, &position.id);
-                place::compare(self.order, (&key, &found.model.id), there).is_le()
+                compare(self.order, (&key, &found.model.id), there).is_le()
             })
         });
         let rest = self.found.get(start..).unwrap_or_default();
@@ -83,7 +115,7 @@ impl<'s> Matches<'s> {
         let last = shown.last().filter(|_| shown.len() < rest.len());
         Page {
             models: shown.iter().map(|found| found.model).collect(),
-            next: last.map(|found| Position::of(self.order, found)),
+            next: last.map(|found| Position::of(self.order, found.model, found.relevance)),
         }
     }
 }

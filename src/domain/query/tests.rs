@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::testing::{any_health, any_models, any_query, any_snapshot, any_sort, snapshot_of};
 use super::*;
+use crate::domain::health::ProviderHealth;
 use crate::domain::model::Model;
+use crate::domain::order::SortKey;
 use crate::domain::provider::ProviderStatus;
+use crate::domain::snapshot::Snapshot;
 use crate::domain::testing::SEED;
 
 /// The contract once more, written apart from the code under test.

@@ -5,52 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::closed::closed_enum;
-use super::id::TaskId;
-use super::model::{Capability, Kind, Modality, Model, ModelStatus};
-use super::price::Price;
-use super::query::Matches;
-
-closed_enum!(
-    /// Bands of the base price of input, in USD per 1,000,000 tokens. A bound belongs to the band above it.
-    PriceBand {
-        /// Confirmed to be free, or an input price of 0.
-        Free = "free",
-        /// More than 0 and less than 1.
-        Under1 = "under_1",
-        /// 1 or more, less than 5.
-        From1To5 = "1_to_5",
-        /// 5 or more, less than 20.
-        From5To20 = "5_to_20",
-        /// 20 or more.
-        Over20 = "over_20",
-        /// No input price is known; models priced per query are here too.
-        Unknown = "unknown",
-    }
-);
-
-/// In the units of [`Price::smallest_units`].
-const ONE_USD: u64 = 100_000_000;
-
-impl PriceBand {
-    /// The band of a model.
-    #[must_use]
-    pub fn of(model: &Model) -> Self {
-        if model.is_free == Some(true) {
-            return Self::Free;
-        }
-        match model.pricing.as_ref().and_then(|p| p.input) {
-            None => Self::Unknown,
-            Some(price) if price == Price::ZERO => Self::Free,
-            Some(price) => match price.smallest_units() / ONE_USD {
-                0 => Self::Under1,
-                1..5 => Self::From1To5,
-                5..20 => Self::From5To20,
-                _ => Self::Over20,
-            },
-        }
-    }
-}
+use super::matches::Matches;
+use crate::domain::closed::closed_enum;
+use crate::domain::id::TaskId;
+use crate::domain::model::{Capability, Kind, Modality, ModelStatus};
+use crate::domain::price_band::PriceBand;
 
 closed_enum!(
     /// What is known about a yes-or-no fact.
@@ -59,7 +18,7 @@ closed_enum!(
         True = "true",
         /// It is not.
         False = "false",
-        /// Nobody has said.
+        /// Not known.
         Unknown = "unknown",
     }
 );
@@ -154,33 +113,10 @@ mod tests {
 
     use super::*;
     use crate::domain::health::ProviderHealth;
-    use crate::domain::price::Pricing;
+    use crate::domain::model::Model;
     use crate::domain::query::ModelQuery;
     use crate::domain::query::testing::{any_query, any_snapshot};
     use crate::domain::snapshot::{LeftOut, Snapshot};
-    use crate::domain::testing::SEED;
-
-    #[test]
-    fn a_bound_belongs_to_the_band_above_it() {
-        let mut model = SEED.models[0].clone();
-        model.is_free = Some(false);
-        for (price, band) in [
-            ("0", PriceBand::Free),
-            ("0.00000001", PriceBand::Under1),
-            ("0.99999999", PriceBand::Under1),
-            ("1", PriceBand::From1To5),
-            ("5", PriceBand::From5To20),
-            ("19.99", PriceBand::From5To20),
-            ("20", PriceBand::Over20),
-        ] {
-            model.pricing = Some(Pricing { input: Some(price.parse().unwrap()), ..Pricing::default() });
-            assert_eq!(PriceBand::of(&model), band, "{price}");
-        }
-        model.pricing = None;
-        assert_eq!(PriceBand::of(&model), PriceBand::Unknown);
-        model.is_free = Some(true);
-        assert_eq!(PriceBand::of(&model), PriceBand::Free);
-    }
 
     fn nothing() -> Facets<'static> {
         static EMPTY: LazyLock<Snapshot> =

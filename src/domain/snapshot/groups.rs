@@ -35,7 +35,7 @@ impl Groups {
     }
 
     /// Whether it holds for each group, found out by its example.
-    pub(super) fn test(&self, holds: impl Fn(usize) -> bool) -> Tested<'_> {
+    pub(in crate::domain) fn test(&self, holds: impl Fn(usize) -> bool) -> Tested<'_> {
         Tested { of: &self.of, holds: self.examples.iter().map(|&at| holds(at)).collect() }
     }
 
@@ -53,14 +53,14 @@ impl Groups {
 }
 
 /// Which groups passed a test.
-pub(super) struct Tested<'s> {
+pub(in crate::domain) struct Tested<'s> {
     of: &'s [u32],
     holds: Vec<bool>,
 }
 
 impl Tested<'_> {
     /// Whether the model at that place is in a group that passed.
-    pub(super) fn holds(&self, at: usize) -> bool {
+    pub(in crate::domain) fn holds(&self, at: usize) -> bool {
         self.holds[self.of[at] as usize]
     }
 }

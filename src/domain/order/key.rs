@@ -1,20 +1,21 @@
-//! Where a model stands in an order: its sort key and its id.
+//! Sort keys and how each order compares them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::matches::Match;
-use super::{Order, Relevance, Sort, SortKey};
+use super::{Order, Sort, SortKey};
 use crate::domain::date::PartialDate;
 use crate::domain::id::ModelId;
+use crate::domain::model::Model;
 use crate::domain::price::{Price, Pricing};
+use crate::domain::search::Relevance;
 
 /// What an order compares before ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Key<'a> {
+pub(in crate::domain) enum Key<'a> {
     Name(Cow<'a, str>),
     /// Input, then output, in [`Price::smallest_units`].
     Price(Option<u64>, Option<u64>),
@@ -26,10 +27,9 @@ pub(super) enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    pub(super) fn of(order: Order, found: &Match<'a>) -> Self {
-        let model = found.model;
+    pub(in crate::domain) fn of(order: Order, model: &'a Model, relevance: Relevance) -> Self {
         let Order::By(sort) = order else {
-            return Self::Relevance(found.relevance);
+            return Self::Relevance(relevance);
         };
         match sort.key {
             SortKey::Name => Self::Name(Cow::Borrowed(&model.name)),
@@ -47,7 +47,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn into_owned(self) -> Key<'static> {
+    pub(in crate::domain) fn into_owned(self) -> Key<'static> {
         match self {
             Self::Name(name) => Key::Name(Cow::Owned(name.into_owned())),
             Self::Provider(name) => Key::Provider(Cow::Owned(name.into_owned())),
@@ -58,7 +58,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn is_of(&self, order: Order) -> bool {
+    /// Whether that order compares such keys.
+    pub(in crate::domain) fn is_of(&self, order: Order) -> bool {
         match order {
             Order::Relevance => matches!(self, Self::Relevance(_)),
             Order::By(sort) => match sort.key {
@@ -72,31 +73,8 @@ impl<'a> Key<'a> {
     }
 }
 
-/// A place in an ordered list: just after a model that has, or had, this key and id.
-///
-/// It says where to go on whatever has changed since: what stands after it is shown next, whether or not that model
-/// still exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    #[serde(rename = "k")]
-    pub(super) key: Key<'static>,
-    #[serde(rename = "i")]
-    pub(super) id: ModelId,
-}
-
-impl Position {
-    pub(super) fn of(order: Order, found: &Match<'_>) -> Self {
-        Self { key: Key::of(order, found).into_owned(), id: found.model.id.clone() }
-    }
-
-    /// Whether it is a place in a list of that order.
-    pub(super) fn is_of(&self, order: Order) -> bool {
-        self.key.is_of(order)
-    }
-}
-
 /// Compares two places of one order. Total: ids are unique, and keys of different orders count as equal.
-pub(super) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &ModelId)) -> Ordering {
+pub(in crate::domain) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &ModelId)) -> Ordering {
     let descending = matches!(order, Order::By(Sort { descending: true, .. }));
     let ((a_key, a_id), (b_key, b_id)) = (a, b);
     let ordering = match (a_key, b_key) {

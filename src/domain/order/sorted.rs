@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::matches::Match;
-use super::place::{self, Key};
-use super::{Order, Relevance, Sort, SortKey};
+use super::key::{Key, compare};
+use super::{Order, Sort, SortKey};
 use crate::domain::heap::table;
 use crate::domain::model::Model;
+use crate::domain::search::Relevance;
 
 /// The places of all models in each order, as if all were as relevant as each other: 4 bytes a model, from the first
 /// query in that order on.
@@ -41,13 +41,8 @@ impl Sorted {
 }
 
 fn sorted(models: &[Model], order: Order) -> Vec<u32> {
-    let mut keyed: Vec<_> = (0_u32..)
-        .zip(models)
-        .enumerate()
-        .map(|(at, (place, model))| {
-            (Key::of(order, &Match { at, model, relevance: Relevance::default() }), &model.id, place)
-        })
-        .collect();
-    keyed.sort_unstable_by(|(a, a_id, _), (b, b_id, _)| place::compare(order, (a, a_id), (b, b_id)));
-    keyed.into_iter().map(|(_, _, place)| place).collect()
+    let keys = models.iter().map(|model| (Key::of(order, model, Relevance::default()), &model.id));
+    let mut keyed: Vec<_> = (0_u32..).zip(keys).collect();
+    keyed.sort_unstable_by(|(_, (a, a_id)), (_, (b, b_id))| compare(order, (a, a_id), (b, b_id)));
+    keyed.into_iter().map(|(place, _)| place).collect()
 }

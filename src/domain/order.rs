@@ -1,4 +1,10 @@
-//! The orders a list can have.
+//! The orders that a list can have.
+
+mod key;
+mod sorted;
+
+pub(super) use key::{Key, compare};
+pub(super) use sorted::Sorted;
 
 use std::fmt;
 
@@ -6,7 +12,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::closed::{UnknownName, closed_enum};
+use super::closed::{UnknownName, closed_enum};
 
 closed_enum!(
     /// What a list can be sorted by.
