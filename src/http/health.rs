@@ -1,18 +1,15 @@
 //! Health: what the background checks last saw. No I/O, no waiting, whatever is down.
 
 mod document;
-mod draft;
-
-use std::sync::PoisonError;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::cache::{ListenerState, SharedTier, Source, Statistics};
+use crate::cache::Source;
 use crate::status::DatabaseReport;
 
 use super::State;
@@ -20,19 +17,14 @@ use super::momentary::Momentary;
 use super::reading;
 use document::{Health, Overall};
 
-/// What shows in health at once when it changes; the rest may be a second old.
+/// State whose change shows in health at once. Everything else may be a second old.
 #[derive(Debug, PartialEq)]
 pub struct Vital {
     decided: bool,
     draining: bool,
     misconfigured: bool,
     database: DatabaseReport,
-    listener: ListenerState,
-    statistics: Statistics,
-    /// Calls to KV, and keys that wait for one.
-    kv: Option<(u64, usize)>,
-    /// Source, revision and whether it is stale.
-    catalogue: Option<(Source, u64, bool)>,
+    source: Option<Source>,
 }
 
 impl Vital {
@@ -43,40 +35,13 @@ impl Vital {
             draining: status.is_draining(),
             misconfigured: status.is_misconfigured(),
             database: status.database(),
-            listener: *status.listener().read().unwrap_or_else(PoisonError::into_inner),
-            statistics: state.catalogue.statistics(),
-            kv: state.kv.tier().map(SharedTier::activity),
-            catalogue: state
-                .catalogue
-                .report()
-                .map(|report| (report.read.source(), report.read.revision(), report.stale)),
+            source: state.catalogue.report().map(|report| report.read.source()),
         }
     }
 }
 
-/// The document of `/api/health`.
-pub type HealthDocument = Momentary<Vital, HealthBodies>;
-
-/// Health as it is sent, in both shapes.
-#[derive(Debug)]
-pub struct HealthBodies {
-    status: StatusCode,
-    own: Bytes,
-    draft: Bytes,
-}
-
-impl From<Health> for HealthBodies {
-    fn from(health: Health) -> Self {
-        Self {
-            status: match health.status {
-                Overall::Healthy | Overall::Degraded => StatusCode::OK,
-                Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
-            },
-            own: reading::json(&health).into(),
-            draft: reading::json(&draft::HealthDraft::from(&health)).into(),
-        }
-    }
-}
+/// The kept answer of `/api/health`.
+pub type HealthDocument = Momentary<Vital, (StatusCode, Bytes)>;
 
 /// The state of one part of the process.
 #[derive(ToSchema)]
@@ -88,26 +53,24 @@ pub(super) struct Probe {
 
 /// Show the server's health.
 ///
-/// For the platform and for people. No I/O, whatever is down. With `Accept: application/health+json` in the shape of
-/// the IETF draft. Parameters are ignored.
+/// For the platform and for people. No I/O, whatever is down. Parameters are ignored.
 #[utoipa::path(get, path = "/api/health", operation_id = "get_health", tag = "Health",
-    responses(
-        (status = 200, description = "It serves: `healthy` or `degraded`.",
-            content((Health = "application/json"), (Value = "application/health+json"))),
-        (status = 503, description = "It must not get traffic: `unhealthy`.",
-            content((Health = "application/json"), (Value = "application/health+json")))))]
-pub(super) async fn health(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let write = || HealthBodies::from(Health::of(&state));
-    let health = state.health.get(Vital::of(&state), state.status.uptime(), write);
-    let HealthBodies { status, own, draft } = &health.document;
-    let accepts_draft = request
-        .headers()
-        .get_all(ACCEPT)
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(draft::CONTENT_TYPE)));
-    let (kind, body) = if accepts_draft { (draft::CONTENT_TYPE, draft) } else { ("application/json", own) };
-    let mut response = HttpResponse::build(*status);
-    response.insert_header((CACHE_CONTROL, "no-store")).insert_header((VARY, "Accept, Origin"));
-    response.content_type(kind).body(body.clone())
+    responses((status = 200, description = "It serves: `healthy` or `degraded`.", body = Health),
+        (status = 503, description = "It must not get traffic: `unhealthy`.", body = Health)))]
+pub(super) async fn health(state: web::Data<State>) -> HttpResponse {
+    let held = state.health.get(Vital::of(&state), state.status.uptime(), || {
+        let health = Health::of(&state);
+        let status = match health.status {
+            Overall::Healthy | Overall::Degraded => StatusCode::OK,
+            Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, reading::json(&health).into())
+    });
+    let (status, body) = &held.document;
+    HttpResponse::build(*status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(body.clone())
 }
 
 /// Say whether the process runs.

@@ -164,11 +164,8 @@ impl From<TooMany> for ApiError {
 fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
     let path = response.request().path();
     let openai = path == "/v1" || path.starts_with("/v1/");
-    let is_health = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
-        kind.as_bytes().starts_with(b"application/json")
-            || kind.as_bytes().starts_with(b"application/health+json")
-    });
-    if is_health {
+    let kind = response.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
         // A health route answers 503 with its own document.
         return response;
     }

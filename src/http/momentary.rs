@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How old such a document may be.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A document that is written anew when what it rests on has changed, and otherwise at most once a second for each
+/// A document that is written again when what it rests on has changed, and otherwise at most once a second for each
 /// caller who comes at that very moment. Begins empty.
 #[derive(Debug)]
 pub struct Momentary<K, D>(RwLock<Option<Arc<Written<K, D>>>>);

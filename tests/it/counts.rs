@@ -56,7 +56,7 @@ async fn lists_of_any_shape_are_the_words_in_them() {
 async fn every_request_for_a_list_or_an_item_is_one_read_and_nothing_else_is() {
     let server = listening(&database().await).await;
     let statistics = async || {
-        let cache = server.get("/api/health").await.json()["cache"].clone();
+        let cache = server.current_health().await["cache"].clone();
         let family = cache["detail"]["families"]["catalogue"].clone();
         let number = |of: &serde_json::Value, name: &str| of[name].as_u64().unwrap();
         let outcomes = ["memory", "kv", "stale", "origin", "error"].map(|name| number(&family, name));

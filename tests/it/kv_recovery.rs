@@ -3,14 +3,17 @@
 //! The clock stands still while the server works: it is moved on by a second when every background task is asleep and no
 //! call to KV is under way.
 
+#![expect(clippy::float_cmp, clippy::cast_precision_loss, reason = "what is counted is whole and small")]
+
 use std::time::Duration;
 
 use chatchonk::clock::{Clock, ClockHand};
 use time::macros::datetime;
 
 use crate::support::kv::fake::{FakeKv, Fault};
-use crate::support::kv::{KEY, is_enabled, kv_of, start_at};
+use crate::support::kv::{KEY, start_at};
 use crate::support::postgres::database;
+use crate::support::scrape::Scrape;
 use crate::support::server::{TestServer, eventually};
 
 /// What always sleeps at rest: the shared tier until its next flush, the supervisor of the database, the listener, the
@@ -35,10 +38,12 @@ impl Simulation {
         broken(&kv);
         let server = start_at(&database().await.url(), &kv, clock).await;
         let simulation = Self { kv, hand, server };
-        let health = simulation.server.until("/api/health", |health| {
-            health.json()["cache"]["detail"]["listener"]["listening"] == true && kv_of(health)["queued"] == 1
-        });
-        assert!(!is_enabled(&health.await));
+        let is_started = async || {
+            let scrape = Scrape::of(&simulation.server).await;
+            scrape.sum("chatchonk_database_listening", &[]) + scrape.sum("chatchonk_kv_queued", &[]) == 2.0
+        };
+        eventually(is_started).await;
+        assert!(!simulation.is_available().await);
         simulation.rest().await;
         simulation.hand.advance(START);
         simulation.rest().await;
@@ -47,10 +52,14 @@ impl Simulation {
 
     async fn rest(&self) {
         let is_resting = async || {
-            let health = self.server.get("/api/health").await;
-            kv_of(&health)["calls"] == self.kv.requests().len() && self.hand.sleepers() >= RESTING
+            let calls = Scrape::of(&self.server).await.sum("chatchonk_kv_calls_total", &[]);
+            calls == self.kv.requests().len() as f64 && self.hand.sleepers() >= RESTING
         };
         eventually(is_resting).await;
+    }
+
+    async fn is_available(&self) -> bool {
+        Scrape::of(&self.server).await.sum("chatchonk_kv_available", &[]) == 1.0
     }
 
     async fn pass(&self, seconds: u64) {
@@ -68,10 +77,10 @@ impl Simulation {
         }
     }
 
-    /// How many seconds it takes until health says so and the catalogue is written.
+    /// How many seconds it takes until KV is available and holds the catalogue.
     async fn seconds_until_used(&self) -> u64 {
         let mut seconds = 0;
-        while !is_enabled(&self.server.get("/api/health").await) || self.kv.value(KEY).is_none() {
+        while !self.is_available().await || self.kv.value(KEY).is_none() {
             assert!(seconds < 1_000, "KV is not used again");
             self.pass(1).await;
             seconds += 1;

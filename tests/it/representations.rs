@@ -10,13 +10,14 @@ use time::macros::datetime;
 use crate::changes::{MODEL, listening};
 use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
+use crate::support::scrape::Scrape;
 use crate::support::server::TestServer;
 
 /// The bound of all bodies on a small catalogue.
 const BOUND: u64 = 16 << 20;
 
 async fn kept(server: &TestServer) -> (u64, u64) {
-    let health = server.get("/api/health").await.json();
+    let health = server.current_health().await;
     let of = |name: &str| health["cache"]["detail"]["representations"][name].as_u64().unwrap();
     (of("entries"), of("bytes"))
 }
@@ -88,8 +89,7 @@ async fn a_flood_of_queries_leaves_the_room_bounded_and_the_answers_right() {
 async fn every_answer_counts_as_one_read_and_says_how_it_was_had() {
     let server = listening(&database().await).await;
     let counts = async || {
-        let family =
-            server.get("/api/health").await.json()["cache"]["detail"]["families"]["catalogue"].clone();
+        let family = server.current_health().await["cache"]["detail"]["families"]["catalogue"].clone();
         ["reads", "memory"].map(|name| family[name].as_u64().unwrap())
     };
     server.get("/api/models").await;
@@ -113,13 +113,14 @@ async fn in_an_outage_the_way_of_an_answer_agrees_with_the_counter_that_it_raise
     let database = database().await;
     let wire = Proxy::to(&database.options()).await;
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
-    let server = TestServer::at(&[("DATABASE_URL", &wire.url())], clock).await;
+    let server = TestServer::at(&[("DATABASE_URL", &wire.url()), ("METRICS_PORT", "0")], clock).await;
     // Migrates and seeds, as the database is empty.
     server.until("/api/models?limit=1", |page| page.json()["source"] == "postgres").await;
     let counts = async || {
-        let health = server.get("/api/health").await.json();
-        let family = &health["cache"]["detail"]["families"]["catalogue"];
-        ["memory", "stale", "origin", "kv", "error"].map(|name| family[name].as_u64().unwrap())
+        let scrape = Scrape::of(&server).await;
+        ["memory", "stale", "origin", "kv", "error"].map(|outcome| {
+            scrape.sum("chatchonk_cache_reads_total", &[("family", "catalogue"), ("outcome", outcome)])
+        })
     };
     let ask = async |path: &str| {
         let before = counts().await;
@@ -132,12 +133,13 @@ async fn in_an_outage_the_way_of_an_answer_agrees_with_the_counter_that_it_raise
     for path in ["/api/models", "/api/models", MODEL, MODEL] {
         let (way, raised) = ask(path).await;
         assert!(way.starts_with("chatchonk-memory; hit; ttl="), "{path}: {way}");
-        assert_eq!(raised, [1, 0, 0, 0, 0], "{path}");
+        assert_eq!(raised, [1.0, 0.0, 0.0, 0.0, 0.0], "{path}");
     }
     wire.cut();
     hand.advance(Duration::from_mins(6));
     for path in ["/api/models", "/api/models", MODEL, MODEL] {
-        let stale = ("chatchonk-memory; hit; detail=stale-if-error".to_owned(), vec![0, 1, 0, 0, 0]);
+        let stale =
+            ("chatchonk-memory; hit; detail=stale-if-error".to_owned(), vec![0.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(ask(path).await, stale, "{path}");
     }
     server.stop().await;
@@ -173,7 +175,7 @@ async fn a_stale_catalogue_is_to_be_asked_for_again_at_once() {
             "{path}"
         );
     }
-    let health = server.get("/api/health").await.json();
+    let health = server.current_health().await;
     let family: &Value = &health["cache"]["detail"]["families"]["catalogue"];
     assert_eq!(family["stale"], 2 * crate::conditional::TAGGED.len());
     server.stop().await;

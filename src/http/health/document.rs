@@ -34,20 +34,20 @@ pub(in crate::http) struct Health {
     /// Always `chatchonk-api`.
     service: &'static str,
     /// The release that runs.
-    pub version: &'static str,
+    version: &'static str,
     /// The commit it was built from, or `unknown`.
-    pub commit: &'static str,
+    commit: &'static str,
     /// The name of the deployment, such as `production`.
     environment: String,
     /// How long the process has run.
     uptime_seconds: u64,
     /// When this was written, at most a second ago.
     #[serde(with = "time::serde::rfc3339")]
-    pub timestamp: OffsetDateTime,
-    pub database: Database,
-    pub cache: CacheHealth,
+    timestamp: OffsetDateTime,
+    database: Database,
+    cache: CacheHealth,
     #[schema(required)]
-    pub catalogue: Option<CatalogueHealth>,
+    catalogue: Option<CatalogueHealth>,
 }
 
 /// The database, as the last background check saw it.
@@ -55,7 +55,7 @@ pub(in crate::http) struct Health {
 #[schema(as = DatabaseHealth)]
 pub(in crate::http) struct Database {
     /// `up`, `down` or `not_configured`.
-    pub status: &'static str,
+    status: &'static str,
     kind: DatabaseKind,
     /// `verified`: the server's certificate and host name are checked. `unverified`: `DATABASE_TLS` says not to. `local`:
     /// the connection does not leave the machine.
@@ -63,14 +63,14 @@ pub(in crate::http) struct Database {
     tls: Option<DatabaseTls>,
     /// The round trip of that check, in milliseconds.
     #[schema(required)]
-    pub latency_ms: Option<f64>,
+    latency_ms: Option<f64>,
     /// When that was.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
-    pub checked_at: Option<OffsetDateTime>,
+    checked_at: Option<OffsetDateTime>,
     /// What is wrong, in plain words.
     #[schema(required)]
-    pub reason: Option<&'static str>,
+    reason: Option<&'static str>,
     /// The way out.
     #[schema(required)]
     remedy: Option<&'static str>,
@@ -80,13 +80,13 @@ pub(in crate::http) struct Database {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct CacheHealth {
     /// `enabled`, `not_configured` or `unavailable`; `detail.kv` says why, and the way out.
-    pub cloudflare_kv: &'static str,
+    cloudflare_kv: &'static str,
     /// Always `available`.
     fallback_cache: &'static str,
     /// Reads answered from memory or Cloudflare KV, since the start of the process.
-    pub cache_hits: u64,
+    cache_hits: u64,
     /// All other reads.
-    pub cache_misses: u64,
+    cache_misses: u64,
     /// Hits of all reads, such as `96.5%`.
     hit_ratio: String,
     /// Counters for people who look for a cause. May gain and lose members between releases.
@@ -111,11 +111,11 @@ impl From<Statistics> for FamilyHealth {
 /// The catalogue that is served.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct CatalogueHealth {
-    pub source: Source,
+    source: Source,
     /// Its version; 0 for `builtin`.
     revision: u64,
     /// How many models are listed.
-    pub models: usize,
+    models: usize,
     /// How many providers there are.
     providers: usize,
     /// Rows that could not be read and are left out.
@@ -130,7 +130,7 @@ pub(in crate::http) struct CatalogueHealth {
     #[schema(required)]
     validated_at: Option<OffsetDateTime>,
     /// Whether it may be out of date, because its source does not answer.
-    pub stale: bool,
+    stale: bool,
 }
 
 impl Overall {

@@ -91,6 +91,7 @@ async fn stats_show_what_health_counts_and_it_adds_up() {
     for _ in 0..7 {
         assert_eq!(server.get("/api/models?limit=1").await.status, 200);
     }
+    server.current_health().await;
     let url = format!("http://{}/", server.address());
     let output = run_elsewhere(&["cache", "stats", "--url", &url]).await;
     let (table, log) = text(&output);

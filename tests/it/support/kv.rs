@@ -78,10 +78,10 @@ pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) 
     TestServer::with(&variables(url, &own, others)).await
 }
 
-/// The same by this clock.
+/// The same by this clock, with a port for metrics: while the clock stands still, so does the health document.
 pub(crate) async fn start_at(url: &str, kv: &FakeKv, clock: Clock) -> TestServer {
     let own = kv.variables();
-    TestServer::at(&variables(url, &own, &[]), clock).await
+    TestServer::at(&variables(url, &own, &[("METRICS_PORT", "0")]), clock).await
 }
 
 fn variables<'a>(

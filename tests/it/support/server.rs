@@ -11,6 +11,8 @@ use chatchonk::domain::provider::ProviderStatus;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -194,6 +196,16 @@ impl TestServer {
         }
         let body = self.get(path).await.body;
         panic!("{path} did not become as wanted: {}", String::from_utf8_lossy(&body));
+    }
+
+    /// Returns the health as it is now. The server may answer with a document that is up to a second old.
+    pub(crate) async fn current_health(&self) -> Value {
+        let now = Clock::system().utc();
+        let is_current = |answer: &Answer| {
+            let written = answer.json()["timestamp"].as_str().unwrap().to_owned();
+            OffsetDateTime::parse(&written, &Rfc3339).unwrap() >= now
+        };
+        self.until("/api/health", is_current).await.json()
     }
 
     /// Stops it in order and waits for the end.
