@@ -100,7 +100,8 @@ impl Store {
         Ok(Some(claimed))
     }
 
-    /// Spends `count` operations of today, all or none. Whether there were as many left below `limit`.
+    /// Spends `count` operations of today, all or none, and forgets days more than a week ago. Returns whether that many
+    /// were left below `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -304,7 +305,9 @@ async fn spend(
     limit: u64,
 ) -> Result<bool, StoreError> {
     let spent = sqlx::query!(
-        "insert into chatchonk.kv_budget as held (day, kind, used)
+        "with expired as (
+             delete from chatchonk.kv_budget where day < (clock_timestamp() at time zone 'utc')::date - 7)
+         insert into chatchonk.kv_budget as held (day, kind, used)
          select (clock_timestamp() at time zone 'utc')::date, $1::text, $2::bigint where $2 <= $3::bigint
          on conflict (day, kind) do update set used = held.used + excluded.used
              where held.used + excluded.used <= $3",

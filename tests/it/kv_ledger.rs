@@ -162,6 +162,22 @@ async fn all_instances_together_stay_within_the_budget_and_take_nothing_on_beyon
     assert!(store.spend_kv(KvSpending::Write, LIMIT, LIMIT).await.unwrap());
 }
 
+#[tokio::test]
+async fn days_of_the_budget_are_kept_for_a_week() {
+    let (_database, store, pool) = ledger().await;
+    run(
+        &pool,
+        "insert into chatchonk.kv_budget (day, kind, used)
+         select (clock_timestamp() at time zone 'utc')::date - ago, 'write', 1 from unnest(array[7, 8, 400]) ago",
+    )
+    .await;
+    assert!(store.spend_kv(KvSpending::Delete, 1, LIMIT).await.unwrap());
+    let ages =
+        "select (clock_timestamp() at time zone 'utc')::date - day from chatchonk.kv_budget order by day";
+    let kept: Vec<i32> = sqlx::query_scalar(ages).fetch_all(&pool).await.unwrap();
+    assert_eq!(kept, [7, 0]);
+}
+
 async fn proof(store: &Store, pool: &PgPool, version: i64) -> Option<KvDigest> {
     sqlx::query("update chatchonk.cache_version set version = $1").bind(version).execute(pool).await.unwrap();
     store.version_proof("catalogue", KEY).await.unwrap().unwrap().digest
