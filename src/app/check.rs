@@ -1,96 +1,22 @@
 //! The lines of `chatchonk check`, which `serve` also logs at start for platforms without a shell.
 
-use std::fmt;
+mod database;
+mod kv;
+mod line;
 
-use crate::cache::{KvError, KvLimits, KvSettings};
+pub use line::{Line, Mark};
+
+use crate::cache::{KvLimits, KvSettings};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
-use crate::domain::snapshot::Snapshot;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
-use super::check_database::{check_database, check_tables, migrations};
-use super::check_kv::check_kv;
+use database::{check_database, check_tables, counts, migrations};
+use kv::check_kv;
 
 /// Of the budget, where no database is named.
 const NOT_COUNTED: &str = "counted in the database, and nothing is written to KV without one";
-
-/// How a point of the check stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// As it should be.
-    Good,
-    /// In order as far as can be seen, but worth a look.
-    Warning,
-    /// At fault.
-    Fault,
-    /// Not there, or not known, which is allowed.
-    Absent,
-}
-
-/// One point of the check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// How it stands.
-    pub mark: Mark,
-    /// What it is, such as `database`.
-    pub subject: &'static str,
-    /// What was found.
-    pub finding: String,
-    /// How to fix it, for warnings and faults.
-    pub remedy: Option<String>,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = match self.mark {
-            Mark::Good => '✓',
-            Mark::Warning => '!',
-            Mark::Fault => '✗',
-            Mark::Absent => '–',
-        };
-        write!(f, "{mark} {}: {}", self.subject, self.finding)?;
-        self.remedy.as_ref().map_or(Ok(()), |remedy| write!(f, "\n    → {remedy}"))
-    }
-}
-
-impl Line {
-    /// A line without a remedy.
-    #[must_use]
-    pub fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
-        Self { mark, subject, finding: finding.into(), remedy: None }
-    }
-
-    /// A warning with its remedy.
-    #[must_use]
-    pub fn warning(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { mark: Mark::Warning, ..Self::fault(subject, finding, remedy) }
-    }
-
-    /// A fault with its remedy.
-    #[must_use]
-    pub fn fault(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..Self::new(Mark::Fault, subject, finding) }
-    }
-
-    pub(super) fn store_fault(subject: &'static str, error: &StoreError) -> Self {
-        Self::fault(subject, error.to_string(), error.fault().remedy())
-    }
-
-    pub(super) fn kv_fault(subject: &'static str, error: &KvError) -> Self {
-        Self::fault(subject, error.to_string(), error.remedy())
-    }
-
-    /// Writes the line into the log: faults as warnings.
-    pub fn log(&self) {
-        match self.mark {
-            Mark::Warning | Mark::Fault => {
-                tracing::warn!(remedy = self.remedy, "{}: {}", self.subject, self.finding);
-            }
-            Mark::Good | Mark::Absent => tracing::info!("{}: {}", self.subject, self.finding),
-        }
-    }
-}
 
 /// Looks at everything that is configured. `store` is the database, where there is one. Changes nothing but for one key
 /// of its own in KV, which it deletes again.
@@ -121,7 +47,7 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
                 (None, None) => lines.push(Line::new(Mark::Absent, "budget", NOT_COUNTED)),
             }
         }
-        KvSettings::NotConfigured { .. } => lines.push(kv(&config.kv)),
+        KvSettings::NotConfigured { .. } => lines.push(kv_settings(&config.kv)),
     }
     lines
 }
@@ -138,7 +64,7 @@ pub(super) async fn check_start(config: &Config, store: Option<&Store>, catalogu
         let (source, snapshot) = (report.read.source(), report.read.snapshot());
         lines.push(counts(snapshot, report.read.revision(), &format!(", from {source}")));
     }
-    lines.push(kv(&config.kv));
+    lines.push(kv_settings(&config.kv));
     lines
 }
 
@@ -152,7 +78,7 @@ fn settings(config: &Config) -> Line {
     Line::new(Mark::Good, "settings", finding)
 }
 
-fn kv(settings: &KvSettings) -> Line {
+fn kv_settings(settings: &KvSettings) -> Line {
     let line = |mark, finding| Line::new(mark, "cloudflare kv", finding);
     match (settings, settings.remark()) {
         (_, Some((reason, remedy))) => Line::fault("cloudflare kv", reason, remedy),
@@ -174,20 +100,4 @@ async fn budget(store: &Store, limits: KvLimits) -> Line {
         }
         Err(error) => Line::store_fault("budget", &error),
     }
-}
-
-/// A catalogue that lists no model is never in order.
-pub(super) fn counts(snapshot: &Snapshot, revision: u64, source: &str) -> Line {
-    let (models, providers) = (snapshot.models().len(), snapshot.providers().len());
-    let listed = snapshot.listed();
-    let finding =
-        format!("{models} models ({listed} listed) of {providers} providers, revision {revision}{source}");
-    if listed > 0 {
-        return Line::new(Mark::Good, "catalogue", finding);
-    }
-    Line::warning(
-        "catalogue",
-        finding,
-        "every model is retired, or hidden with its provider: see `enabled` and `status`",
-    )
 }

@@ -1,8 +1,6 @@
 //! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
 
 mod check;
-mod check_database;
-mod check_kv;
 mod database;
 mod intake;
 mod purge;

@@ -1,9 +1,10 @@
 //! The lines of `check` on the database: connection, migrations, what the role may do and see, and the catalogue.
 
 use crate::clock::Clock;
+use crate::domain::snapshot::Snapshot;
 use crate::store::{DatabaseFault, Rights, Store, TableInspection};
 
-use super::check::{Line, Mark, counts};
+use super::line::{Line, Mark};
 
 /// Connects and reports how. Returns whether the database answers.
 pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool {
@@ -104,7 +105,7 @@ fn owner(rights: &Rights) -> Line {
         Some(owner) => (
             Mark::Absent,
             format!(
-                "{owner} owns tables, not role {role}: run `chatchonk migrate` and `catalog seed` as {owner}"
+                "{owner} owns tables, not role {role}: run `chatchonk migrate` and `catalogue seed` as {owner}"
             ),
         ),
         None if rights.creates => (Mark::Good, format!("role {role} owns the tables")),
@@ -178,4 +179,20 @@ async fn quarantined(store: &Store, lines: &mut Vec<Line>) {
         })),
         Err(error) => lines.push(Line::store_fault(SUBJECT, &error)),
     }
+}
+
+/// A catalogue that lists no model is never in order.
+pub(super) fn counts(snapshot: &Snapshot, revision: u64, source: &str) -> Line {
+    let (models, providers) = (snapshot.models().len(), snapshot.providers().len());
+    let listed = snapshot.listed();
+    let finding =
+        format!("{models} models ({listed} listed) of {providers} providers, revision {revision}{source}");
+    if listed > 0 {
+        return Line::new(Mark::Good, "catalogue", finding);
+    }
+    Line::warning(
+        "catalogue",
+        finding,
+        "every model is retired, or hidden with its provider: see `enabled` and `status`",
+    )
 }

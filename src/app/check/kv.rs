@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cache::{KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvMisconfiguration, TokenStatus};
 use crate::clock::Clock;
 
-use super::check::{Line, Mark};
+use super::line::{Line, Mark};
 
 const SUBJECT: &str = "cloudflare kv";
 /// The shortest life that KV takes; the value is deleted at once anyhow.
