@@ -24,7 +24,6 @@ const ROOMS: [&str; 15] = [
 /// What only the command line and the composition root may know: everybody else is handed values.
 const FOR_THE_TOP_ONLY: &str = "config";
 const MAX_LINES: usize = 450;
-const MAX_MEDIAN: usize = 150;
 
 pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -124,13 +123,7 @@ fn no_room_imports_one_that_stands_above_it() {
 
 #[test]
 fn files_stay_short() {
-    let mut lengths: Vec<_> = sources(&src())
-        .into_iter()
-        .map(|file| (std::fs::read_to_string(&file).unwrap().lines().count(), file))
-        .collect();
-    lengths.sort();
-    let too_long: Vec<_> = lengths.iter().filter(|(lines, _)| *lines > MAX_LINES).collect();
-    assert!(too_long.is_empty(), "split by knowledge, not by length: {too_long:?}");
-    let (median, _) = lengths[lengths.len() / 2];
-    assert!(median <= MAX_MEDIAN, "half of all files have more than {median} lines");
+    let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap().lines().count();
+    let too_long: Vec<_> = sources(&src()).into_iter().filter(|file| lines(file) > MAX_LINES).collect();
+    assert!(too_long.is_empty(), "over {MAX_LINES} lines; split by knowledge, not by length: {too_long:?}");
 }
