@@ -1,4 +1,4 @@
-//! The commands that write to the database: `migrate` and `catalog seed`.
+//! The commands that write to the database: `migrate` and `catalogue seed`.
 
 use std::process::ExitCode;
 

@@ -54,15 +54,15 @@ enum Command {
     /// Print the API's document, `OpenAPI` 3.1; no settings are needed.
     Openapi,
     /// Work on the catalogue.
-    #[command(subcommand)]
-    Catalog(CatalogCommand),
+    #[command(subcommand, alias = "catalog")]
+    Catalogue(CatalogueCommand),
     /// Look at the cache, or empty it.
     #[command(subcommand)]
     Cache(CacheCommand),
 }
 
 #[derive(Debug, Subcommand)]
-enum CatalogCommand {
+enum CatalogueCommand {
     /// Write the built-in catalogue into the database: what is missing, and what nobody edited.
     Seed {
         /// Reset every row of the seed, edited ones included. `enabled` and rows of your own stay.
@@ -136,7 +136,7 @@ fn try_run(arguments: Arguments, log: &Log) -> anyhow::Result<ExitCode> {
             Command::Check { url: None } => check::check(&configured()?).await,
             Command::Check { url: Some(url) } => check::check_running(&url).await,
             Command::Openapi => openapi::print(),
-            Command::Catalog(CatalogCommand::Seed { overwrite }) => {
+            Command::Catalogue(CatalogueCommand::Seed { overwrite }) => {
                 database::seed(&configured()?, overwrite).await
             }
             Command::Cache(CacheCommand::Stats { url, json }) => cache::stats(&url, json).await,

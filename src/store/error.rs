@@ -144,7 +144,7 @@ impl DatabaseFault {
                 "connect as the owner of the tables, or give the role a policy that lets it read them, or disable \
                  row-level security; `chatchonk check` names the tables"
             }
-            Self::Empty => "run `chatchonk catalog seed`, or restore a backup",
+            Self::Empty => "run `chatchonk catalogue seed`, or restore a backup",
             Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
             Self::Triggers => {
                 "run `chatchonk migrate`, which installs them again; until then edits may show late, and a newer seed may \

@@ -111,7 +111,7 @@ async fn migrate_and_check_refuse_a_database_that_is_not_in_utf_8() {
             (&empty, &["migrate"] as &[&str]),
             (&filled, &["migrate"]),
             (&filled, &["check"]),
-            (&empty, &["catalog", "seed"]),
+            (&empty, &["catalogue", "seed"]),
         ] {
             let folder = folder();
             let output =

@@ -155,12 +155,12 @@ async fn truncated_tables_keep_the_catalogue_until_they_are_seeded() {
         assert_eq!(facts(&server, EMPTY).await, json!([200, "degraded", "down", "postgres", 118]));
         let (code, said) = chatchonk(&database, &["check"]).await;
         assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {EMPTY}")), "{said}");
-        assert!(said.contains("→ run `chatchonk catalog seed`"), "{said}");
+        assert!(said.contains("→ run `chatchonk catalogue seed`"), "{said}");
 
         let another = TestServer::on(&database).await;
         assert_eq!(facts(&another, EMPTY).await, json!([200, "degraded", "down", "builtin", 118]));
 
-        let (code, said) = chatchonk(&database, &["catalog", "seed"]).await;
+        let (code, said) = chatchonk(&database, &["catalogue", "seed"]).await;
         assert!(code == Some(0) && said.contains("120 models"), "{said}");
         healthy(&server).await;
         healthy(&another).await;

@@ -1,4 +1,4 @@
-//! Commands on what is configured here: `check`, `migrate`, `catalog seed`, and what the program says of itself.
+//! Commands on what is configured here: `check`, `migrate`, `catalogue seed`, and what the program says of itself.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -65,7 +65,7 @@ async fn migrate_and_seed_fill_an_empty_database_and_check_is_content_then() {
     let (code, said) = on_database(&["migrate"]);
     assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
 
-    let (code, said) = on_database(&["catalog", "seed"]);
+    let (code, said) = on_database(&["catalogue", "seed"]);
     assert!(code == Some(0) && said.contains("120 models"), "{said}");
     let (code, said) = on_database(&["catalog", "seed"]);
     assert!(code == Some(0) && said.contains("already") && said.contains("--overwrite"), "{said}");
@@ -79,7 +79,7 @@ async fn a_seed_leaves_edits_alone_and_overwrite_resets_them_but_for_enabled() {
     let database = empty_database().await;
     let folder = folder();
     let seed = |arguments: &[&str]| {
-        let seed = ["catalog", "seed"].iter().chain(arguments);
+        let seed = ["catalogue", "seed"].iter().chain(arguments);
         let output = run(command(folder.path()).args(seed).env("DATABASE_URL", database.url()));
         assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
     };
@@ -107,7 +107,7 @@ async fn a_seed_leaves_edits_alone_and_overwrite_resets_them_but_for_enabled() {
 #[test]
 fn commands_without_a_database_url_use_the_embedded_one_and_stop_it() {
     let folder = folder();
-    let output = run(command(folder.path()).args(["catalog", "seed"]));
+    let output = run(command(folder.path()).args(["catalogue", "seed"]));
     let (said, log) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{log}");
     assert!(said.contains("120 models"), "{said}");
@@ -130,9 +130,10 @@ fn it_says_its_version_with_the_commit_and_how_to_use_it() {
     let (version, _) = text(&output);
     assert_eq!(version.trim(), format!("chatchonk {} ({})", env!("CARGO_PKG_VERSION"), chatchonk::COMMIT));
     let (help, _) = text(&run(command(folder.path()).arg("--help")));
-    for word in ["serve", "migrate", "check", "catalog", "cache", "--data-dir"] {
+    for word in ["serve", "migrate", "check", "catalogue", "cache", "--data-dir"] {
         assert!(help.contains(word), "{word} is missing: {help}");
     }
+    assert!(!help.contains("catalog "), "an alias is not listed: {help}");
     let unknown = run(command(folder.path()).arg("sevre"));
     assert_ne!(unknown.status.code(), Some(0));
     assert!(text(&unknown).1.contains("serve"), "a hint");
