@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chatchonk::clock::Clock;
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection};
 
 use crate::support::load::Load;
 use crate::support::postgres::{database, private_server};
@@ -160,20 +159,4 @@ async fn health_answers_in_milliseconds_while_postgres_hangs() {
     // The median, as the machine has other work too; over HTTP and with an unoptimised server.
     assert!(times[50] < Duration::from_millis(50), "{times:?}");
     server.stop().await;
-}
-
-#[tokio::test]
-async fn a_wire_can_be_cut_hung_and_mended() {
-    let wire = Proxy::to(&database().await.options()).await;
-    let mut connection = PgConnection::connect(&wire.url()).await.unwrap();
-    wire.cut();
-    assert!(connection.ping().await.is_err());
-    assert!(PgConnection::connect(&wire.url()).await.is_err());
-    wire.hang();
-    let url = wire.url();
-    let mut hanging = tokio::spawn(async move { PgConnection::connect(&url).await.is_err() });
-    assert!(tokio::time::timeout(Duration::from_millis(100), &mut hanging).await.is_err());
-    wire.mend();
-    assert!(hanging.await.unwrap());
-    assert!(PgConnection::connect(&wire.url()).await.is_ok());
 }

@@ -137,14 +137,3 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
-
-mod tests {
-    use super::split;
-
-    #[test]
-    fn a_registrys_port_is_not_a_tag() {
-        assert_eq!(split("postgres:17-alpine"), ("postgres", "17-alpine"));
-        assert_eq!(split("registry:5000/postgres"), ("registry:5000/postgres", "latest"));
-        assert_eq!(split("registry:5000/postgres:17"), ("registry:5000/postgres", "17"));
-    }
-}
