@@ -15,6 +15,7 @@ use crate::domain::task::TaskType;
 
 use super::catalogue_row::{CatalogueRow, Unreadable, required};
 use super::detail::{Details, IgnoredDetails};
+use super::text_form;
 
 /// Most characters of a task type's description.
 const DESCRIPTION: usize = 1_000;
@@ -93,12 +94,7 @@ impl<'a> JsonRow<'a> {
 
     fn boolean(&self, column: &'static str, details: &mut Details<'_>) -> Option<bool> {
         let text = self.detail(column, details)?;
-        details.parsed(column, Some(&text))
-    }
-
-    /// Whether the row is shown: what is neither a boolean nor null hides it.
-    fn enabled(&self, details: &mut Details<'_>) -> bool {
-        self.value("enabled").is_none() || self.boolean("enabled", details).unwrap_or(false)
+        details.keep(column, text_form::boolean(&text))
     }
 
     fn time(&self, column: &str) -> Option<OffsetDateTime> {
@@ -142,7 +138,7 @@ impl<'a> JsonRow<'a> {
             auth_scheme,
             extra_headers: self.headers("extra_headers", &mut details),
             env: self.variables("env", &mut details),
-            enabled: self.enabled(&mut details),
+            enabled: self.boolean("enabled", &mut details).unwrap_or(true),
             id,
         })
     }
@@ -225,7 +221,7 @@ impl<'a> JsonRow<'a> {
             kind: self.detail("kind", details),
             // Bytes that are not UTF-8 are an unknown status, not a missing one.
             status: self.value("status").map(text_of),
-            enabled: Some(self.enabled(details)),
+            enabled: self.boolean("enabled", details),
             release_date: self.detail("release_date", details),
             knowledge_cutoff: self.detail("knowledge_cutoff", details),
             deprecation_date: self.detail("deprecation_date", details),

@@ -15,6 +15,7 @@ mod relay;
 mod rights;
 mod seed;
 mod settings;
+mod text_form;
 mod tls;
 mod triggers;
 mod version;

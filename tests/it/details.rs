@@ -310,15 +310,69 @@ async fn a_column_of_another_type_costs_only_what_cannot_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_hides_nothing_and_shows_nothing_hides_its_model() {
+async fn an_unreadable_enabled_hides_no_model_and_no_provider() {
     let (database, pool) = unchecked().await;
-    run(
-        &pool,
-        "alter table chatchonk.models alter column enabled drop default, alter column enabled type text;
-         update chatchonk.models set enabled = 'maybe' where id = 'openai/gpt-4o'",
-    )
-    .await;
+    for table in ["models", "providers"] {
+        let text = format!(
+            "set session_replication_role = replica;
+             alter table chatchonk.{table} alter column enabled drop default, alter column enabled type text using 'visible';
+             reset session_replication_role"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&pool).await.unwrap();
+    }
     let loaded = load(&database).await;
-    assert!(!spoilt(&loaded).enabled);
-    assert_eq!(loaded.snapshot.models().iter().filter(|model| model.enabled).count(), 119);
+    assert_eq!((loaded.snapshot.listed(), loaded.ignored.count()), (118, 132));
+}
+
+/// `enabled` as columns of other types hold it, with how they write true and false.
+const BOOLEANS: [[&str; 3]; 14] = [
+    ["integer", "1", "0"],
+    ["smallint", "2", "0"],
+    ["bigint", "-1", "0"],
+    ["numeric", "1.00", "0.00"],
+    ["double precision", "0.5", "0"],
+    ["bit(1)", "'1'", "'0'"],
+    ["jsonb", "'true'", "'false'"],
+    ["jsonb", "'\"yes\"'", "'0'"],
+    ["text", "'t'", "'f'"],
+    ["text", "' YES '", "'No'"],
+    ["text", "'on'", "'off'"],
+    ["text", "'1'", "'0'"],
+    ["varchar(5)", "'True'", "'False'"],
+    ["char(5)", "'y'", "'of'"],
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boolean_is_read_from_a_column_of_any_type() {
+    for [kind, yes, no] in BOOLEANS {
+        let (database, pool) = unchecked().await;
+        for table in ["models", "providers"] {
+            let text = format!(
+                "set session_replication_role = replica;
+                 update chatchonk.{table} set enabled = false where id in ('{SPOILT}', 'xai');
+                 alter table chatchonk.{table} alter column enabled drop default,
+                     alter column enabled type {kind} using case when enabled then {yes}::{kind} else {no}::{kind} end;
+                 reset session_replication_role"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&pool).await.unwrap();
+        }
+        let loaded = load(&database).await;
+        assert_eq!((&*loaded.rejected, loaded.ignored.count()), (&[] as &[String], 0), "{kind} {yes}");
+        let hidden: Vec<_> = loaded
+            .snapshot
+            .models()
+            .iter()
+            .filter(|model| !model.enabled)
+            .map(|model| model.id.as_str())
+            .collect();
+        assert_eq!(hidden, [SPOILT], "{kind} {no}");
+        let hidden: Vec<_> = loaded
+            .snapshot
+            .providers()
+            .iter()
+            .filter(|provider| !provider.enabled)
+            .map(|provider| provider.id.as_str())
+            .collect();
+        assert_eq!(hidden, ["xai"], "{kind} {no}");
+    }
 }
