@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::domain::id::{ProviderId, TaskId};
 use crate::domain::model::Model;
@@ -23,6 +22,8 @@ const DESCRIPTION: usize = 1_000;
 const OWN_VARIABLES: [&str; 2] = ["CLOUDFLARE_API_TOKEN", "METRICS_TOKEN"];
 /// Most characters of a header's value.
 const HEADER_VALUE: usize = 250;
+/// Most dimensions of an array in PostgreSQL.
+const MAX_DIMENSIONS: usize = 6;
 
 /// A column's name.
 #[derive(Deserialize, PartialEq, Eq, Hash)]
@@ -73,23 +74,34 @@ impl<'a> JsonRow<'a> {
         details.keep(column, self.text(column)).flatten()
     }
 
-    /// The words of a list of any shape, separated by spaces.
+    /// The words of a list of any shape, separated by spaces. An object is one word, which nothing understands, and so is a
+    /// list that is nested deeper than PostgreSQL's arrays.
     fn words(&self, column: &str) -> Option<String> {
-        fn collect(value: &RawValue, into: &mut Vec<String>) {
+        fn collect(value: &RawValue, levels: usize, into: &mut Vec<String>) {
             match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
-                Ok(elements) => elements.into_iter().for_each(|element| collect(element, into)),
+                Ok(elements) if levels > 0 => {
+                    for element in elements {
+                        collect(element, levels - 1, into);
+                    }
+                }
                 Err(_) if value.get() == "null" => {}
-                Err(_) => into.push(text_of(value)),
+                Err(_) if !value.get().starts_with('{') => into.push(text_of(value)),
+                _ => into.push(value.get().split_ascii_whitespace().collect()),
             }
         }
+        let text = text_of(self.value(column)?);
         let mut words = Vec::new();
-        collect(self.value(column)?, &mut words);
+        match serde_json::from_str::<&RawValue>(&text) {
+            // This is also how PostgreSQL writes an empty array.
+            Ok(json) if text != "{}" => collect(json, MAX_DIMENSIONS, &mut words),
+            _ => words.extend(text_form::elements(&text).map(str::to_owned)),
+        }
         Some(words.join(" "))
     }
 
     fn number(&self, column: &'static str, details: &mut Details<'_>) -> Option<i64> {
         let text = self.detail(column, details)?;
-        details.parsed(column, Some(&text))
+        details.keep(column, text_form::integer(&text))
     }
 
     fn boolean(&self, column: &'static str, details: &mut Details<'_>) -> Option<bool> {
@@ -98,12 +110,7 @@ impl<'a> JsonRow<'a> {
     }
 
     fn time(&self, column: &str) -> Option<OffsetDateTime> {
-        let text = self.text(column).ok().flatten()?;
-        let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
-        // As JSON has it, with or without an offset, and as a column of type text has it.
-        parse(&text)
-            .or_else(|| parse(&format!("{text}Z")))
-            .or_else(|| parse(&format!("{}:00", text.replacen(' ', "T", 1))))
+        text_form::timestamp(&self.text(column).ok().flatten()?)
     }
 
     /// # Errors
@@ -169,9 +176,9 @@ impl<'a> JsonRow<'a> {
     }
 
     fn headers(&self, column: &'static str, details: &mut Details<'_>) -> BTreeMap<String, String> {
-        let Some(value) = self.value(column) else { return BTreeMap::new() };
+        let Some(text) = self.value(column).map(text_of) else { return BTreeMap::new() };
         let headers: BTreeMap<String, &RawValue> =
-            details.keep(column, serde_json::from_str(value.get())).unwrap_or_default();
+            details.keep(column, serde_json::from_str(&text)).unwrap_or_default();
         let header = |(name, value): (String, &RawValue)| {
             let text: Option<String> = serde_json::from_str(value.get()).ok();
             let is_printable = |text: &String| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -251,9 +258,10 @@ impl<'a> JsonRow<'a> {
     }
 }
 
-/// The content of a JSON string, or the JSON of any other value.
+/// The content of a JSON string without the spaces that a column of fixed length adds, or the JSON of any other value.
 fn text_of(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+    let text: Result<String, _> = serde_json::from_str(value.get());
+    text.map_or_else(|_| value.get().to_owned(), |text| text.trim_end_matches(' ').to_owned())
 }
 
 fn is_header_name(text: &str, most: usize) -> bool {
@@ -268,4 +276,19 @@ fn is_key_variable(text: &str) -> bool {
     // Something stands before the ending: `_KEY` is no variable of a provider.
     let ends = ["_API_KEY", "_KEY", "_TOKEN"].iter().any(|end| text.ends_with(end));
     is_name && ends && !OWN_VARIABLES.contains(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_nested_20_000_deep_is_one_word() {
+        let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        for list in [nested.clone(), format!("\"{nested}\"")] {
+            let document = format!(r#"{{"env": [["A_KEY"], {list}]}}"#);
+            let words = JsonRow::read(&document, false).unwrap().words("env").unwrap();
+            assert_eq!(words.split(' ').map(|word| &word[..5]).collect::<Vec<_>>(), ["A_KEY", "[[[[["]);
+        }
+    }
 }

@@ -82,7 +82,7 @@ impl CatalogueRow {
         let kind = required("kind", self.kind)?;
 
         let mut details = Details::of("model", id.as_str(), ignored);
-        let mut price = |column, text: Option<String>| details.parsed(column, text.as_deref());
+        let mut price = |column, text: Option<String>| details.price(column, text.as_deref());
         let mut pricing = Pricing {
             input: price("price_input", self.price_input),
             output: price("price_output", self.price_output),
@@ -117,9 +117,9 @@ impl CatalogueRow {
             kind,
             status: status.unwrap_or(ModelStatus::Deprecated),
             enabled: self.enabled.unwrap_or(true),
-            release_date: details.parsed("release_date", self.release_date.as_deref()),
-            knowledge_cutoff: details.parsed("knowledge_cutoff", self.knowledge_cutoff.as_deref()),
-            deprecation_date: details.parsed("deprecation_date", self.deprecation_date.as_deref()),
+            release_date: details.date("release_date", self.release_date.as_deref()),
+            knowledge_cutoff: details.date("knowledge_cutoff", self.knowledge_cutoff.as_deref()),
+            deprecation_date: details.date("deprecation_date", self.deprecation_date.as_deref()),
             successor: details.parsed("successor", self.successor.as_deref()),
             context_length: details.count("context_length", self.context_length),
             max_input_tokens: details.count("max_input_tokens", self.max_input_tokens),
@@ -134,7 +134,7 @@ impl CatalogueRow {
             pricing: (pricing != Pricing::default()).then_some(pricing),
             is_free: self.is_free,
             price_source: details.text("price_source", self.price_source),
-            as_of: details.parsed("as_of", self.as_of.as_deref()),
+            as_of: details.date("as_of", self.as_of.as_deref()),
             created_at,
             updated_at,
             id,

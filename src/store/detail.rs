@@ -12,7 +12,10 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::domain::date::PartialDate;
 use crate::domain::price::{OffPeak, OffPeakWindow, Price, Tier};
+
+use super::text_form;
 
 /// Most characters of a name and of other short texts.
 pub(super) const SHORT_TEXT: usize = 200;
@@ -117,6 +120,14 @@ impl<'a> Details<'a> {
         self.keep(column, text?.parse())
     }
 
+    pub fn date(&mut self, column: &'static str, text: Option<&str>) -> Option<PartialDate> {
+        self.parsed(column, text.map(text_form::day))
+    }
+
+    pub fn price(&mut self, column: &'static str, text: Option<&str>) -> Option<Price> {
+        self.parsed(column, text.map(text_form::decimal).as_deref())
+    }
+
     pub fn text(&mut self, column: &'static str, text: Option<String>) -> Option<String> {
         self.keep(column, bounded(text?, SHORT_TEXT))
     }
@@ -163,10 +174,7 @@ impl<'a> Details<'a> {
 
     /// The price tiers that can be read.
     pub fn tiers(&mut self, column: &'static str, json: Option<&str>) -> Vec<Tier> {
-        let Some(json) = json else { return Vec::new() };
-        if json == "[]" {
-            return Vec::new();
-        }
+        let Some(json) = json.filter(|json| !matches!(*json, "[]" | "null")) else { return Vec::new() };
         let elements: Vec<&RawValue> = self.keep(column, serde_json::from_str(json)).unwrap_or_default();
         let mut tiers = Vec::new();
         for (place, element) in elements.into_iter().enumerate() {
@@ -179,7 +187,8 @@ impl<'a> Details<'a> {
     }
 
     pub fn off_peak(&mut self, column: &'static str, json: Option<&str>) -> Option<OffPeak> {
-        let Object(prices) = self.keep(column, serde_json::from_str::<Object<OffPeakColumns>>(json?))?;
+        let json = json.filter(|json| *json != "null")?;
+        let Object(prices) = self.keep(column, serde_json::from_str::<Object<OffPeakColumns>>(json))?;
         Some(prices.into())
     }
 }

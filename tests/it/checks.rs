@@ -180,7 +180,6 @@ async fn the_checks_accept_the_tiers_that_the_reader_reads() {
     .collect();
     values.extend(
         [
-            "null",
             "1",
             "{}",
             "[]",

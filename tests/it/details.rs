@@ -168,7 +168,7 @@ async fn a_bad_detail_of_a_provider_costs_neither_it_nor_its_models() {
         ("docs_url", "'https://' || repeat('x', 500)"),
         ("models_list_url", "''"),
         ("auth_header", "E'x\\r\\ny'"),
-        ("auth_scheme", "'Bearer '"),
+        ("auth_scheme", "'Bearer x'"),
         ("extra_headers", r#"'{"a b": "1", "x-ok": "1"}'"#),
         ("extra_headers", r#"'{"x-ok": "1", "x-number": 1}'"#),
         ("extra_headers", "'[1]'"),

@@ -6,6 +6,7 @@
     reason = "clippy spares test functions only, not their helpers"
 )]
 
+mod altered_columns;
 mod announcements;
 mod bad_input;
 mod binary;
