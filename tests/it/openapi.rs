@@ -67,7 +67,7 @@ fn the_committed_document_is_that_of_the_code() {
     let current = chatchonk::http::document_text().unwrap();
     assert!(
         COMMITTED == current,
-        "docs/openapi.json is out of date: run `cargo run -- openapi > docs/openapi.json`"
+        "docs/openapi.json is out of date: run `./dev spec`"
     );
 }
 
