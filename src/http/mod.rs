@@ -1,38 +1,13 @@
-//! HTTP: the only place that knows actix. One file per resource.
+//! HTTP: the only place that knows actix. `State` is what handlers share.
 
-mod automodel;
-mod coded;
-mod coding;
-mod conditional;
-mod connections;
+mod api;
 mod docs;
-mod edition;
-mod editions;
-mod error;
-mod failures;
-mod freshness;
+mod edge;
 mod health;
-mod list;
 mod metrics;
-mod middleware;
-mod model_parameters;
-mod model_query;
-mod model_schema;
-mod model_view;
-mod models;
-mod momentary;
 mod openai;
-mod openapi;
 mod page;
-mod params;
-mod providers;
-mod rate_limit;
-mod reading;
-mod representation;
-mod status;
-mod tasks;
-mod time_limit;
-mod unread;
+mod reply;
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -46,20 +21,18 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Handler, HttpResponse, HttpServer, Resource, Responder, guard, web};
 use tracing_actix_web::TracingLogger;
 
-pub use automodel::AutoModelDocument;
+pub use api::automodel::AutoModelDocument;
+pub use api::models::list_of_models;
+pub use api::status::StatusDocument;
 pub use docs::Pages;
-pub use editions::Editions;
-pub use error::{ApiError, Code};
-pub use failures::Failures;
+pub use docs::openapi::document_text;
+pub use edge::{Failures, RateLimit};
 pub use health::HealthDocument;
 pub use metrics::{
     InvalidMetricsToken, Metrics, MetricsSettings, MetricsToken, Requests, Route, Underway, Worker,
 };
-pub use models::list_of_models;
-pub use openapi::document_text;
 pub use page::StatusPage;
-pub use rate_limit::RateLimit;
-pub use status::StatusDocument;
+pub use reply::{ApiError, Code, Editions};
 
 use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::{KvError, KvSettings, Meter, SharedTier};
@@ -67,7 +40,8 @@ use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::status::Status;
 
-use time_limit::Limited;
+use api::{automodel, models, providers, status, tasks};
+use edge::{Limited, connections, layers as middleware};
 
 /// How long requests under way may take once the server stops. The rest of the 10 s is for the database and the log.
 const DRAIN_SECONDS: u64 = 3;

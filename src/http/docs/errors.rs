@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::http::error::{ApiError, Code};
-use crate::http::openapi::{Example, examples};
+use super::openapi::{Example, examples};
+use crate::http::reply::{ApiError, Code};
 
 use super::html::{example, followed, page, prose, told};
 

@@ -29,7 +29,7 @@ closed_enum!(
 
 /// The health of this server.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Health {
+pub struct Health {
     pub status: Overall,
     /// Always `chatchonk-api`.
     service: &'static str,
@@ -53,7 +53,7 @@ pub(in crate::http) struct Health {
 /// The database, as the last background check saw it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DatabaseHealth)]
-pub(in crate::http) struct Database {
+pub struct Database {
     /// `up`, `down` or `not_configured`.
     status: &'static str,
     kind: DatabaseKind,
@@ -78,7 +78,7 @@ pub(in crate::http) struct Database {
 
 /// The first five keys are a contract with those who watch this route: names and types stay.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct CacheHealth {
+pub struct CacheHealth {
     /// `enabled`, `not_configured` or `unavailable`; `detail.kv` says why, and the way out.
     cloudflare_kv: &'static str,
     /// Always `available`.
@@ -110,7 +110,7 @@ impl From<Statistics> for FamilyHealth {
 
 /// The catalogue that is served.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct CatalogueHealth {
+pub struct CatalogueHealth {
     source: Source,
     /// Its version; 0 for `builtin`.
     revision: u64,

@@ -10,7 +10,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 /// Where they are kept.
-const FILE: &str = "src/http/openapi/examples.json";
+const FILE: &str = "src/http/docs/openapi/examples.json";
 /// Set to anything, it has the file written anew.
 const RECORD: &str = "RECORD_EXAMPLES";
 /// What is shown: a name, the operation and the request. Of errors the name is the code.

@@ -1,0 +1,170 @@
+//! The parameters of `/api/models`, checked against the catalogue.
+
+use std::fmt::{self, Display, Write};
+
+use crate::domain::id::{ModelId, ProviderId, TaskId};
+use crate::domain::price::{InvalidPrice, Price};
+use crate::domain::query::{Cursor, ModelQuery, Position};
+use crate::domain::snapshot::Snapshot;
+
+use super::view::{Field, FieldSet};
+use crate::http::api::params::{Params, echo, not_among};
+use crate::http::reply::{ApiError, Code};
+
+/// The most models of one page.
+const MAX_LIMIT: usize = 1_000;
+
+/// The first one is missing where the path names the provider.
+const PARAMETERS: &[&str] = &[
+    "provider",
+    "capability",
+    "input_modality",
+    "output_modality",
+    "task",
+    "kind",
+    "status",
+    "ids",
+    "min_context",
+    "max_input_price",
+    "max_output_price",
+    "free",
+    "open_weights",
+    "enabled",
+    "healthy_only",
+    "q",
+    "sort",
+    "limit",
+    "cursor",
+    "fields",
+    "facets",
+];
+
+/// A request for a list of models: what to match, and which part of it to show how. The default shows all.
+#[derive(Default)]
+pub struct ListRequest {
+    pub query: ModelQuery,
+    pub limit: Option<usize>,
+    pub after: Option<Position>,
+    pub fields: Option<FieldSet>,
+    pub facets: bool,
+}
+
+impl ListRequest {
+    /// The canonical text of a request for everything.
+    pub const ALL: &str = "sort=provider";
+
+    /// One text for all ways of writing the same request, and another for every other request.
+    pub fn canonical(&self) -> String {
+        let mut text = self.query.canonical();
+        // Writing to a String cannot fail.
+        if let Some(limit) = self.limit {
+            let _ = write!(text, "&limit={limit}");
+        }
+        if let Some(position) = &self.after {
+            let _ = write!(text, "&cursor={}", Cursor::encode(position, &self.query));
+        }
+        if let Some(fields) = &self.fields {
+            let _ = write!(text, "&fields={fields:?}");
+        }
+        if self.facets {
+            text.push_str("&facets=true");
+        }
+        text
+    }
+
+    /// Whether the answer depends on the providers' status.
+    pub fn tells_status(&self) -> bool {
+        self.query.healthy_only || self.fields.is_none_or(|fields| fields.has(Field::ProviderStatus))
+    }
+
+    /// Reads the query string. `provider`: the one that the path names, if it does.
+    pub fn parse(
+        query_string: &str,
+        snapshot: &Snapshot,
+        provider: Option<&ProviderId>,
+    ) -> Result<Self, ApiError> {
+        let known = if provider.is_some() { &PARAMETERS[1..] } else { PARAMETERS };
+        let params = Params::parse(query_string)?.only(known)?;
+        let mut query = ModelQuery {
+            provider: providers(&params, snapshot)?,
+            capability: params.names("capability")?,
+            input_modality: params.names("input_modality")?,
+            output_modality: params.names("output_modality")?,
+            task: tasks(&params, snapshot)?,
+            kind: params.names("kind")?,
+            status: params.names("status")?,
+            ids: ids(&params)?,
+            min_context: params.one("min_context", "a number of tokens from 0 to 4294967295")?,
+            max_input_price: params.one::<Price>("max_input_price", price_range())?,
+            max_output_price: params.one::<Price>("max_output_price", price_range())?,
+            free: params.flag("free")?,
+            open_weights: params.flag("open_weights")?,
+            enabled: params.flag("enabled")?,
+            healthy_only: params.flag("healthy_only")?.unwrap_or(false),
+            // Somebody is typing: white space alone is as empty as nothing.
+            q: match params.text("q")?.filter(|text| !text.trim().is_empty()) {
+                Some(text) => Some(text.parse().map_err(|error| ApiError::parameter("q", error))?),
+                None => None,
+            },
+            sort: params.name("sort")?,
+        };
+        if let Some(provider) = provider {
+            query.provider = vec![provider.clone()];
+        }
+        let limit = params.one::<usize>("limit", format_args!("a whole number from 1 to {MAX_LIMIT}"))?;
+        if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
+            return Err(ApiError::parameter(
+                "limit",
+                format!("expected a whole number from 1 to {MAX_LIMIT}"),
+            ));
+        }
+        let after = params
+            .text("cursor")?
+            .map(|cursor| Cursor::decode(cursor, &query))
+            .transpose()
+            .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
+        let fields: FieldSet = params.names("fields")?.into_iter().collect();
+        Ok(Self {
+            // One that holds back nothing is none.
+            limit: limit.filter(|limit| *limit < snapshot.models().len()),
+            after,
+            fields: (!fields.is_empty() && !fields.is_full()).then_some(fields),
+            facets: params.flag("facets")?.unwrap_or(false),
+            query,
+        })
+    }
+}
+
+/// Written only when it is needed: every list is asked for with the prices looked at, and hardly one has a wrong one.
+fn price_range() -> impl Display {
+    fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")))
+}
+
+fn providers(params: &Params, snapshot: &Snapshot) -> Result<Vec<ProviderId>, ApiError> {
+    let known = || snapshot.providers().iter().map(|provider| provider.id.as_str());
+    params
+        .list("provider")
+        .map(|id| match snapshot.provider(id) {
+            Some(provider) => Ok(provider.id.clone()),
+            None => Err(not_among("provider", id, known().collect::<Vec<_>>())),
+        })
+        .collect()
+}
+
+fn tasks(params: &Params, snapshot: &Snapshot) -> Result<Vec<TaskId>, ApiError> {
+    let known = || snapshot.tasks().iter().map(|task| task.id.as_str());
+    params
+        .list("task")
+        .map(|given| match given.parse::<TaskId>() {
+            Ok(id) if snapshot.has_task(&id) => Ok(id),
+            _ => Err(not_among("task", given, known().collect::<Vec<_>>())),
+        })
+        .collect()
+}
+
+fn ids(params: &Params) -> Result<Vec<ModelId>, ApiError> {
+    params
+        .list("ids")
+        .map(|id| id.parse().map_err(|error| ApiError::parameter("ids", format!("`{}`: {error}", echo(id)))))
+        .collect()
+}

@@ -1,0 +1,185 @@
+//! A model as the API shows it.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::domain::closed::closed_enum;
+use crate::domain::health::ProviderHealth;
+use crate::domain::model::Model;
+use crate::domain::price::{CURRENCY, Pricing, UNIT};
+use crate::domain::snapshot::Snapshot;
+
+closed_enum!(
+    /// The fields of a model, in the order in which they are written.
+    Field {
+        /// `provider/name`.
+        Id = "id",
+        /// The provider's id.
+        Provider = "provider",
+        /// The name to send to the provider.
+        ProviderModelId = "provider_model_id",
+        /// For people.
+        Name = "name",
+        /// The series.
+        Family = "family",
+        /// The kind of work.
+        Kind = "kind",
+        /// Where it stands in its life.
+        Status = "status",
+        /// Whether neither it nor its provider is hidden.
+        Enabled = "enabled",
+        /// When it became available.
+        ReleaseDate = "release_date",
+        /// The end of its training data.
+        KnowledgeCutoff = "knowledge_cutoff",
+        /// When it stops being served.
+        DeprecationDate = "deprecation_date",
+        /// What replaces it.
+        Successor = "successor",
+        /// Tokens of prompt and answer together.
+        ContextLength = "context_length",
+        /// Tokens of prompt.
+        MaxInputTokens = "max_input_tokens",
+        /// Tokens of answer.
+        MaxOutputTokens = "max_output_tokens",
+        /// Length of its vectors.
+        EmbeddingDimensions = "embedding_dimensions",
+        /// What it takes.
+        InputModalities = "input_modalities",
+        /// What it gives.
+        OutputModalities = "output_modalities",
+        /// What it can do.
+        Capabilities = "capabilities",
+        /// The task types it serves.
+        Tasks = "tasks",
+        /// Whether its weights can be downloaded.
+        OpenWeights = "open_weights",
+        /// What it costs.
+        Pricing = "pricing",
+        /// Whether it costs nothing.
+        IsFree = "is_free",
+        /// Who said what it costs.
+        PriceSource = "price_source",
+        /// The day of that statement.
+        AsOf = "as_of",
+        /// The health of its provider.
+        ProviderStatus = "provider_status",
+        /// When it last changed.
+        UpdatedAt = "updated_at",
+    }
+);
+
+/// Some of the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldSet(u32);
+
+impl FieldSet {
+    const ALL: Self = Self((1 << Field::ALL.len()) - 1);
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it has all.
+    pub fn is_full(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// Whether it has this one.
+    pub fn has(self, field: Field) -> bool {
+        self.0 & (1 << field as u32) != 0
+    }
+}
+
+impl FromIterator<Field> for FieldSet {
+    fn from_iter<T: IntoIterator<Item = Field>>(fields: T) -> Self {
+        Self(fields.into_iter().fold(0, |set, field| set | 1 << field as u32))
+    }
+}
+
+/// A model with what the catalogue and the probes know around it.
+pub struct ModelView<'a> {
+    model: &'a Model,
+    enabled: bool,
+    provider_status: &'static str,
+    fields: FieldSet,
+}
+
+impl<'a> ModelView<'a> {
+    /// With all its fields.
+    pub fn new(snapshot: &Snapshot, health: &ProviderHealth, model: &'a Model) -> Self {
+        Self {
+            model,
+            enabled: snapshot.is_enabled(model),
+            provider_status: health.status_of(model.provider.as_str()).as_str(),
+            fields: FieldSet::ALL,
+        }
+    }
+
+    /// With these fields only; `None`: all.
+    pub fn only(self, fields: Option<&FieldSet>) -> Self {
+        Self { fields: fields.copied().unwrap_or(FieldSet::ALL), ..self }
+    }
+}
+
+impl Serialize for ModelView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let model = self.model;
+        for field in Field::ALL.iter().copied().filter(|field| self.fields.has(*field)) {
+            let key = field.as_str();
+            match field {
+                Field::Id => map.serialize_entry(key, model.id.as_str()),
+                Field::Provider => map.serialize_entry(key, model.provider.as_str()),
+                Field::ProviderModelId => map.serialize_entry(key, &model.provider_model_id),
+                Field::Name => map.serialize_entry(key, &model.name),
+                Field::Family => map.serialize_entry(key, &model.family),
+                Field::Kind => map.serialize_entry(key, &model.kind),
+                Field::Status => map.serialize_entry(key, &model.status),
+                Field::Enabled => map.serialize_entry(key, &self.enabled),
+                Field::ReleaseDate => map.serialize_entry(key, &model.release_date),
+                Field::KnowledgeCutoff => map.serialize_entry(key, &model.knowledge_cutoff),
+                Field::DeprecationDate => map.serialize_entry(key, &model.deprecation_date),
+                Field::Successor => map.serialize_entry(key, &model.successor),
+                Field::ContextLength => map.serialize_entry(key, &model.context_length),
+                Field::MaxInputTokens => map.serialize_entry(key, &model.max_input_tokens),
+                Field::MaxOutputTokens => map.serialize_entry(key, &model.max_output_tokens),
+                Field::EmbeddingDimensions => map.serialize_entry(key, &model.embedding_dimensions),
+                Field::InputModalities => map.serialize_entry(key, &model.input_modalities),
+                Field::OutputModalities => map.serialize_entry(key, &model.output_modalities),
+                Field::Capabilities => map.serialize_entry(key, &model.capabilities),
+                Field::Tasks => map.serialize_entry(key, &model.tasks),
+                Field::OpenWeights => map.serialize_entry(key, &model.open_weights),
+                Field::Pricing => map.serialize_entry(key, &model.pricing.as_ref().map(PricingView::from)),
+                Field::IsFree => map.serialize_entry(key, &model.is_free),
+                Field::PriceSource => map.serialize_entry(key, &model.price_source),
+                Field::AsOf => map.serialize_entry(key, &model.as_of),
+                Field::ProviderStatus => map.serialize_entry(key, self.provider_status),
+                Field::UpdatedAt => map.serialize_entry(key, &Rfc3339(model.updated_at)),
+            }?;
+        }
+        map.end()
+    }
+}
+
+/// What a model costs. A model priced per query has no token prices.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Pricing)]
+pub struct PricingView<'a> {
+    /// Always `USD`.
+    currency: &'static str,
+    /// The unit of token prices, always `per_1m_tokens`: USD per 1,000,000 tokens.
+    unit: &'static str,
+    #[serde(flatten)]
+    pricing: &'a Pricing,
+}
+
+impl<'a> From<&'a Pricing> for PricingView<'a> {
+    fn from(pricing: &'a Pricing) -> Self {
+        Self { currency: CURRENCY, unit: UNIT, pricing }
+    }
+}
+
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct Rfc3339(#[serde(with = "time::serde::rfc3339")] time::OffsetDateTime);

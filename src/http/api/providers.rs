@@ -1,0 +1,124 @@
+//! `/api/providers`, one provider, and its models.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::did_you_mean::did_you_mean;
+use crate::domain::id::ProviderId;
+use crate::domain::model::{Capability, Model};
+use crate::domain::provider::{Provider, ProviderStatus};
+use crate::domain::snapshot::Snapshot;
+
+use super::list::{Envelope, ListOf};
+use super::models::parameters::ModelParameters;
+use super::models::schema::ModelList;
+use super::models::{answer_with_models, id_in_path};
+use super::params::{Params, echo};
+use crate::http::State;
+use crate::http::reply::Lifetime;
+use crate::http::reply::{ApiError, Code};
+use crate::http::reply::{Edition, List, Resource};
+use crate::http::reply::{Reading, json};
+
+/// A company or service that serves models over an API.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Provider)]
+pub struct ProviderView<'a> {
+    #[schema(value_type = ProviderId)]
+    id: &'a str,
+    /// For people.
+    name: &'a str,
+    /// The root of its native API.
+    base_url: &'a str,
+    /// Documentation of its models; `null` while unknown.
+    #[schema(required)]
+    docs_url: Option<&'a str>,
+    /// `false` hides its models from lists.
+    enabled: bool,
+    /// Whether a key for it is set on this server.
+    configured: bool,
+    status: ProviderStatus,
+    /// How many of its models are listed: neither hidden nor retired.
+    models: usize,
+    /// What any of them can do.
+    capabilities: BTreeSet<Capability>,
+    /// Whether it has an API in OpenAI's shape.
+    openai_compatible: bool,
+}
+
+/// A list of providers.
+type ProviderList = ListOf<ProviderView<'static>>;
+
+fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
+    let snapshot = edition.read().snapshot();
+    let models: Vec<&Model> =
+        snapshot.models().iter().filter(|m| m.provider == provider.id && snapshot.is_listed(m)).collect();
+    ProviderView {
+        id: provider.id.as_str(),
+        name: &provider.name,
+        base_url: &provider.base_url,
+        docs_url: provider.docs_url.as_deref(),
+        enabled: provider.enabled,
+        configured: state.probes.keys.configured(&provider.id),
+        status: edition.health().status_of(provider.id.as_str()),
+        models: models.len(),
+        capabilities: models.iter().flat_map(|model| model.capabilities.iter().copied()).collect(),
+        openai_compatible: provider.openai_compatible_base_url.is_some(),
+    }
+}
+
+/// List providers.
+///
+/// All of them, disabled ones included: `enabled` tells them apart.
+#[utoipa::path(get, path = "/api/providers", operation_id = "list_providers", tag = "Providers",
+    responses((status = 200, description = "The providers, by id.", body = ProviderList)))]
+pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    Params::parse(request.query_string())?.only(&[])?;
+    let lifetime = reading.with_status(Lifetime::Providers);
+    let write = move |edition: &Edition| {
+        let providers = edition.read().snapshot().providers();
+        let shown: Vec<_> = providers.iter().map(|provider| view(&state, edition, provider)).collect();
+        json(&Envelope::whole(edition.read(), shown.len(), shown))
+    };
+    reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
+}
+
+/// Show a provider.
+#[utoipa::path(get, path = "/api/providers/{id}", operation_id = "get_provider", tag = "Providers",
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai")),
+    responses((status = 200, description = "The provider.", body = ProviderView)))]
+pub async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    Params::parse(request.query_string())?.only(&[])?;
+    let place = find_provider(reading.snapshot(), &id_in_path(&request, "/api/providers/")?)?;
+    let lifetime = reading.with_status(Lifetime::Providers);
+    let write =
+        move |edition: &Edition| json(&view(&state, edition, &edition.read().snapshot().providers()[place]));
+    reading.answer(&request, Resource::Provider(place), lifetime, write).await
+}
+
+/// List the models of a provider.
+///
+/// As `/api/models`, with the provider given by the path.
+#[utoipa::path(get, path = "/api/providers/{id}/models", operation_id = "list_provider_models", tag = "Providers",
+    params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
+    responses((status = 200, description = "The models that match.", body = ModelList)))]
+pub async fn models(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    let path = id_in_path(&request, "/api/providers/")?;
+    let place = find_provider(reading.snapshot(), path.strip_suffix("/models").unwrap_or(&path))?;
+    answer_with_models(&reading, &request, Some(&reading.snapshot().providers()[place].id)).await
+}
+
+fn find_provider(snapshot: &Snapshot, id: &str) -> Result<usize, ApiError> {
+    let providers = snapshot.providers();
+    providers.binary_search_by(|provider| provider.id.as_str().cmp(id)).map_err(|_| {
+        let suggestion = did_you_mean(id, providers.iter().map(|provider| provider.id.as_str()));
+        ApiError::new(Code::ProviderNotFound, format!("`{}` is not in the catalogue", echo(id)))
+            .suggesting(suggestion)
+    })
+}

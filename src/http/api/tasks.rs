@@ -1,0 +1,57 @@
+//! `/api/tasks`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::id::TaskId;
+
+use super::list::{Envelope, ListOf};
+use crate::http::State;
+use crate::http::reply::ApiError;
+use crate::http::reply::Lifetime;
+use crate::http::reply::{Edition, List, Resource};
+use crate::http::reply::{Reading, json};
+
+/// A kind of work that models are asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Task)]
+pub struct TaskView<'a> {
+    #[schema(value_type = TaskId)]
+    id: &'a str,
+    /// For people.
+    name: &'a str,
+    /// What the work is, in a sentence.
+    description: &'a str,
+    /// How many listed models can serve it.
+    models: usize,
+}
+
+/// A list of task types.
+type TaskList = ListOf<TaskView<'static>>;
+
+/// List task types.
+///
+/// With how many models can serve each. Parameters are ignored.
+#[utoipa::path(get, path = "/api/tasks", operation_id = "list_tasks", tag = "Tasks",
+    responses((status = 200, description = "All task types.", body = TaskList)))]
+pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await
+}
+
+fn written(edition: &Edition) -> Vec<u8> {
+    let snapshot = edition.read().snapshot();
+    let listed: Vec<_> = snapshot.models().iter().filter(|model| snapshot.is_listed(model)).collect();
+    let tasks: Vec<_> = snapshot
+        .tasks()
+        .iter()
+        .map(|task| TaskView {
+            id: task.id.as_str(),
+            name: &task.name,
+            description: &task.description,
+            models: listed.iter().filter(|model| model.tasks.contains(&task.id)).count(),
+        })
+        .collect();
+    json(&Envelope::whole(edition.read(), tasks.len(), tasks))
+}

@@ -1,0 +1,97 @@
+//! The API's document, and the pages that are made of it. They load nothing but the style sheet beside them.
+
+mod errors;
+mod html;
+pub mod openapi;
+mod reference;
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::http::State;
+use crate::http::reply::Coded;
+
+/// Pages change with a release; until then a tag makes asking again cheap.
+const LIFETIME: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// No script, no image, nothing from anywhere else, and in nobody's frame.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const STYLE: &str = include_str!("style.css");
+
+#[derive(Debug, Clone, Copy)]
+enum Page {
+    Document,
+    Reference,
+    Errors,
+    Style,
+}
+
+impl Page {
+    const COUNT: usize = Self::Style as usize + 1;
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Document => "application/json",
+            Self::Reference | Self::Errors => "text/html; charset=utf-8",
+            Self::Style => "text/css; charset=utf-8",
+        }
+    }
+
+    fn write(self) -> String {
+        match self {
+            Self::Document => openapi::document_text().unwrap_or_default(),
+            Self::Reference => reference::page_of(&openapi::document()),
+            Self::Errors => errors::page_html(),
+            Self::Style => STYLE.to_owned(),
+        }
+    }
+}
+
+/// The document and its pages in every coding. Each is made when it is first asked for.
+#[derive(Default)]
+pub struct Pages([Coded; Page::COUNT]);
+
+impl Pages {
+    fn answer(&self, page: Page, request: &HttpRequest) -> HttpResponse {
+        let coded = &self.0[page as usize];
+        let mut response = coded.respond(request, page.content_type(), || page.write().into());
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, LIFETIME);
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        response
+    }
+}
+
+/// Get this document.
+///
+/// `OpenAPI` 3.1. The same as `chatchonk openapi` prints.
+#[utoipa::path(get, path = "/api/openapi.json", operation_id = "get_document", tag = "Documentation",
+    responses((status = 200, description = "The document.", body = Object)))]
+pub async fn document(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Document, &request)
+}
+
+/// Read the reference.
+#[utoipa::path(get, path = "/api/docs", operation_id = "get_reference", tag = "Documentation",
+    responses((status = 200, description = "This document as a page.", body = String, content_type = "text/html")))]
+pub async fn reference(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Reference, &request)
+}
+
+/// Read about errors.
+///
+/// `type` of every error leads here.
+#[utoipa::path(get, path = "/api/docs/errors", operation_id = "get_errors", tag = "Documentation",
+    responses((status = 200, description = "Every error code, what it means and the way out.", body = String,
+        content_type = "text/html")))]
+pub async fn errors(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Errors, &request)
+}
+
+/// Get the style sheet of the pages.
+#[utoipa::path(get, path = "/api/docs/style.css", operation_id = "get_style", tag = "Documentation",
+    responses((status = 200, description = "The style sheet.", body = String, content_type = "text/css")))]
+pub async fn style(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.pages.answer(Page::Style, &request)
+}

@@ -1,0 +1,211 @@
+//! What a connection may cost that nobody uses.
+//!
+//! actix-web limits the time for the first head of a connection and for waiting between two requests. It has no limit for
+//! a later head, a chunked body or an answer that the client does not read.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::{Shutdown, TcpListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{Extensions, ServiceRequest};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use socket2::{SockRef, Socket};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+
+/// How long an idle connection is kept: longer than any proxy in front does, so that it is never we who close one in use.
+pub const KEEP_ALIVE: Duration = Duration::from_mins(2);
+/// How often a connection is looked at. If no request has come on it since the last look, it is cut off, whatever it is
+/// busy with: 2.5 to 5 minutes after its last request.
+const LOOK_EVERY: Duration = Duration::from_secs(150);
+/// How many connections may wait until they are accepted. `TcpListener::bind` leaves place for 128, and a client that finds
+/// none waits a second until it tries again. Linux has no more place than `net.core.somaxconn` says.
+const BACKLOG: i32 = 4_096;
+/// How long the system holds bytes that the peer does not take.
+const UNTAKEN: Duration = Duration::from_secs(30);
+/// How much of a long body is handed over at a time. What is handed over is copied, and held until the client takes it.
+const SLICE_BYTES: usize = 256 << 10;
+
+/// Prepares a bound listener. Sets the backlog, and limits how long clients may leave bytes untaken: every connection
+/// accepted from then on has that limit, on Linux only.
+///
+/// # Errors
+/// When the system refuses.
+pub fn prepare(listener: &TcpListener) -> std::io::Result<()> {
+    // A second `listen` changes the backlog only.
+    SockRef::from(listener).listen(BACKLOG)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(listener).set_tcp_user_timeout(Some(UNTAKEN))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, UNTAKEN);
+    Ok(())
+}
+
+/// What is known of a connection while it is open.
+struct Connection {
+    requests: Rc<Cell<u64>>,
+    /// Dropped with the connection.
+    _open: oneshot::Sender<Infallible>,
+}
+
+/// Watches a new connection, in a task of its own on the thread that serves it.
+pub fn watch(clock: Clock) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
+    move |stream, data| {
+        // A handle of our own, as the connection gives its own away to nobody. Out of handles, it goes unwatched.
+        let Some(socket) =
+            stream.downcast_ref::<TcpStream>().and_then(|it| SockRef::from(it).try_clone().ok())
+        else {
+            return;
+        };
+        let requests = Rc::new(Cell::new(0));
+        let (open, closed) = oneshot::channel();
+        data.insert(Connection { requests: Rc::clone(&requests), _open: open });
+        actix_web::rt::spawn(cut_when_silent(socket, requests, closed, clock.clone()));
+    }
+}
+
+/// A request has come on its connection.
+pub fn heard(request: &ServiceRequest) {
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.requests.set(connection.requests.get().wrapping_add(1));
+    }
+}
+
+async fn cut_when_silent(
+    socket: Socket,
+    requests: Rc<Cell<u64>>,
+    mut closed: oneshot::Receiver<Infallible>,
+    clock: Clock,
+) {
+    loop {
+        let before = requests.get();
+        if clock.timeout(LOOK_EVERY, &mut closed).await.is_ok() {
+            return;
+        }
+        if requests.get() == before {
+            // It may be closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// A body that is handed over in slices, so that a client who does not read has one of them copied and not the whole.
+pub struct Slices(pub Bytes);
+
+impl MessageBody for Slices {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0.len() as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let next = self.0.len().min(SLICE_BYTES);
+        Poll::Ready((next > 0).then(|| Ok(self.0.split_to(next))))
+    }
+
+    fn try_into_bytes(self) -> Result<Bytes, Self> {
+        if self.0.len() > SLICE_BYTES { Err(self) } else { Ok(self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::middleware::{Next, from_fn};
+    use actix_web::{App, HttpServer, web};
+    use time::macros::datetime;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    const ASK: &[u8] = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n";
+    const LIVE: &[u8] = b"it lives";
+
+    async fn ask(connection: &mut TcpStream) {
+        connection.write_all(ASK).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(LIVE) {
+            assert!(connection.read_buf(&mut answer).await.unwrap() > 0, "it is closed");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_cut_off_that_is_busy_without_ever_asking() {
+        actix_web::rt::System::new().block_on(cut_off_whoever_never_asks());
+    }
+
+    async fn cut_off_whoever_never_asks() {
+        let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = HttpServer::new(|| {
+            let layer = |request: ServiceRequest, next: Next<_>| {
+                heard(&request);
+                next.call(request)
+            };
+            App::new().wrap(from_fn(layer)).default_service(web::to(async || "it lives"))
+        });
+        let server =
+            server.workers(1).disable_signals().on_connect(watch(clock)).listen(listener).unwrap().run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        let mut polite = TcpStream::connect(address).await.unwrap();
+        ask(&mut polite).await;
+        for busy in [
+            "GET /li",
+            "G",
+            "POST /live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+            "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        ] {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            ask(&mut connection).await;
+            connection.write_all(busy.as_bytes()).await.unwrap();
+            let ended = actix_web::rt::spawn(async move {
+                let mut rest = Vec::new();
+                // An end or a reset, as the system likes.
+                let _ = connection.read_to_end(&mut rest).await;
+            });
+            while !ended.is_finished() {
+                hand.advance(Duration::from_secs(70));
+                ask(&mut polite).await;
+            }
+        }
+        handle.stop(false).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accepted_connections_have_the_limit_of_the_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        prepare(&listener).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(UNTAKEN));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_comes_whole_in_slices() {
+        for length in [0, 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES + 7] {
+            let whole: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let mut slices = Slices(whole.clone().into());
+            assert_eq!(slices.size(), BodySize::Sized(length as u64));
+            assert_eq!(to_bytes(Slices(whole.clone().into())).await.unwrap(), whole);
+            let mut longest = 0;
+            while let Some(slice) = std::future::poll_fn(|cx| Pin::new(&mut slices).poll_next(cx)).await {
+                longest = longest.max(slice.unwrap().len());
+            }
+            assert_eq!(longest, length.min(SLICE_BYTES));
+        }
+    }
+}

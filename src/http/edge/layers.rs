@@ -1,0 +1,253 @@
+//! What surrounds every request: its id, its span, what it may cost, and errors in one form.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+use tracing::field::Empty;
+use tracing::{Level, Span};
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+use uuid::Uuid;
+
+use super::connections;
+use super::rate_limit::TooMany;
+use super::unread::{holding_unread, read_past};
+use crate::http::State;
+use crate::http::metrics;
+use crate::http::reply::answer_again;
+use crate::http::reply::{ApiError, Code};
+use crate::telemetry;
+
+/// The header that carries the request's id, in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest path and query taken.
+const MAX_URI_BYTES: usize = 8 * 1024;
+/// The policy of answers that are no pages.
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The longest request id taken over from a client.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// The id that a client gives its request, when it is a short plain token.
+fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
+    request.headers().get(&REQUEST_ID).filter(|value| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+    })
+}
+
+/// The id of the request: the client's own, else the one of its span, else a new one.
+fn request_id(request: &HttpRequest) -> HeaderValue {
+    if let Some(given) = given_id(request.head()) {
+        return given.clone();
+    }
+    let of_span = request.extensions().get::<RequestId>().map(|id| **id);
+    let id = of_span.unwrap_or_else(Uuid::now_v7);
+    let mut text = Uuid::encode_buffer();
+    let text = id.as_hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// Whether anybody takes spans of requests. Asked when a worker starts: without, a request does not pass by their layer.
+pub fn is_traced() -> bool {
+    tracing::span_enabled!(Level::DEBUG)
+}
+
+/// The outermost layer: tells the request's id and turns every error, whoever made it, into a problem document.
+pub async fn outermost(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    connections::heard(&request);
+    // Routes answer errors as responses; nothing in between fails on its own.
+    let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
+    let underway = metrics::begin(&request);
+    let response = next.call(request).await?.map_into_boxed_body();
+    let id = request_id(response.request());
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let mut response = if is_error {
+        holding_unread(as_problem(response, id.to_str().unwrap_or_default()))
+    } else {
+        response
+    };
+    let headers = response.headers_mut();
+    // Appended, as nobody else sends them: to insert a header costs twice as much.
+    headers.append(REQUEST_ID, id);
+    // What a browser must not make of an answer: another type, a page, or a referrer for others.
+    headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if behind_render {
+        headers.append(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        headers.append(CONTENT_SECURITY_POLICY, NOTHING);
+    }
+    // Those that say more say this too.
+    if !headers.contains_key(VARY) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+    }
+    metrics::answered(underway, &response);
+    Ok(response)
+}
+
+/// Refuses what comes too often, is too long or too large, and answers at once what was answered before. Lies within CORS,
+/// so that a page may read that answer too. The limit of time lies around each handler.
+pub async fn bounded(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let mut admitted = admit(&state, &request);
+    if admitted.is_ok() {
+        admitted = read_past(&mut request, &state.clock).await;
+    }
+    if let Err(refusal) = admitted {
+        return Ok(request.error_response(refusal));
+    }
+    if let Some((answer, route)) = answer_again(&state, request.request()) {
+        metrics::routed(&request, route);
+        return Ok(request.into_response(answer));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// What is refused counts, too.
+fn admit(state: &State, request: &ServiceRequest) -> Result<(), ApiError> {
+    if let Some(limit) = state.rate_limit.as_ref().filter(|_| !is_health(request.path())) {
+        limit.check(request)?;
+    }
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
+        let limit = format!("path and query may have {MAX_URI_BYTES} bytes together");
+        return Err(ApiError::new(Code::UriTooLong, limit));
+    }
+    Ok(())
+}
+
+fn state(request: &ServiceRequest) -> Option<&State> {
+    request.app_data::<web::Data<State>>().map(|state| &***state)
+}
+
+/// Probes are never refused: whoever runs the server relies on them.
+fn is_health(path: &str) -> bool {
+    matches!(
+        path,
+        "/api/health"
+            | "/api/health/live"
+            | "/api/health/ready"
+            | "/api/automodel/health"
+            | "/api/modelswapper/health"
+    )
+}
+
+impl From<TooMany> for ApiError {
+    /// With the headers of `draft-ietf-httpapi-ratelimit-headers-10`.
+    fn from(TooMany { per_minute, retry_after }: TooMany) -> Self {
+        let detail = format!("{per_minute} requests a minute are allowed; try again in {retry_after} s");
+        let number = |number: u64| HeaderValue::from(number);
+        let text =
+            |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self::new(Code::RateLimited, detail)
+            .with(RETRY_AFTER, number(retry_after))
+            .with(RATE_LIMIT_POLICY, text(format!("\"client\";q={per_minute};w=60")))
+            .with(RATE_LIMIT, text(format!("\"client\";r=0;t={retry_after}")))
+    }
+}
+
+fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
+    let path = response.request().path();
+    let openai = path == "/v1" || path.starts_with("/v1/");
+    let kind = response.headers().get(CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
+        // A health route answers 503 with its own document.
+        return response;
+    }
+    let error = match response.response().error().and_then(Error::as_error::<ApiError>) {
+        Some(error) => error.clone(),
+        None => {
+            let code = Code::of_status(response.status());
+            ApiError::new(code, code.title())
+        }
+    };
+    if error.code.status().is_server_error() {
+        log_failure(response.request(), &error, request_id);
+    }
+    let mut response = response.map_body(|_, _| BoxBody::new(error.body(request_id, openai)));
+    *response.response_mut().status_mut() = error.code.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn log_failure(request: &HttpRequest, error: &ApiError, request_id: &str) {
+    let state = request.app_data::<web::Data<State>>();
+    let Some(left_out) = state.map_or(Some(0), |state| state.failures.line()) else { return };
+    let pattern = request.match_pattern();
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let method = request.method().as_str();
+    match error.code {
+        Code::TimedOut => tracing::warn!(method, route, request_id, left_out, "a request took too long"),
+        _ => tracing::error!(method, route, request_id, left_out, error = %error, "a request failed"),
+    }
+}
+
+/// One root span per request at debug, with the route's template and the request's id, in the terms of OpenTelemetry's
+/// conventions. At other levels, and where no traces are sent, a request that goes well costs nothing here and leaves no
+/// line.
+pub struct RootSpan;
+
+impl RootSpanBuilder for RootSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        if !tracing::span_enabled!(Level::DEBUG) {
+            return Span::none();
+        }
+        let id = request_id(request.request());
+        let id = id.to_str().unwrap_or_default();
+        let pattern = request.match_pattern();
+        let route = pattern.as_deref().unwrap_or("unmatched");
+        // Any text is a method; the conventions have one name for all that are not known.
+        let method = match *request.method() {
+            Method::GET
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE => request.method().as_str(),
+            _ => "_OTHER",
+        };
+        let span = tracing::debug_span!(
+            "request",
+            otel.name = %format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
+            request_id = id,
+        );
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        telemetry::continue_trace(&span, header("traceparent"), header("tracestate"));
+        span
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        span.in_scope(|| tracing::debug!("answered"));
+    }
+}

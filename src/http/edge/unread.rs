@@ -1,0 +1,88 @@
+//! Bodies of requests. No route takes one: small ones are read past, as some clients send one with every request.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::HttpMessage;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use actix_web::web::Bytes;
+use futures_core::Stream;
+
+use crate::clock::Clock;
+
+use crate::http::reply::{ApiError, Code};
+
+/// The largest body that is read past.
+const MAX_BYTES: u64 = 64 * 1024;
+/// How long a body without a length may take to come.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Refuses a request whose body is too long, and one whose body, of a length not told, is too long or too slow to come.
+pub async fn read_past(request: &mut ServiceRequest, clock: &Clock) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        return Err(too_large());
+    }
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let mut payload = request.take_payload();
+    if let Ok(true) = clock.timeout(LIMIT, ends_in_time(&mut payload)).await {
+        return Ok(());
+    }
+    request.extensions_mut().insert(Unread(payload));
+    Err(too_large())
+}
+
+/// Whether the payload ends before it gets too long. A broken one has ended, too: the connection is over with it.
+async fn ends_in_time(payload: &mut Payload) -> bool {
+    let mut bytes = 0;
+    while let Some(Ok(chunk)) = std::future::poll_fn(|cx| Pin::new(&mut *payload).poll_next(cx)).await {
+        bytes += chunk.len() as u64;
+        if bytes > MAX_BYTES {
+            return false;
+        }
+    }
+    true
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, "no route takes a body; leave it out")
+        .with(CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// What is left of a body that was refused.
+///
+/// As long as somebody has it, actix closes the connection with the answer. Dropped before, it would be read to its end,
+/// however long that is.
+struct Unread(#[expect(dead_code, reason = "it is held, not read")] Payload);
+
+/// The answer with what is left of the request's body, if there is any.
+pub fn holding_unread(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let unread = response.request().extensions_mut().remove::<Unread>();
+    match unread {
+        None => response,
+        Some(unread) => response.map_body(|_, body| BoxBody::new(Holding { body, _unread: unread })),
+    }
+}
+
+struct Holding {
+    body: BoxBody,
+    _unread: Unread,
+}
+
+impl MessageBody for Holding {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_next(cx)
+    }
+}

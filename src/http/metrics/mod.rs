@@ -1,0 +1,252 @@
+//! Metrics for Prometheus: on their own port, on the public one for bearers of a token, or not at all.
+//!
+//! Requests are counted here. All else is collected at a scrape, from what others count or last saw.
+
+mod caching;
+mod families;
+mod figures;
+mod process;
+mod requests;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, web};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::Registry;
+use subtle::ConstantTimeEq as _;
+
+use crate::clock::Clock;
+
+use crate::http::State;
+use crate::http::edge::connections;
+use crate::http::edge::layers;
+use crate::http::reply::{ApiError, Code};
+use families::Families;
+pub use requests::{Requests, Route, Underway, Worker};
+
+/// The version of the text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Where metrics are shown. Without either nothing is counted.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSettings {
+    /// Their own listener. Without a token it is open to every client that reaches it.
+    pub address: Option<SocketAddr>,
+    /// Opens them on the public port, where there is no route without it, and is demanded on their own port.
+    pub token: Option<MetricsToken>,
+}
+
+/// The secret that opens `/metrics`: 16 to 512 characters out of `A-Z a-z 0-9 - . _ ~ + / =`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MetricsToken(String);
+
+/// A token that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {}", MetricsToken::EXPECTED)]
+pub struct InvalidMetricsToken;
+
+impl MetricsToken {
+    /// What a token looks like.
+    pub const EXPECTED: &'static str = "16 to 512 characters out of A-Z a-z 0-9 - . _ ~ + / =";
+
+    /// Takes the same time wherever a wrong token of the right length differs.
+    fn is_borne(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(7));
+        given.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
+        })
+    }
+}
+
+impl FromStr for MetricsToken {
+    type Err = InvalidMetricsToken;
+
+    fn from_str(token: &str) -> Result<Self, Self::Err> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let fits = (16..=512).contains(&token.len()) && token.bytes().all(known);
+        fits.then(|| Self(token.to_owned())).ok_or(InvalidMetricsToken)
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsToken(…)")
+    }
+}
+
+/// What is counted, and what else is collected.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Requests,
+    token: Option<MetricsToken>,
+    /// Requests without the token, or with a wrong one.
+    refused: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts from now on; `None` where the settings show metrics nowhere.
+    #[must_use]
+    pub fn new(settings: &MetricsSettings, clock: Clock) -> Option<Self> {
+        let is_shown = settings.address.is_some() || settings.token.is_some();
+        is_shown.then(|| Self {
+            requests: Requests::new(clock),
+            token: settings.token.clone(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a request without the token, where there is one.
+    fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        if self.token.as_ref().is_none_or(|token| token.is_borne(headers)) {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let detail = "send the token of METRICS_TOKEN as `Authorization: Bearer …`";
+        Err(ApiError::new(Code::Unauthorized, detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"metrics\"")))
+    }
+
+    /// What a worker counts with.
+    pub fn worker(&self) -> Arc<Worker> {
+        self.requests.worker()
+    }
+}
+
+/// A request that has arrived; nothing where nobody counts.
+pub fn begin(request: &ServiceRequest) -> Option<Underway> {
+    request.app_data::<Option<Arc<Worker>>>()?.as_ref().map(Worker::begin)
+}
+
+/// Counts its answer.
+pub fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
+    if let Some(underway) = underway {
+        let request = response.request();
+        let told = request.extensions().get().copied();
+        let route = told.or_else(|| request.app_data().copied());
+        underway.answered(route, request.method(), response.status());
+    }
+}
+
+/// Tells the route of a request that is answered without being led to it.
+pub fn routed(request: &ServiceRequest, route: Option<Route>) {
+    let is_counted = request.app_data::<Option<Arc<Worker>>>().is_some_and(Option::is_some);
+    if let Some(route) = route.filter(|_| is_counted) {
+        request.extensions_mut().insert(route);
+    }
+}
+
+/// Adds the route to the public port, where a token opens it.
+pub fn configure(state: &State, app: &mut web::ServiceConfig) {
+    if state.metrics.as_ref().is_some_and(|metrics| metrics.token.is_some()) {
+        app.service(crate::http::get("/metrics", for_bearers, &state.clock));
+    }
+}
+
+/// Serves them on a listener of their own until its handle is stopped.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::Result<Server> {
+    connections::prepare(&listener)?;
+    let app = move || {
+        let app = App::new().app_data(state.clone()).route("/metrics", web::get().to(for_bearers));
+        app.wrap(from_fn(layers::outermost))
+    };
+    let server = HttpServer::new(app).workers(1).shutdown_timeout(0).disable_signals().listen(listener)?;
+    Ok(server.run())
+}
+
+/// Get the metrics.
+///
+/// For Prometheus, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text. There is such a route
+/// only on servers that were given a `METRICS_TOKEN`; elsewhere it is 404.
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "Metrics",
+    security(("metrics_token" = [])),
+    responses((status = 200, description = "All families of metrics.", body = String,
+        content_type = "application/openmetrics-text")))]
+pub async fn for_bearers(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    if let Some(metrics) = &state.metrics {
+        metrics.admit(request.headers())?;
+    }
+    Ok(all(state))
+}
+
+fn all(state: web::Data<State>) -> HttpResponse {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Everything(state)));
+    let mut page = String::new();
+    if let Err(error) = text::encode(&mut page, &registry) {
+        tracing::error!(%error, "the metrics cannot be written");
+        return HttpResponse::InternalServerError().finish();
+    }
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type(CONTENT_TYPE).body(page)
+}
+
+struct Everything(web::Data<State>);
+
+impl fmt::Debug for Everything {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Everything")
+    }
+}
+
+impl Collector for Everything {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let (to, state) = (&mut Families(encoder), &*self.0);
+        let Some(metrics) = &state.metrics else { return Ok(()) };
+        figures::service(to, state)?;
+        figures::requests(to, &metrics.requests)?;
+        let refused = [([], metrics.refused.load(Ordering::Relaxed))];
+        to.counters("chatchonk_metrics_refused", "Requests for metrics without the right token.", refused)?;
+        caching::caches(to, state)?;
+        caching::kv(to, state)?;
+        figures::database(to, state)?;
+        figures::catalogue(to, state)?;
+        figures::providers(to, state)?;
+        figures::log(to)?;
+        figures::process(to, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_only_as_a_bearer_and_whole() {
+        let token: MetricsToken = "0123456789abcdef".parse().unwrap();
+        for (value, opens) in [
+            ("Bearer 0123456789abcdef", true),
+            ("bearer 0123456789abcdef", true),
+            ("Bearer 0123456789abcdeg", false),
+            ("Bearer 0123456789abcde", false),
+            ("Bearer 0123456789abcdef0", false),
+            ("Bearer  0123456789abcdef", false),
+            ("Basic 0123456789abcdef", false),
+            ("0123456789abcdef", false),
+            ("Bearer ", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(token.is_borne(&headers), opens, "{value}");
+        }
+        assert!(!token.is_borne(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_token_is_never_printed_and_a_weak_one_is_refused() {
+        let token: MetricsToken = "0123456789abcdef".parse().unwrap();
+        assert!(!format!("{token:?}").contains("0123"));
+        for weak in ["", "0123456789abcde", "0123456789abcde ", "0123456789abcdé"] {
+            assert_eq!(weak.parse::<MetricsToken>(), Err(InvalidMetricsToken), "{weak}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `/v1/models`: the catalogue in OpenAI's shape, for clients that know nothing else.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::id::{ModelId, ProviderId};
+use crate::domain::model::Model;
+
+use crate::http::State;
+use crate::http::api::models::{MODEL_ID, find_model, id_in_path};
+use crate::http::reply::ApiError;
+use crate::http::reply::Lifetime;
+use crate::http::reply::{Edition, List, Resource};
+use crate::http::reply::{Reading, json};
+
+/// A model in OpenAI's shape.
+#[derive(Serialize, ToSchema)]
+pub struct OpenAiModel<'a> {
+    #[schema(value_type = ModelId)]
+    id: &'a str,
+    /// Always `model`.
+    object: &'static str,
+    /// Seconds since 1970: the release, or, where that is unknown, when the catalogue got the model.
+    created: i64,
+    /// The provider's id.
+    #[schema(value_type = ProviderId)]
+    owned_by: &'a str,
+}
+
+impl<'a> From<&'a Model> for OpenAiModel<'a> {
+    fn from(model: &'a Model) -> Self {
+        let released = model.release_date.and_then(crate::domain::date::PartialDate::midnight);
+        Self {
+            id: model.id.as_str(),
+            object: "model",
+            created: released.unwrap_or(model.created_at).unix_timestamp(),
+            owned_by: model.provider.as_str(),
+        }
+    }
+}
+
+/// A list of models in OpenAI's shape.
+#[derive(Serialize, ToSchema)]
+pub struct OpenAiList<'a> {
+    /// Always `list`.
+    object: &'static str,
+    /// The models, by id.
+    data: Vec<OpenAiModel<'a>>,
+}
+
+/// List models as OpenAI does.
+///
+/// All listed models. Parameters are ignored, as OpenAI does.
+#[utoipa::path(get, path = "/v1/models", operation_id = "list_openai_models", tag = "OpenAI",
+    responses((status = 200, description = "The models.", body = OpenAiList)))]
+pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    let write = |edition: &Edition| {
+        let snapshot = edition.read().snapshot();
+        let listed = snapshot.models().iter().filter(|model| snapshot.is_listed(model));
+        json(&OpenAiList { object: "list", data: listed.map(OpenAiModel::from).collect() })
+    };
+    reading.answer(&request, Resource::List(List::OpenAiModels), Lifetime::Models, write).await
+}
+
+/// Show a model as OpenAI does.
+///
+/// Parameters are ignored.
+#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "get_openai_model", tag = "OpenAI",
+    params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
+    responses((status = 200, description = "The model.", body = OpenAiModel)))]
+pub async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = Reading::begin(&state).await?;
+    let place = find_model(reading.snapshot(), &id_in_path(&request, "/v1/models/")?)?;
+    let write = move |edition: &Edition| json(&OpenAiModel::from(&edition.read().snapshot().models()[place]));
+    reading.answer(&request, Resource::OpenAiModel(place), Lifetime::Models, write).await
+}

@@ -1,0 +1,50 @@
+//! What addresses came to: a list that is asked for again in the same words is found without reading them.
+
+use moka::sync::Cache;
+
+use crate::http::metrics::Route;
+use crate::http::reply::freshness::Lifetime;
+
+use super::{ENTRY_BYTES, Resource};
+
+/// The bound of all addresses, in bytes.
+pub(super) const TARGETS_BYTES: u64 = 1 << 20;
+
+/// What an address is answered with.
+#[derive(Clone)]
+pub struct Target {
+    pub resource: Resource,
+    pub lifetime: Lifetime,
+    /// For those who count.
+    pub route: Option<Route>,
+}
+
+/// Targets by path and query as they were written. Those asked for often stay when there are too many.
+pub(super) struct Targets(Cache<Box<str>, Target>);
+
+impl Default for Targets {
+    fn default() -> Self {
+        let targets = Cache::<Box<str>, Target>::builder().max_capacity(TARGETS_BYTES);
+        let targets = targets.weigher(|address, target| {
+            u32::try_from(ENTRY_BYTES + address.len() + target.resource.key_bytes()).unwrap_or(u32::MAX)
+        });
+        Self(targets.build())
+    }
+}
+
+impl Targets {
+    pub fn get(&self, address: &str) -> Option<Target> {
+        self.0.get(address)
+    }
+
+    pub fn put(&self, address: &str, target: Target) {
+        self.0.insert(address.into(), target);
+    }
+
+    #[cfg(test)]
+    /// Addresses kept, and their bytes. Behind by a moment.
+    pub fn kept(&self) -> (u64, u64) {
+        self.0.run_pending_tasks();
+        (self.0.entry_count(), self.0.weighted_size())
+    }
+}

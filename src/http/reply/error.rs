@@ -1,0 +1,294 @@
+//! The one closed table of error codes, and how an error becomes a response.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::closed::closed_enum;
+
+closed_enum!(
+    /// Every code an error answer can carry. Codes are never renamed: clients match on them.
+    Code {
+        /// A parameter's value cannot be used.
+        InvalidParameter = "invalid_parameter",
+        /// A parameter that this route does not know.
+        UnknownParameter = "unknown_parameter",
+        /// A cursor that is damaged or of another query.
+        InvalidCursor = "invalid_cursor",
+        /// A path that is not valid UTF-8 once decoded.
+        InvalidPath = "invalid_path",
+        /// Anything else that is wrong with the request.
+        BadRequest = "bad_request",
+        /// No such route.
+        RouteNotFound = "route_not_found",
+        /// No such model.
+        ModelNotFound = "model_not_found",
+        /// No such provider.
+        ProviderNotFound = "provider_not_found",
+        /// The route exists, but not for this method.
+        MethodNotAllowed = "method_not_allowed",
+        /// The address is too long.
+        UriTooLong = "uri_too_long",
+        /// The body is too large.
+        PayloadTooLarge = "payload_too_large",
+        /// The token of this route is missing or wrong.
+        Unauthorized = "unauthorized",
+        /// This client has asked too often.
+        RateLimited = "rate_limited",
+        /// What a model costs cannot be said.
+        PriceUnknown = "price_unknown",
+        /// There is no catalogue at all.
+        CatalogueUnavailable = "catalogue_unavailable",
+        /// The answer took too long to make.
+        TimedOut = "timed_out",
+        /// A fault of ours.
+        InternalError = "internal_error",
+    }
+);
+
+impl Code {
+    /// Its HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidParameter
+            | Self::UnknownParameter
+            | Self::InvalidCursor
+            | Self::InvalidPath
+            | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::RouteNotFound | Self::ModelNotFound | Self::ProviderNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::PriceUnknown => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::CatalogueUnavailable | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Its title, the same for every occurrence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidParameter => "A parameter has a value that cannot be used",
+            Self::UnknownParameter => "A parameter is not known here",
+            Self::InvalidCursor => "The cursor does not belong to this query",
+            Self::InvalidPath => "The path is not valid UTF-8",
+            Self::BadRequest => "The request cannot be understood",
+            Self::RouteNotFound => "There is nothing at this address",
+            Self::ModelNotFound => "There is no such model",
+            Self::ProviderNotFound => "There is no such provider",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::UriTooLong => "The address is too long",
+            Self::PayloadTooLarge => "The body is too large",
+            Self::Unauthorized => "A token is needed here",
+            Self::RateLimited => "Too many requests from this client",
+            Self::PriceUnknown => "The price is not known",
+            Self::CatalogueUnavailable => "The catalogue is not available",
+            Self::TimedOut => "The answer took too long",
+            Self::InternalError => "Something went wrong here",
+        }
+    }
+
+    /// The code for an answer that did not come from a handler of ours.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::RouteNotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::SERVICE_UNAVAILABLE => Self::CatalogueUnavailable,
+            _ if status.is_client_error() => Self::BadRequest,
+            _ => Self::InternalError,
+        }
+    }
+}
+
+/// An error on its way to the client. The middleware renders it, as only that knows the request.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// What went wrong.
+    pub code: Code,
+    detail: Box<str>,
+    parameter: Option<Box<str>>,
+    allowed: Vec<String>,
+    did_you_mean: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    /// An error of that code; `detail` says what is wrong with this request and the way out.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            parameter: None,
+            allowed: Vec::new(),
+            did_you_mean: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A value of `parameter` that cannot be used.
+    #[must_use]
+    pub fn parameter(parameter: &str, expected: impl fmt::Display) -> Self {
+        Self::new(Code::InvalidParameter, format!("`{parameter}`: {expected}")).of(parameter)
+    }
+
+    /// Names the parameter.
+    #[must_use]
+    pub fn of(self, parameter: &str) -> Self {
+        Self { parameter: Some(parameter.into()), ..self }
+    }
+
+    /// Lists what would have been understood.
+    #[must_use]
+    pub fn allowing<T: Into<String>>(self, allowed: impl IntoIterator<Item = T>) -> Self {
+        Self { allowed: allowed.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Names what was probably meant.
+    #[must_use]
+    pub fn suggesting(self, suggestion: Option<&str>) -> Self {
+        Self { did_you_mean: suggestion.map(str::to_owned), ..self }
+    }
+
+    /// A wrong method; `allow` goes into the header of that name.
+    #[must_use]
+    pub fn method(allow: &'static str) -> Self {
+        Self::new(Code::MethodNotAllowed, format!("use one of {allow}"))
+            .with(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The body. Under `/v1` it also has the `error` object that OpenAI's clients read.
+    #[must_use]
+    pub fn body(&self, request_id: &str, openai: bool) -> Vec<u8> {
+        let server_fault = self.code.status().is_server_error();
+        // A fault of ours is always told in the same words: what really happened is in the log.
+        let detail =
+            if server_fault { "try again later; quote the request id if it lasts" } else { &self.detail };
+        let error = openai.then_some(OpenAiError {
+            message: detail,
+            r#type: match self.code {
+                _ if server_fault => "server_error",
+                Code::RateLimited => "rate_limit_error",
+                _ => "invalid_request_error",
+            },
+            param: self.parameter.as_deref(),
+            code: self.code,
+        });
+        let problem = Problem {
+            r#type: format!("/api/docs/errors#{}", self.code),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail,
+            code: self.code,
+            request_id,
+            parameter: self.parameter.as_deref(),
+            allowed: &self.allowed,
+            did_you_mean: self.did_you_mean.as_deref(),
+            error,
+        };
+        // Strings, numbers and lists of them: serialising cannot fail.
+        serde_json::to_vec(&problem).unwrap_or_default()
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// A path on this server that explains the code.
+    r#type: String,
+    /// What the code means, the same for every occurrence.
+    title: &'static str,
+    /// The HTTP status again.
+    status: u16,
+    /// What is wrong with this request, and the way out.
+    detail: &'a str,
+    code: Code,
+    /// The value of `x-request-id`, for questions about this very answer.
+    request_id: &'a str,
+    /// The parameter that is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    /// What would have been understood.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allowed: &'a [String],
+    /// What was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did_you_mean: Option<&'a str>,
+    /// Below `/v1` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<OpenAiError<'a>>,
+}
+
+/// The error object that OpenAI's clients read.
+#[derive(Serialize, ToSchema)]
+pub struct OpenAiError<'a> {
+    /// As `detail`.
+    message: &'a str,
+    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
+    r#type: &'static str,
+    /// As `parameter`.
+    #[schema(required)]
+    param: Option<&'a str>,
+    code: Code,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_fault_is_told_in_constant_words() {
+        let body = ApiError::new(Code::InternalError, "password=hunter2").body("r", false);
+        assert!(!String::from_utf8(body).unwrap().contains("hunter2"));
+    }
+
+    #[test]
+    fn under_v1_an_error_has_the_shape_that_openai_clients_read() {
+        let body = ApiError::parameter("limit", "expected a number").body("r", true);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        assert_eq!(body["error"]["param"], "limit");
+        assert_eq!(body["status"], 400);
+    }
+}

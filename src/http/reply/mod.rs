@@ -1,0 +1,21 @@
+//! How answers are built: what the catalogue shows, in which form, for how long, and what an error looks like.
+
+mod coded;
+mod coding;
+mod conditional;
+mod edition;
+mod editions;
+mod error;
+mod freshness;
+mod momentary;
+mod reading;
+mod representation;
+
+pub use coded::Coded;
+pub use coding::Accepted;
+pub use edition::{Edition, List, Resource};
+pub use editions::Editions;
+pub use error::{ApiError, Code, Problem};
+pub use freshness::Lifetime;
+pub use momentary::Momentary;
+pub use reading::{Reading, answer_again, json};

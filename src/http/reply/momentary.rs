@@ -1,0 +1,57 @@
+//! Documents that are asked for far more often than they change.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// How old such a document may be.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// A document that is written again when what it rests on has changed, and otherwise at most once a second for each
+/// caller who comes at that very moment. Begins empty.
+#[derive(Debug)]
+pub struct Momentary<K, D>(RwLock<Option<Arc<Written<K, D>>>>);
+
+#[derive(Debug)]
+pub struct Written<K, D> {
+    of: K,
+    at: Duration,
+    pub document: D,
+}
+
+impl<K, D> Default for Momentary<K, D> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: PartialEq, D> Momentary<K, D> {
+    /// The document that rests on `of`. `now` is monotonic time since any beginning. A lock is held only to take or to
+    /// put the document, never while it is written.
+    pub fn get(&self, of: K, now: Duration, write: impl FnOnce() -> D) -> Arc<Written<K, D>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_young = |held: &Arc<Written<K, D>>| held.of == of && now.saturating_sub(held.at) < MAX_AGE;
+        if let Some(held) = held.filter(is_young) {
+            return held;
+        }
+        let written = Arc::new(Written { of, at: now, document: write() });
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&written));
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_written_anew_after_a_second_and_at_every_change() {
+        let momentary = Momentary::default();
+        let mut written = 0;
+        for (of, milliseconds, times) in
+            [("a", 0, 1), ("a", 999, 1), ("a", 1_000, 2), ("b", 1_001, 3), ("b", 1_500, 3), ("a", 1_600, 4)]
+        {
+            momentary.get(of, Duration::from_millis(milliseconds), || written += 1);
+            assert_eq!(written, times, "{of} {milliseconds}");
+        }
+    }
+}

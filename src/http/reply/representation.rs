@@ -1,0 +1,82 @@
+//! Bodies as they are sent, and the answers made of them.
+
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY,
+};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::catalogue::CatalogueRead;
+
+use super::coding::{Accepted, Coding};
+use super::conditional;
+use super::freshness::{Lifetime, cache_status};
+use crate::http::edge::connections::Slices;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A body in one coding, with its tag. Cheap to clone; clones share the bytes.
+#[derive(Debug, Clone)]
+pub struct Representation {
+    pub bytes: Bytes,
+    pub coding: Coding,
+    etag: HeaderValue,
+}
+
+impl Representation {
+    /// The bytes as they will be sent. Equal bytes have equal tags, and others have others.
+    pub fn new(bytes: Vec<u8>, coding: Coding) -> Self {
+        let tag = format!("\"{:032x}\"", xxh3_128(&bytes));
+        // Digits between quotes are a valid value.
+        let etag = HeaderValue::from_maybe_shared(Bytes::from(tag));
+        Self { bytes: bytes.into(), coding, etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
+    }
+
+    /// The same body in another coding, or itself where that fails.
+    pub fn encoded(&self, coding: Coding) -> Self {
+        coding.encode(&self.bytes).map_or_else(|| self.clone(), |bytes| Self::new(bytes, coding))
+    }
+
+    /// As the client takes it. A short body that it does not take as it is: rare, and quickly done.
+    pub fn accepted(self, accepted: Accepted) -> Self {
+        let refused = self.coding == Coding::Identity && !accepted.identity;
+        if refused { self.encoded(accepted.coding) } else { self }
+    }
+
+    /// The answer to a request, out of this read of the catalogue.
+    pub fn answer(self, request: &HttpRequest, read: &CatalogueRead, lifetime: Lifetime) -> HttpResponse {
+        let mut response = self.respond(request, "application/json");
+        let headers = response.headers_mut();
+        headers.append(CACHE_CONTROL, lifetime.cache_control(read));
+        headers.append(CACHE_STATUS, cache_status(read.outcome, read.fresh_for));
+        response
+    }
+
+    /// The body, or 304 when the client holds it. How long it lives is for the caller to say.
+    // Headers are appended, as none is there yet: to insert one costs twice as much.
+    pub fn respond(self, request: &HttpRequest, content_type: &'static str) -> HttpResponse {
+        let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
+            HttpResponse::new(StatusCode::NOT_MODIFIED)
+        } else {
+            let mut response = HttpResponse::with_body(StatusCode::OK, BoxBody::new(Slices(self.bytes)));
+            let headers = response.headers_mut();
+            headers.append(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if let Some(coding) = self.coding.name() {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            }
+            response
+        };
+        let headers = response.headers_mut();
+        headers.append(ETAG, self.etag);
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding, Origin"));
+        response
+    }
+}
+
+/// A place for a representation that is made once, by the first who needs it.
+pub type Slot = Arc<tokio::sync::OnceCell<Representation>>;
