@@ -60,6 +60,23 @@ pub(super) enum Standing {
 }
 
 impl<V> Entry<V> {
+    /// Whether the entry may take the place of `held`. Versions never go backwards, and a value from the shared tier that
+    /// the origin has not confirmed takes no place from one that it has, unless that one is outdated. Anyone who can write
+    /// to the shared tier chooses the version there, so a confirmed value replaces an unconfirmed one of any version.
+    pub(super) fn supersedes(&self, held: &Self, known: &Known) -> bool {
+        match (self.is_confirmed(), held.is_confirmed()) {
+            _ if self.epoch != held.epoch => self.epoch > held.epoch,
+            (true, false) => true,
+            (false, true) => held.version < known.fence && held.version < self.version,
+            _ => held.version <= self.version,
+        }
+    }
+
+    /// Whether the origin has loaded or proven this very value. An age without a version proves nothing.
+    fn is_confirmed(&self) -> bool {
+        self.source == Source::Postgres || (self.validated.is_some() && self.scope.has_versions())
+    }
+
     /// The last moment at which the value is known to have been current.
     pub(super) fn validated(&self, known: &Known) -> Option<Instant> {
         let validated = self.validated?;

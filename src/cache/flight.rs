@@ -185,7 +185,7 @@ impl<O: Origin> Inner<O> {
     async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, knowledge: &Knowledge) -> Landing<O::Value> {
         let set_out = scope.known();
         let held = self.memory.get(key);
-        if self.has_versions(scope)
+        if scope.has_versions()
             && let Some(entry) = held.as_ref().filter(|entry| self.worth_validating(entry, &set_out))
         {
             let begun = self.clock.now();
@@ -229,7 +229,7 @@ impl<O: Origin> Inner<O> {
         // whoever learned a newer version has published it, so versions in memory never go backwards.
         let one_step = self.slots();
         let loaded_at = self.clock.utc();
-        let (version, (learned, epoch)) = if self.has_versions(scope) {
+        let (version, (learned, epoch)) = if scope.has_versions() {
             (loaded.version, self.scopes.learn_read(scope, loaded.version, begun))
         } else {
             let milliseconds = loaded_at.unix_timestamp_nanos() / 1_000_000;
@@ -247,19 +247,15 @@ impl<O: Origin> Inner<O> {
             epoch,
             scope: Arc::clone(scope),
         });
-        // An unconfirmed value of the shared tier may be newer than what a read saw that began before it came.
-        let outrun = |held: &Arc<Entry<O::Value>>| {
-            held.epoch == epoch && held.version > entry.version && begun < held.loaded
-        };
         // Below the fence it is served stale at most. Still it takes the place of an older one, or a caller who comes after
         // those that wait for it would see time go backwards while the origin fails.
         let follows = |held: &Arc<Entry<O::Value>>| {
-            held.epoch == epoch && held.version < entry.version && begun >= scope.known().epoch_began
+            let known = scope.known();
+            held.epoch == epoch && begun >= known.epoch_began && entry.supersedes(held, &known)
         };
-        let held = self.memory.get(key);
         let publish = match learned {
-            Learned::Older => held.as_ref().is_some_and(follows),
-            Learned::Raised | Learned::Unchanged | Learned::Lowered => !held.as_ref().is_some_and(outrun),
+            Learned::Older => self.memory.get(key).as_ref().is_some_and(follows),
+            Learned::Raised | Learned::Unchanged | Learned::Lowered => true,
         };
         if publish {
             self.memory.insert(key.clone(), Arc::clone(&entry));
@@ -281,15 +277,12 @@ impl<O: Origin> Inner<O> {
             && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
     }
 
-    /// Puts the value into memory unless something newer is known or held. To be called with the lock on the slots, which
+    /// Puts the value into memory unless something newer is known, or something newer or better confirmed is held. To be called with the lock on the slots, which
     /// makes the check and the insertion one step, so versions never go backwards.
     pub(super) fn publish(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
         let known = entry.scope.known();
-        let newer_held = self
-            .memory
-            .get(key)
-            .is_some_and(|held| held.epoch == entry.epoch && held.version > entry.version);
-        if entry.epoch == known.epoch && entry.version >= known.fence && !newer_held {
+        let is_kept = self.memory.get(key).is_some_and(|held| !entry.supersedes(&held, &known));
+        if entry.epoch == known.epoch && entry.version >= known.fence && !is_kept {
             self.memory.insert(key.clone(), Arc::clone(entry));
         }
     }

@@ -77,7 +77,7 @@ impl<O: Origin> Inner<O> {
                 let shared_key = shared.key(&self.family, &self.origin.id(key));
                 let shared_key = shared_key.as_ref().map_or("", KvKey::as_str);
                 let told = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, shared_key));
-                let proof = if self.has_versions(scope) { told.await.ok() } else { None };
+                let proof = if scope.has_versions() { told.await.ok() } else { None };
                 proof.and_then(Result::ok).map_or(Told::Nothing, |VersionProof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version);
@@ -173,8 +173,8 @@ impl<O: Origin> Inner<O> {
     fn serve_stale(&self, key: &O::Key, stale: Option<Arc<Entry<O::Value>>>) -> Option<Landed<O::Value>> {
         let entry = stale?;
         let one_step = self.slots();
-        let held = self.memory.get(key).map(|held| (held.epoch, held.version));
-        if held.is_some_and(|held| held >= (entry.epoch, entry.version)) {
+        let known = entry.scope.known();
+        if self.memory.get(key).is_some_and(|held| !entry.supersedes(&held, &known)) {
             return None;
         }
         self.memory.insert(key.clone(), Arc::clone(&entry));
@@ -205,7 +205,7 @@ impl<O: Origin> Inner<O> {
             {
                 Verdict::Rejected(Rejected::Forged)
             }
-            _ if !self.has_versions(scope) => Verdict::Proven,
+            _ if !scope.has_versions() => Verdict::Proven,
             _ => Verdict::Whole,
         };
         shared.judged(&self.family, &self.origin.id(key), found, verdict);
@@ -224,14 +224,14 @@ impl<O: Origin> Inner<O> {
                 ((is_current && verdict == Verdict::Proven).then_some(begun), epoch)
             }
             // Without versions its age says whether it is fresh.
-            Told::Nothing if !self.has_versions(scope) => (is_dated.then_some(born), 0),
+            Told::Nothing if !scope.has_versions() => (is_dated.then_some(born), 0),
             Told::Nothing => (None, scope.known().epoch),
         };
         let known = scope.known();
         let is_outdated = epoch != known.epoch || found.version < known.fence;
         let is_usable = match (told, self.family.on_origin_failure) {
             (Told::Version { .. }, _) => validated.is_some() && !is_outdated,
-            (Told::Nothing, _) if !self.has_versions(scope) => is_dated && age < self.family.fresh,
+            (Told::Nothing, _) if !scope.has_versions() => is_dated && age < self.family.fresh,
             (Told::Nothing, OnOriginFailure::Refuse) => false,
             (Told::Nothing, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
             (Told::Nothing, OnOriginFailure::ServeAnyAge) => !is_outdated,

@@ -240,11 +240,6 @@ impl<O: Origin> Inner<O> {
         self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
     }
 
-    /// Whether changes of what it covers are known by a version.
-    pub(super) fn has_versions(&self, scope: &Arc<Scope>) -> bool {
-        !Arc::ptr_eq(scope, &self.unscoped)
-    }
-
     pub(super) fn next_flight(&self) -> u64 {
         self.flights.fetch_add(1, Ordering::Relaxed)
     }

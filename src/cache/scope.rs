@@ -101,6 +101,11 @@ impl Scope {
         Self { name: ScopeName::new(""), known: RwLock::new(Known::nothing(now)) }
     }
 
+    /// Whether changes of what it covers are known by a version.
+    pub(super) fn has_versions(&self) -> bool {
+        !self.name.0.is_empty()
+    }
+
     pub(super) fn known(&self) -> Known {
         *self.known.read().unwrap_or_else(PoisonError::into_inner)
     }

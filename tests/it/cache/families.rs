@@ -312,3 +312,86 @@ async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
     assert_eq!(rig.outcome().await, (Origin, 1));
     assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
 }
+
+/// Another hand rewrites what is on the shelf.
+fn forge(shelf: &Shelf, version: u64, value: &str) {
+    shelf.rewrite(|bytes| {
+        let text = std::str::from_utf8(bytes).unwrap();
+        let (head, rest) = text.split_once("\"version\":").unwrap();
+        let (date, _) = rest.split_once(',').unwrap().1.split_once("\"value\":").unwrap();
+        format!("{head}\"version\":{version},{date}\"value\":{value}}}").into_bytes()
+    });
+}
+
+#[tokio::test]
+async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
+    for version in [1, 2, i64::MAX.unsigned_abs()] {
+        let origin = SimulatedOrigin::default();
+        let shelf = left_by_a_writer(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
+        forge(&shelf, version, "[7,7]");
+        let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
+        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
+        // The version is not answered within 1 s, and the load of the second flight is under way then.
+        origin.hold();
+        let first = rig.begin().await;
+        rig.advance(SECOND / 2).await;
+        rig.catch_up();
+        let second = rig.begin().await;
+        rig.advance(Duration::from_millis(80)).await;
+        assert_eq!(origin.waiting(), 4, "each flight reads the version and loads");
+        rig.advance(Duration::from_millis(420)).await;
+        assert_eq!(first.end().await.unwrap(), (Kv, version));
+        assert!(rig.cache.held(&Key(0)).unwrap().stale);
+        origin.release_newest();
+        assert_eq!(second.end().await.unwrap(), (Origin, 1));
+        let held = rig.cache.held(&Key(0)).unwrap();
+        assert_eq!(
+            (held.entry.source, held.entry.version, held.stale),
+            (Source::Postgres, 1, false),
+            "{version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unconfirmed_value_takes_no_place_from_a_confirmed_one() {
+    for version in [1, 2, i64::MAX.unsigned_abs()] {
+        let origin = SimulatedOrigin::default();
+        let shelf = left_by_a_writer(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
+        forge(&shelf, version, "[7,7]");
+        let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
+        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
+        // The version is not answered within 1 s, and the load is.
+        origin.hold();
+        let first = rig.begin().await;
+        rig.advance(Duration::from_millis(80)).await;
+        assert_eq!(origin.waiting(), 2);
+        origin.release_newest();
+        all_tasks_wait().await;
+        assert_eq!(first.end().await.unwrap(), (Origin, 1));
+        // The start looks into the shared tier by itself.
+        rig.cache.recall(&Key(0)).await;
+        let held = rig.cache.held(&Key(0)).unwrap();
+        assert_eq!(
+            (held.entry.source, held.entry.version, held.stale),
+            (Source::Postgres, 1, false),
+            "{version}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_from_kv_takes_no_place_from_the_apis_own() {
+    let upstream = Upstream::new();
+    let (first, tier) = upstream.instance();
+    Upstream::read(&first).await;
+    tier.flush().await;
+    forge(&upstream.shelf, i64::MAX.unsigned_abs(), "[7,7]");
+
+    let (second, _) = upstream.instance();
+    second.advance(RESPONSES.fresh).await;
+    assert_eq!(Upstream::read(&second).await, Some((Origin, 1)));
+    second.cache.recall(&Key(0)).await;
+    let held = second.cache.held(&Key(0)).unwrap();
+    assert_eq!((held.entry.value, held.stale), (upstream.origin.data_now(), false));
+}

@@ -37,6 +37,11 @@ impl Shelf {
         self.0.lock().unwrap().values.keys().map(ToString::to_string).collect()
     }
 
+    /// Another hand rewrites every value.
+    pub(super) fn rewrite(&self, change: impl Fn(&[u8]) -> Vec<u8>) {
+        self.0.lock().unwrap().values.values_mut().for_each(|value| *value = change(value));
+    }
+
     fn call<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut State) -> T,
