@@ -149,6 +149,14 @@ impl Catalogue {
         self.cache.refresh(&Whole).await.map(drop)
     }
 
+    /// As [`Catalogue::refresh`], but not before earlier failures allow it.
+    ///
+    /// # Errors
+    /// Why it could not be loaded.
+    pub async fn refresh_when_due(&self) -> Result<(), LoadError> {
+        self.cache.refresh_when_due(&Whole).await.map(drop)
+    }
+
     /// Loads the catalogue aside and compares it with the one held. Equal version means equal data, unless an edit did not
     /// raise the version: returns whether that happened.
     ///

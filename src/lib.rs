@@ -1,6 +1,6 @@
 //! ChatChonk's API server: the catalogue of AI models and providers, its cache, and the selection of models.
 //!
-//! `docs/architecture.md` shows the rooms and the way of a request through them.
+//! `docs/architecture.md` shows the modules and the path of a request through them.
 
 pub mod app;
 pub mod automodel;
@@ -13,6 +13,7 @@ pub mod domain;
 pub mod embedded;
 pub mod histogram;
 pub mod http;
+mod outage;
 pub mod status;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! The database in the background: connects, migrates, seeds, loads, looks after it, and starts again after an outage.
 
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
+use crate::outage::Outage;
 use crate::status::{DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, SeedMode, SeedReport, Store, StoreError};
 
@@ -60,13 +62,22 @@ pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedRepo
     Ok(report)
 }
 
-/// What the supervisor has logged.
-#[derive(Default)]
+/// States that the log has, so that each is logged once.
 struct Logged {
-    /// Faults since the database went down or came back.
-    faults: Vec<DatabaseFault>,
-    /// Why the private cluster does not start again.
-    unrevived: Option<String>,
+    /// The database does not answer.
+    down: Outage<DatabaseFault>,
+    /// It answers, with a fault.
+    degraded: Outage<DatabaseFault>,
+    /// The private cluster does not start again.
+    unrevived: Outage<Discriminant<EmbeddedError>>,
+}
+
+impl Logged {
+    const NOTHING: Self = Self {
+        down: Outage::new(Duration::ZERO),
+        degraded: Outage::new(Duration::ZERO),
+        unrevived: Outage::new(Duration::ZERO),
+    };
 }
 
 /// Looks after the database for as long as the process lives.
@@ -141,7 +152,7 @@ impl Supervisor {
     }
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
-        let mut logged = Logged::default();
+        let mut logged = Logged::NOTHING;
         let (mut prepared, mut first, mut unjudged) = (false, true, true);
         let mut tables = Tables::new(store, &self.seed, &self.clock, self.config.migrate_on_start);
         let mut follower = None;
@@ -260,20 +271,18 @@ impl Supervisor {
         match open(&self.config.database).await {
             Ok((_, revived)) => {
                 *cluster = revived;
-                logged.unrevived = None;
+                logged.unrevived.works(self.clock.now());
             }
             Err(error) => {
-                let error = Some(error.to_string());
-                if logged.unrevived != error {
-                    tracing::warn!("{}", error.as_deref().unwrap_or_default());
+                if logged.unrevived.fails(discriminant(&error), self.clock.now()) {
+                    tracing::warn!("{error}");
                 }
-                logged.unrevived = error;
             }
         }
     }
 
-    /// Publishes a look, and logs every change once, in the database's own words too. Of faults that take turns in one
-    /// outage, each is logged once. Returns the fault before.
+    /// Publishes a look and logs what is new in it, in the database's own words. The status changes at once; of a database
+    /// that comes and goes, the log has each fault once. Returns the fault before.
     fn report(
         &self,
         state: DatabaseState,
@@ -281,40 +290,39 @@ impl Supervisor {
         unjudged: bool,
         logged: &mut Logged,
     ) -> Option<DatabaseFault> {
+        let now = self.clock.now();
         let before = self.status.set_database(state);
-        let (was_down, is_down) = (is_down(before), is_down(state));
-        let (old, new) = (before.fault(), state.fault());
-        if was_down && !is_down {
-            tracing::info!("the database answers again");
-            self.status.set_misconfigured(false);
-        }
-        if is_down != was_down || new.is_none() {
-            logged.faults.clear();
-        }
-        match new {
-            Some(fault) if new != old || is_down != was_down => {
-                let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
-                if !logged.faults.contains(&fault) {
-                    logged.faults.push(fault);
-                    tracing::warn!(remedy = fault.remedy(), "{words}");
-                }
-                if is_down && unjudged {
-                    let has_nothing =
-                        self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
-                    self.status.set_misconfigured(fault.is_configuration() && has_nothing);
-                }
+        let is_down = is_down(state);
+        if !is_down {
+            if self::is_down(before) {
+                self.status.set_misconfigured(false);
             }
-            None if old == Some(DatabaseFault::ReadOnly) && !was_down => {
-                tracing::info!("the database takes writes again");
+            if logged.down.works(now).is_some() {
+                tracing::info!("the database answers again");
             }
-            None if !was_down => {
-                if let Some(fault) = old {
-                    tracing::info!("no longer at fault: {}", fault.reason());
-                }
-            }
-            _ => {}
         }
-        old
+        let Some(fault) = state.fault() else {
+            match logged.degraded.works(now).as_deref() {
+                Some([DatabaseFault::ReadOnly]) => tracing::info!("the database takes writes again"),
+                Some(faults) => {
+                    let reasons: Vec<_> = faults.iter().map(|fault| fault.reason()).collect();
+                    tracing::info!("no longer at fault: {}", reasons.join("; "));
+                }
+                None => {}
+            }
+            return before.fault();
+        };
+        let outage = if is_down { &mut logged.down } else { &mut logged.degraded };
+        if outage.fails(fault, now) {
+            let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
+            tracing::warn!(remedy = fault.remedy(), "{words}");
+        }
+        if is_down && unjudged {
+            let has_nothing =
+                self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
+            self.status.set_misconfigured(fault.is_configuration() && has_nothing);
+        }
+        before.fault()
     }
 }
 

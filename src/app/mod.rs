@@ -239,16 +239,15 @@ fn listen(address: SocketAddr) -> anyhow::Result<(SocketAddr, TcpListener)> {
     Ok((listener.local_addr().context("the listener of metrics has no address")?, listener))
 }
 
-/// Loads the catalogue whenever the database shows a new version, so that the next request finds it in memory.
+/// Loads the catalogue whenever the database shows a new version, so that the next request finds it in memory. Loads
+/// that fail are repeated, with pauses, until one succeeds.
 fn load_changes(catalogue: Catalogue, scopes: &Scopes) -> impl Future<Output = ()> + use<> {
     let mut changes = scopes.changes();
     async move {
         while changes.changed().await.is_ok() {
-            // A request may have loaded it already.
-            if catalogue.report().is_none_or(|held| held.stale) {
-                // A failure is counted and logged by the cache, and what is held serves on.
-                let _ = catalogue.refresh().await;
-            }
+            // A request may have loaded it already. The cache counts and logs a failure, and what is held serves on.
+            let is_stale = || catalogue.report().is_none_or(|held| held.stale);
+            while is_stale() && catalogue.refresh_when_due().await.is_err() {}
         }
     }
 }

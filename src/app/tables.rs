@@ -1,8 +1,11 @@
 //! The tables of a database that answers: brings them up to date and inspects them at every look.
 
+use std::time::Duration;
+
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::seed::Seed;
+use crate::outage::Outage;
 use crate::status::DatabaseState;
 use crate::store::{DatabaseFault, EditTraces, SeedMode, Store, StoreError, TableInspection};
 
@@ -30,9 +33,8 @@ pub(super) struct Tables<'s> {
 }
 
 /// States that the log has, so that each is logged once.
-#[derive(Default)]
 struct Logged {
-    failure: Option<String>,
+    failure: Outage<DatabaseFault>,
     restriction: bool,
     lost_edit: bool,
 }
@@ -46,7 +48,7 @@ impl<'s> Tables<'s> {
             clock,
             writes,
             behind: None,
-            logged: Logged::default(),
+            logged: Logged { failure: Outage::new(Duration::ZERO), restriction: false, lost_edit: false },
             looks: 0,
             defects: Vec::new(),
             traces: None,
@@ -63,14 +65,17 @@ impl<'s> Tables<'s> {
             return Ok(());
         }
         let result = self.write().await;
-        let failure = result.as_ref().err().map(ToString::to_string);
-        if let Some(error) = &failure
-            && self.logged.failure != failure
-        {
-            tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
-        }
-        self.logged.failure = failure;
+        let now = self.clock.now();
         self.behind = result.as_ref().err().map(StoreError::fault);
+        match &result {
+            Ok(()) => {
+                self.logged.failure.works(now);
+            }
+            Err(error) if self.logged.failure.fails(error.fault(), now) => {
+                tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
+            }
+            Err(_) => {}
+        }
         result
     }
 

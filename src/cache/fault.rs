@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::outage::Outage;
+
 use super::gate::{Change, Gate, Operation};
 use super::kv::KvError;
-use super::outage::Outage;
 
 /// A fault as health shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +49,8 @@ impl From<&KvError> for Fault {
 /// The faults that still count.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// From a fault that is worth a line to the recovery that is.
-    outage: Outage,
-    /// The reasons that were logged in it.
-    logged: Vec<&'static str>,
+    /// From a fault that is worth a line to the recovery that is; its causes are reasons.
+    outage: Outage<&'static str>,
     tried: bool,
     /// Of the last call that failed.
     last: Option<Fault>,
@@ -76,7 +75,6 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             outage: Outage::new(Duration::ZERO),
-            logged: Vec::new(),
             tried: false,
             last: None,
             shut: None,
@@ -93,13 +91,8 @@ impl Faults {
             Some(Change::Reopened) => self.works(now),
             Some(Change::Spent(_)) => News::Fault,
             Some(Change::Shut | Change::StillShut { .. }) if changed => {
-                let begins = self.outage.fails(now);
                 let reason = fault.map_or("", |fault| fault.reason);
-                if begins || !self.logged.contains(&reason) {
-                    self.logged.push(reason);
-                    return News::Fault;
-                }
-                News::None
+                if self.outage.fails(reason, now) { News::Fault } else { News::None }
             }
             _ => News::None,
         }
@@ -107,11 +100,7 @@ impl Faults {
 
     /// Takes in that calls are made, at every look.
     pub fn works(&mut self, now: Instant) -> News {
-        if !self.outage.works(now) {
-            return News::None;
-        }
-        self.logged.clear();
-        News::Recovery
+        self.outage.works(now).map_or(News::None, |_| News::Recovery)
     }
 
     fn changed(&mut self, change: Option<Change>, fault: Option<Fault>) -> bool {

@@ -191,7 +191,7 @@ impl<O: Origin> Inner<O> {
             let begun = self.clock.now();
             let version = self.origin.version(key).await?;
             let (learned, _) = self.scopes.learn_read(scope, version, begun);
-            learned.log(scope, version);
+            learned.log(scope, version, self.clock.now());
             if version == entry.version && matches!(learned, Learned::Unchanged | Learned::Raised) {
                 self.counters.validated();
                 return Ok(Landed { entry: Arc::clone(entry), outcome: Outcome::Memory });
@@ -261,7 +261,7 @@ impl<O: Origin> Inner<O> {
             self.memory.insert(key.clone(), Arc::clone(&entry));
         }
         drop(one_step);
-        learned.log(scope, version);
+        learned.log(scope, version, self.clock.now());
         if let Some(shared) = self.shared.as_ref().filter(|_| learned != Learned::Older)
             && let Some(json) = self.origin.encode(&entry.value)
         {
@@ -289,6 +289,7 @@ impl<O: Origin> Inner<O> {
 
     /// Frees the slot for the flight that waits, and remembers how this one went.
     fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
+        let now = self.clock.now();
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(key) else { return };
         slot.flights.retain(|flight| flight.id != id);
@@ -296,7 +297,7 @@ impl<O: Origin> Inner<O> {
         let is_last = slot.newest == Some(id);
         let before = slot.failures;
         if is_last {
-            slot.failures = error.map(|_| Failures::after(before, self.clock.now(), id));
+            slot.failures = error.map(|_| Failures::after(before, now, id));
             slot.error = error.cloned();
         }
         let failures = slot.failures;
@@ -311,11 +312,10 @@ impl<O: Origin> Inner<O> {
         }
         if let Some(error) = error {
             self.counters.load_failed();
-            let is_first = failures.is_some_and(Failures::is_first);
-            if is_first && !matches!(error, LoadError::NoOrigin) {
+            if !matches!(error, LoadError::NoOrigin) && self.outage().fails((), now) {
                 tracing::warn!(family = self.family.name, %error, "cannot load; the newest value held serves on");
             }
-        } else if before.is_some() {
+        } else if self.outage().works(now).is_some() {
             tracing::info!(family = self.family.name, "loads again");
         }
     }

@@ -1,6 +1,5 @@
 //! Writing the queue to the shared tier: deletes, then writes, each agreed on with all other instances first.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, StoreError};
@@ -296,28 +295,24 @@ impl Inner {
         false
     }
 
-    /// Logs the first failure, and leaves the queue alone for a while.
+    /// Logs an outage, and leaves the queue alone for a while.
     fn lost_ledger(&self, operation: Operation, error: &StoreError) -> bool {
-        let is_first = {
-            let mut lost = self.ledger_lost.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_first = lost.is_none();
-            lost.get_or_insert(operation);
-            is_first
-        };
-        if is_first {
-            tracing::warn!(%error, "the database keeps no account of Cloudflare KV; nothing is written there meanwhile");
+        let now = self.clock.now();
+        let is_news = self.ledger_outage().fails(operation, now);
+        if is_news {
+            tracing::warn!(%operation, %error, "the database keeps no account of Cloudflare KV; no {operation} is made");
         }
-        self.queue().failed(self.clock.now());
+        self.queue().failed(now);
         self.skips(Skip::NoDatabase)
     }
 
-    /// Logs the recovery: it works for what it failed for. That it works for something else says nothing.
+    /// Logs a recovery: it works for an operation that it failed for. That it works for another one proves nothing.
     fn found_ledger(&self, operation: Operation) {
-        let lost = {
-            let mut lost = self.ledger_lost.lock().unwrap_or_else(PoisonError::into_inner);
-            lost.take_if(|lost| *lost == operation)
+        let recovered = {
+            let mut outage = self.ledger_outage();
+            if outage.has(&operation) { outage.works(self.clock.now()) } else { None }
         };
-        if lost.is_some() {
+        if recovered.is_some() {
             tracing::info!("the database keeps account of Cloudflare KV again");
         }
     }

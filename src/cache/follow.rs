@@ -7,9 +7,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::clock::Clock;
+use crate::outage::Outage;
 use crate::store::StoreError;
 
-use super::outage::Outage;
 use super::remote::{Announcements, Announcer};
 use super::scope::Scopes;
 
@@ -59,7 +59,7 @@ impl<A: Announcer> Follower<A> {
                 Err(error) => error,
             };
             self.report(false, false);
-            if self.outage.fails(self.clock.now()) {
+            if self.outage.fails((), self.clock.now()) {
                 tracing::warn!(%error, "cannot hear the database's announcements; polling every {} s", POLL.as_secs());
             }
             self.poll().await;
@@ -83,7 +83,7 @@ impl<A: Announcer> Follower<A> {
                 Err(_) => return StoreError::TimedOut,
             }
             self.report(true, true);
-            if self.outage.works(self.clock.now()) {
+            if self.outage.works(self.clock.now()).is_some() {
                 tracing::info!("hears the database's announcements again");
             }
             match self.clock.timeout(CATCH_UP, connection.next()).await {

@@ -15,7 +15,6 @@ mod gate;
 mod kv;
 mod meter;
 mod origin;
-mod outage;
 mod queue;
 mod race;
 mod read;

@@ -80,7 +80,7 @@ impl<O: Origin> Inner<O> {
                 let proof = if scope.has_versions() { told.await.ok() } else { None };
                 proof.and_then(Result::ok).map_or(Told::Nothing, |VersionProof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
-                    learned.log(scope, version);
+                    learned.log(scope, version, self.clock.now());
                     knowledge.grows(&scope.known());
                     Told::Version { version, digest, epoch, begun, is_current: learned != Learned::Older }
                 })

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::outage::Outage;
 
 use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
@@ -48,6 +49,8 @@ pub(super) struct Inner<O: Origin> {
     /// How many callers wait for a flight.
     pub waiters: watch::Sender<usize>,
     slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
+    /// Loads that fail, of whatever key.
+    outage: Mutex<Outage>,
     flights: AtomicU64,
 }
 
@@ -144,6 +147,7 @@ impl<O: Origin> Cache<O> {
             unscoped,
             waiters: watch::channel(0).0,
             slots: Mutex::default(),
+            outage: Mutex::new(Outage::new(Duration::ZERO)),
             flights: AtomicU64::new(0),
         }))
     }
@@ -181,6 +185,17 @@ impl<O: Origin> Cache<O> {
     pub async fn refresh(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
         let flight = self.0.flight(key);
         flight.landed().await.map(|landed| landed.entry)
+    }
+
+    /// As [`Cache::refresh`], but not before earlier failures allow it: 1 s after the first, doubling to 30 s.
+    ///
+    /// # Errors
+    /// The [`LoadError`] of the flight.
+    pub async fn refresh_when_due(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
+        let failures = self.0.slots().get(key).and_then(|slot| slot.failures);
+        let wait = failures.map_or(Duration::ZERO, |failures| failures.due_in(self.0.clock.now(), true));
+        self.0.clock.sleep(wait).await;
+        self.refresh(key).await
     }
 
     /// Takes over what another process left in the shared tier, for one that starts and would rather know something old than
@@ -234,6 +249,10 @@ impl<O: Origin> Inner<O> {
 
     pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<O::Key, Slot<O::Value>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn scope(&self, key: &O::Key) -> Arc<Scope> {

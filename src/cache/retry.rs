@@ -24,26 +24,26 @@ impl Failures {
         Self { count, last: now, jitter }
     }
 
-    /// Whether this is the first one, which is the one worth a warning.
-    pub fn is_first(self) -> bool {
-        self.count == 1
-    }
-
     /// Whether the last one ended before then.
     pub fn ended_before(self, at: Instant) -> bool {
         self.last < at
     }
 
-    /// Whether the origin may be asked again. With a value to serve meanwhile it waits 1 s, doubling to 30 s, each less
-    /// up to a quarter as jitter; without one, half a second.
+    /// Returns whether the origin may be queried again.
     pub fn may_retry(self, now: Instant, has_value: bool) -> bool {
+        self.due_in(now, has_value).is_zero()
+    }
+
+    /// Returns how long the origin must not be queried yet: with a value to serve meanwhile 1 s after the failure, doubling
+    /// to 30 s, each less up to a quarter as jitter; without one, half a second.
+    pub fn due_in(self, now: Instant, has_value: bool) -> Duration {
         let wait = if has_value {
             let full = FIRST.saturating_mul(1 << (self.count - 1).min(5)).min(LONGEST);
             full.saturating_sub(full / 4 * u32::from(self.jitter) / 255)
         } else {
             WITHOUT_VALUE
         };
-        now.saturating_duration_since(self.last) >= wait
+        wait.saturating_sub(now.saturating_duration_since(self.last))
     }
 }
 

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::outage::Outage;
+
+/// How long versions must not fall for the next fall to count as another restore.
+const REPLACED_ONCE: Duration = Duration::from_mins(1);
 
 /// What is invalidated together, such as `catalogue` or `user:{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,9 +80,19 @@ pub(super) enum Learned {
 }
 
 impl Learned {
-    /// Warns when the database was restored or replaced. Must be called without a lock: a log may be slow.
-    pub fn log(self, scope: &Scope, version: u64) {
-        if self == Self::Lowered {
+    /// Warns when the database was restored or replaced, once while versions go up and down. Must be called without a
+    /// lock: a log may be slow.
+    pub fn log(self, scope: &Scope, version: u64, now: Instant) {
+        let is_news = {
+            let mut replaced = scope.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+            if self == Self::Lowered {
+                replaced.fails((), now)
+            } else {
+                replaced.works(now);
+                false
+            }
+        };
+        if is_news {
             tracing::warn!(
                 scope = scope.name.as_str(),
                 version,
@@ -93,12 +107,22 @@ impl Learned {
 pub struct Scope {
     name: ScopeName,
     known: RwLock<Known>,
+    /// Versions that fell: the database was restored, or several answer in turn.
+    replaced: Mutex<Outage>,
 }
 
 impl Scope {
+    fn new(name: ScopeName, now: Instant) -> Self {
+        Self {
+            name,
+            known: RwLock::new(Known::nothing(now)),
+            replaced: Mutex::new(Outage::new(REPLACED_ONCE)),
+        }
+    }
+
     /// The scope of values that nothing invalidates.
     pub(super) fn none(now: Instant) -> Self {
-        Self { name: ScopeName::new(""), known: RwLock::new(Known::nothing(now)) }
+        Self::new(ScopeName::new(""), now)
     }
 
     /// Whether changes of what it covers are known by a version.
@@ -163,8 +187,7 @@ impl Scopes {
             return Arc::clone(scope);
         }
         held.retain(|_, scope| Arc::strong_count(scope) > 1);
-        let known = RwLock::new(Known::nothing(self.clock.now()));
-        let scope = Arc::new(Scope { name: name.clone(), known });
+        let scope = Arc::new(Scope::new(name.clone(), self.clock.now()));
         held.insert(name.clone(), Arc::clone(&scope));
         scope
     }
@@ -187,7 +210,7 @@ impl Scopes {
         for scope in scopes {
             let version = versions.get(scope.name.as_str()).copied().unwrap_or(0);
             let (learned, _) = self.learn_read(&scope, version, begun);
-            learned.log(&scope, version);
+            learned.log(&scope, version, self.clock.now());
             moved |= matches!(learned, Learned::Raised | Learned::Lowered);
         }
         if moved {
@@ -227,7 +250,7 @@ mod tests {
 
     fn scope() -> (Scope, Instant) {
         let now = Clock::system().now();
-        (Scope { name: ScopeName::new("catalogue"), known: RwLock::new(Known::nothing(now)) }, now)
+        (Scope::new(ScopeName::new("catalogue"), now), now)
     }
 
     #[test]

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
+use crate::outage::Outage;
 use crate::store::KvDigest;
 
 use super::bucket::Bucket;
@@ -48,8 +49,8 @@ pub(super) struct Inner {
     faults: Mutex<Faults>,
     pub spending: Mutex<Spending>,
     pub counters: Counters,
-    /// For what the ledger failed, from the line about that until it works for the same.
-    pub ledger_lost: Mutex<Option<Operation>>,
+    /// The operations that the ledger fails for.
+    ledger_outage: Mutex<Outage<Operation>>,
     /// One flush at a time, so that whoever flushes last waits for the one under way.
     pub flushing: tokio::sync::Mutex<()>,
 }
@@ -93,7 +94,7 @@ impl SharedTier {
             faults: Mutex::default(),
             spending: Mutex::default(),
             counters: Counters::default(),
-            ledger_lost: Mutex::default(),
+            ledger_outage: Mutex::new(Outage::new(Duration::ZERO)),
             flushing: tokio::sync::Mutex::default(),
         }))
     }
@@ -263,6 +264,10 @@ impl Inner {
 
     pub fn spending(&self) -> MutexGuard<'_, Spending> {
         self.spending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn ledger_outage(&self) -> MutexGuard<'_, Outage<Operation>> {
+        self.ledger_outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -27,13 +27,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::settings::TracesSettings;
 use crate::clock::Clock;
+use crate::outage::Outage;
 
 /// How many spans may wait for the collector.
 const MAX_QUEUED: usize = 2_048;
 /// How long a batch may take to send.
 const EXPORT: Duration = Duration::from_secs(3);
-/// How long a spell without a collector goes on between two lines in the log.
-const BETWEEN_WARNINGS: Duration = Duration::from_mins(5);
 /// How long the last batch may take.
 const LAST: Duration = Duration::from_millis(450);
 /// The most that is read of an answer.
@@ -116,8 +115,7 @@ struct Collector {
     runtime: Handle,
     clock: Clock,
     host: String,
-    /// When the log was last told that it does not answer; `None` while it does.
-    warned: Mutex<Option<Instant>>,
+    outage: Mutex<Outage>,
 }
 
 impl fmt::Debug for Collector {
@@ -146,13 +144,17 @@ impl Collector {
             runtime: Handle::current(),
             clock,
             host: settings.endpoint.host().to_owned(),
-            warned: Mutex::new(None),
+            outage: Mutex::new(Outage::new(Duration::ZERO)),
         })
     }
 
-    /// Logs a change once, and a fault again every few minutes while it lasts. Returns whether it did.
+    /// Logs that spans are lost, and that they are sent again, once each. Returns whether it did.
     fn took(&self, fault: Option<&str>) -> bool {
-        let is_news = self.is_news(fault.is_some());
+        let now = self.clock.now();
+        let is_news = {
+            let mut outage = self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if fault.is_some() { outage.fails((), now) } else { outage.works(now).is_some() }
+        };
         match fault {
             None if is_news => tracing::info!("the collector of traces answers again"),
             Some(fault) if is_news => tracing::warn!(
@@ -162,20 +164,6 @@ impl Collector {
             _ => {}
         }
         is_news
-    }
-
-    /// Returns whether the log lacks this state, and takes it for logged then.
-    fn is_news(&self, is_fault: bool) -> bool {
-        let now = self.clock.now();
-        let mut warned = self.warned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !is_fault {
-            return warned.take().is_some();
-        }
-        let is_due = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
-        if is_due {
-            *warned = Some(now);
-        }
-        is_due
     }
 }
 
@@ -219,7 +207,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_log_is_told_of_a_lost_collector_at_first_then_every_5_minutes_and_when_it_is_back() {
+    async fn a_lost_collector_is_one_line_and_a_flapping_one_few() {
         let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
         let settings = TracesSettings {
             endpoint: "http://localhost:4318".parse().unwrap(),
@@ -230,15 +218,14 @@ mod tests {
         };
         let collector = Collector::new(&settings, clock).unwrap();
         assert!(!collector.took(None));
-        for _ in 0..3 {
-            assert!(collector.took(Some("gone")));
-            for _ in 0..4 {
-                hand.advance(Duration::from_mins(1));
-                assert!(!collector.took(Some("gone")));
-            }
-            hand.advance(Duration::from_mins(1));
-        }
+        assert!(collector.took(Some("gone")));
+        hand.advance(Duration::from_hours(1));
+        assert!(!collector.took(Some("gone")));
         assert!(collector.took(None) && !collector.took(None));
-        assert!(collector.took(Some("gone again")));
+        let flapping = (0..1_000).filter(|n| {
+            hand.advance(Duration::from_secs(5));
+            collector.took((n % 2 == 0).then_some("gone"))
+        });
+        assert_eq!(flapping.count(), 1);
     }
 }

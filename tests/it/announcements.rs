@@ -10,6 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use crate::changes::{MODEL, listening, run};
 use crate::support::postgres::{TestDatabase, database};
 use crate::support::process::{Serving, command, folder, get};
+use crate::support::proxy::Proxy;
 use crate::support::server::{TestServer, eventually};
 
 /// What announcements may cost in a second.
@@ -226,4 +227,28 @@ async fn rows_that_are_left_out_are_logged_when_they_change() {
     server.line_with("every row can be understood again");
     let lines = end(server);
     assert_eq!(count(&lines, "left out rows"), 1, "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_and_goes_writes_few_lines() {
+    let (database, folder) = (database().await, folder());
+    let wire = Proxy::to(&database.options()).await;
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", wire.url()));
+    let address = server.address();
+    let until = async |status: &str| {
+        eventually(async || get(&address, "/api/health").await.1["database"]["status"] == status).await;
+    };
+    until_listening(&address, true).await;
+    for _ in 0..4 {
+        wire.cut();
+        until("down").await;
+        wire.mend();
+        until("up").await;
+    }
+    let lines = end(server);
+    // The first outage and its recovery, and the second outage, which lasts until a recovery does.
+    for line in ["\"message\":\"the database cannot be reached", "\"message\":\"cannot load", "loads again"] {
+        assert!(count(&lines, line) <= 2, "{line}: {lines:#?}");
+    }
+    assert_eq!(count(&lines, "the database answers again"), 1, "{lines:#?}");
 }

@@ -65,10 +65,7 @@ async fn ask(server: &TestServer, path: &str) -> Answer {
 #[test]
 fn the_committed_document_is_that_of_the_code() {
     let current = chatchonk::http::document_text().unwrap();
-    assert!(
-        COMMITTED == current,
-        "docs/openapi.json is out of date: run `./dev spec`"
-    );
+    assert!(COMMITTED == current, "docs/openapi.json is out of date: run `./dev spec`");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,6 +94,22 @@ async fn a_refresh_asks_at_once_whatever_the_pause_says() {
 }
 
 #[tokio::test]
+async fn a_refresh_when_due_waits_for_the_pause_and_then_loads() {
+    let rig = rig();
+    rig.origin.fail(true);
+    assert!(rig.read().await.is_err());
+    let asked = rig.origin.asked();
+    rig.origin.fail(false);
+    let cache = rig.cache.clone();
+    let refresh = tokio::spawn(async move { cache.refresh_when_due(&Key(0)).await.is_ok() });
+    all_tasks_wait().await;
+    assert_eq!(rig.origin.asked(), asked, "within the pause");
+    rig.advance(SECOND).await;
+    assert!(refresh.await.unwrap());
+    assert_eq!(rig.outcome().await, (Memory, 1));
+}
+
+#[tokio::test]
 async fn the_catalogue_is_served_at_any_age_and_even_when_it_is_known_to_be_outdated() {
     let rig = Rig::of(family(OnOriginFailure::ServeAnyAge), true);
     rig.outcome().await;

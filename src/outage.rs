@@ -1,0 +1,127 @@
+//! Which failures and recoveries are worth a line in the log. Pure on a given time.
+
+use std::time::{Duration, Instant};
+
+/// A recovery that lasts this long ends the story: the next outage starts again with the shortest proof.
+const STEADY: Duration = Duration::from_mins(10);
+/// How long a second recovery must last to count, where the first did not last.
+const DOUBTED: Duration = Duration::from_mins(1);
+
+/// An outage and its recovery as one state, so that something that comes and goes does not fill the log.
+///
+/// Each cause is worth one line per outage. A recovery counts once it has lasted: at first for the shortest proof, then,
+/// where recoveries do not last, for longer and longer, up to 10 minutes.
+#[derive(Debug)]
+pub(crate) struct Outage<C = ()> {
+    /// The causes so far; empty without an outage.
+    causes: Vec<C>,
+    /// Since when it works again, while that proves nothing yet.
+    working: Option<Instant>,
+    recovered: Option<Instant>,
+    shortest: Duration,
+    /// How long it must work to count as recovered.
+    proof: Duration,
+}
+
+impl<C: PartialEq> Outage<C> {
+    /// Starts without an outage. A recovery counts once it has lasted for `shortest`.
+    pub const fn new(shortest: Duration) -> Self {
+        Self { causes: Vec::new(), working: None, recovered: None, shortest, proof: shortest }
+    }
+
+    /// Records a failure. Returns whether it is worth a line: an outage begins, or has a new cause.
+    pub fn fails(&mut self, cause: C, now: Instant) -> bool {
+        self.working = None;
+        if self.causes.contains(&cause) {
+            return false;
+        }
+        if self.causes.is_empty() {
+            let relapses = self.recovered.is_some_and(|at| now.saturating_duration_since(at) < STEADY);
+            self.proof = if relapses { (self.proof * 2).clamp(DOUBTED, STEADY) } else { self.shortest };
+        }
+        self.causes.push(cause);
+        true
+    }
+
+    /// Records that it works. Returns the causes of the outage that ends with that, which is worth a line.
+    pub fn works(&mut self, now: Instant) -> Option<Vec<C>> {
+        if self.causes.is_empty() {
+            return None;
+        }
+        let since = *self.working.get_or_insert(now);
+        if now.saturating_duration_since(since) < self.proof {
+            return None;
+        }
+        self.recovered = Some(now);
+        Some(std::mem::take(&mut self.causes))
+    }
+
+    /// Returns whether the outage has that cause.
+    pub fn has(&self, cause: &C) -> bool {
+        self.causes.contains(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PROOF: Duration = Duration::from_secs(10);
+
+    fn outage() -> (Outage, Instant) {
+        (Outage::new(PROOF), Clock::system().now())
+    }
+
+    #[test]
+    fn what_worked_from_the_start_has_not_recovered() {
+        let (mut outage, now) = outage();
+        assert!(outage.works(now).is_none() && outage.works(now + STEADY).is_none());
+    }
+
+    #[test]
+    fn a_connection_that_is_made_and_fails_again_is_one_outage() {
+        let (mut outage, now) = outage();
+        let lines = (0..150).map(|n| now + 2 * n * SECOND).filter(|at| {
+            let recovers = outage.works(*at).is_some();
+            outage.fails((), *at + SECOND) || recovers
+        });
+        assert_eq!(lines.count(), 1);
+    }
+
+    #[test]
+    fn a_recovery_counts_once_when_it_has_lasted() {
+        let (mut outage, now) = outage();
+        assert!(outage.fails((), now));
+        assert_eq!(outage.works(now + SECOND), None);
+        assert_eq!(outage.works(now + SECOND + PROOF), Some(vec![()]));
+        assert_eq!(outage.works(now + SECOND + 2 * PROOF), None);
+    }
+
+    #[test]
+    fn causes_that_take_turns_are_logged_once_each() {
+        let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
+        let turns = ["down", "slow", "down", "slow"].map(|cause| outage.fails(cause, now));
+        assert_eq!(turns, [true, true, false, false]);
+        assert!(outage.works(now).is_none());
+        assert_eq!(outage.works(now + PROOF), Some(vec!["down", "slow"]));
+        assert!(outage.fails("slow", now + PROOF));
+    }
+
+    #[test]
+    fn recoveries_that_do_not_last_are_logged_ever_more_rarely() {
+        for shortest in [Duration::ZERO, PROOF] {
+            let (mut outage, mut now) = (Outage::new(shortest), Clock::system().now());
+            let mut lines = 0;
+            for _ in 0..1_000 {
+                for _ in 0..4 {
+                    lines += u32::from(outage.works(now).is_some());
+                    now += PROOF;
+                }
+                lines += u32::from(outage.fails((), now));
+            }
+            assert!((3..10).contains(&lines), "{lines} lines after a proof of {shortest:?}");
+        }
+    }
+}
