@@ -6,24 +6,6 @@ use std::time::Duration;
 /// Upper bounds of the buckets, in seconds; a last bucket takes what is longer.
 pub const BOUNDS: [f64; 16] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-const NANOSECONDS: [u64; BOUNDS.len()] = [
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-];
 
 /// Live counts. Shared without a lock; a reading may miss what is recorded at the same time.
 #[derive(Debug, Default)]
@@ -36,7 +18,7 @@ impl Histogram {
     /// Counts one duration.
     pub fn record(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = NANOSECONDS.partition_point(|bound| *bound < nanoseconds);
+        let bucket = BOUNDS.partition_point(|bound| *bound < duration.as_secs_f64());
         // Relaxed: counters order nothing, and a sum read a moment late is still right.
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);

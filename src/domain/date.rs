@@ -2,20 +2,23 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use time::{Date, Month, OffsetDateTime, Time};
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::text::text_serde;
+
+const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
+
 /// `YYYY-MM-DD` or `YYYY-MM`, checked against the calendar. Orders by time; a month sorts before its days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartialDate {
-    year: i32,
-    month: u8,
-    /// `None` when only the month is known.
-    day: Option<u8>,
+    /// The day, or the month's first day.
+    first: Date,
+    has_day: bool,
 }
 
 /// Text that is not `YYYY-MM` or `YYYY-MM-DD`, or names no day of the calendar.
@@ -26,57 +29,34 @@ pub struct InvalidDate(pub String);
 impl PartialDate {
     /// Midnight UTC at the start of the day, or of the month's first day.
     #[must_use]
-    pub fn midnight(self) -> Option<OffsetDateTime> {
-        let month = Month::try_from(self.month).ok()?;
-        let date = Date::from_calendar_date(self.year, month, self.day.unwrap_or(1)).ok()?;
-        Some(OffsetDateTime::new_utc(date, Time::MIDNIGHT))
+    pub fn midnight(self) -> OffsetDateTime {
+        self.first.midnight().assume_utc()
     }
 }
 
 impl std::str::FromStr for PartialDate {
     type Err = InvalidDate;
     fn from_str(text: &str) -> Result<Self, InvalidDate> {
-        let invalid = || InvalidDate(text.chars().take(40).collect());
-        let digits = |part: &str, len: usize| {
-            (part.len() == len && part.bytes().all(|b| b.is_ascii_digit()))
-                .then(|| part.parse::<u16>().ok())
-                .flatten()
+        let has_day = text.len() == 10;
+        let first = match text.len() {
+            7 => Date::parse(&format!("{text}-01"), DAY),
+            _ => Date::parse(text, DAY),
         };
-        let mut parts = text.split('-');
-        let year = parts.next().and_then(|p| digits(p, 4)).ok_or_else(invalid)?;
-        let month = parts.next().and_then(|p| digits(p, 2)).ok_or_else(invalid)?;
-        let day = match parts.next() {
-            None => None,
-            Some(part) => Some(digits(part, 2).ok_or_else(invalid)?),
-        };
-        let narrow = |n: u16| u8::try_from(n).map_err(|_| invalid());
-        let date = Self { year: i32::from(year), month: narrow(month)?, day: day.map(narrow).transpose()? };
-        if parts.next().is_some() || date.midnight().is_none() {
-            return Err(invalid());
+        match first {
+            Ok(first) => Ok(Self { first, has_day }),
+            Err(_) => Err(InvalidDate(text.chars().take(40).collect())),
         }
-        Ok(date)
-    }
-}
-
-impl TryFrom<String> for PartialDate {
-    type Error = InvalidDate;
-    fn try_from(text: String) -> Result<Self, InvalidDate> {
-        text.parse()
-    }
-}
-
-impl From<PartialDate> for String {
-    fn from(date: PartialDate) -> Self {
-        date.to_string()
     }
 }
 
 impl fmt::Display for PartialDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}", self.year, self.month)?;
-        self.day.map_or(Ok(()), |day| write!(f, "-{day:02}"))
+        write!(f, "{:04}-{:02}", self.first.year(), u8::from(self.first.month()))?;
+        if self.has_day { write!(f, "-{:02}", self.first.day()) } else { Ok(()) }
     }
 }
+
+text_serde!(PartialDate);
 
 impl ToSchema for PartialDate {}
 
@@ -116,6 +96,10 @@ mod tests {
             "25-01-01",
             "2025-01-01-01",
             "+025-01",
+            "-025-01",
+            "+2025-01",
+            "-02025-01-01",
+            "２０25-01",
             "2025-01-1x",
         ] {
             assert!(bad.parse::<PartialDate>().is_err(), "{bad}");

@@ -4,8 +4,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::text::text_serde;
 
 /// The longest identifier accepted, in bytes. The columns' CHECKs hold the same bound.
 pub const MAX_ID_BYTES: usize = 200;
@@ -29,8 +30,7 @@ fn is_word(text: &str, slash: bool) -> bool {
 macro_rules! text_id {
     ($(#[$meta:meta])* $type:ident, $pattern:literal, $check:expr) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-        #[serde(try_from = "String", into = "Arc<str>")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
         #[schema(value_type = String, pattern = $pattern, max_length = 200)]
         pub struct $type(Arc<str>);
 
@@ -42,27 +42,16 @@ macro_rules! text_id {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = InvalidId;
-            fn try_from(text: String) -> Result<Self, InvalidId> {
+        impl std::str::FromStr for $type {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let check: fn(&str) -> Result<(), InvalidId> = $check;
-                check(&text)?;
+                check(text)?;
                 Ok(Self(text.into()))
             }
         }
 
-        impl std::str::FromStr for $type {
-            type Err = InvalidId;
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                text.to_owned().try_into()
-            }
-        }
-
-        impl From<$type> for Arc<str> {
-            fn from(id: $type) -> Self {
-                id.0
-            }
-        }
+        text_serde!($type);
 
         impl Borrow<str> for $type {
             fn borrow(&self) -> &str {

@@ -19,3 +19,4 @@ pub mod snapshot;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod text;

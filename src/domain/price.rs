@@ -6,6 +6,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::text::text_serde;
+
 /// The currency of every price.
 pub const CURRENCY: &str = "USD";
 /// The unit of every token price.
@@ -19,8 +21,7 @@ pub const MAX_SCALE: u32 = 8;
 ///
 /// For token prices the unit is 1,000,000 tokens. Reads and writes decimal strings without an exponent, sign or
 /// trailing zeros; `"0"` is free, and unknown is an `Option`, never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(
     value_type = String,
     description = "USD as a decimal string, 0 to 10000000 with at most 8 decimal places. `\"0\"` is free.",
@@ -68,18 +69,7 @@ impl std::str::FromStr for Price {
     }
 }
 
-impl TryFrom<String> for Price {
-    type Error = InvalidPrice;
-    fn try_from(text: String) -> Result<Self, InvalidPrice> {
-        text.parse()
-    }
-}
-
-impl From<Price> for String {
-    fn from(price: Price) -> Self {
-        price.to_string()
-    }
-}
+text_serde!(Price);
 
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

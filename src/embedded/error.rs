@@ -1,6 +1,6 @@
 //! What can go wrong with the embedded PostgreSQL, each with its remedy in the text.
 
-use std::{fmt, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 /// Why there is no embedded PostgreSQL.
 ///
@@ -13,7 +13,10 @@ pub enum EmbeddedError {
     #[error(
         "{}; install PostgreSQL 15 or later (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install \
          postgresql-server; macOS: brew install postgresql@17), or set DATABASE_URL",
-        Newest(*newest)
+        newest.map_or_else(
+            || "no PostgreSQL found on this machine".to_owned(),
+            |major| format!("the newest PostgreSQL found is version {major}"),
+        )
     )]
     NotInstalled {
         /// The newest major version found, when there is one and it is too old.
@@ -23,7 +26,7 @@ pub enum EmbeddedError {
     /// Another process of ours holds the data folder.
     #[error(
         "another chatchonk{} uses the data folder {}: stop it, or give this one a folder of its own with DATA_DIR",
-        Pid(*pid),
+        pid.map_or_else(String::new, |pid| format!(" (process {pid})")),
         folder.display()
     )]
     InUse {
@@ -125,28 +128,6 @@ pub enum EmbeddedError {
     /// The server runs, but its database could not be made.
     #[error("cannot create the embedded database: {0}")]
     Database(#[source] sqlx::Error),
-}
-
-struct Newest(Option<u32>);
-
-impl fmt::Display for Newest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(major) => write!(formatter, "the newest PostgreSQL found is version {major}"),
-            None => formatter.write_str("no PostgreSQL found on this machine"),
-        }
-    }
-}
-
-struct Pid(Option<u32>);
-
-impl fmt::Display for Pid {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(pid) => write!(formatter, " (process {pid})"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The last lines of a program's output, bounded, for an error's text.

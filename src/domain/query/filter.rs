@@ -12,7 +12,7 @@ use crate::domain::id::ModelId;
 use crate::domain::model::{Model, ModelStatus};
 use crate::domain::price::{Price, Pricing};
 use crate::domain::search::Relevance;
-use crate::domain::snapshot::{Groups, Snapshot, Tested};
+use crate::domain::snapshot::{Snapshot, Tested};
 
 closed_enum!(
     /// The parameters of a query that keep models out, by the names that callers use.
@@ -112,24 +112,25 @@ impl<'a> Filters<'a> {
             matches!(parameter, Parameter::Status | Parameter::Enabled) || query.is_given(*parameter)
         };
         let active: Vec<_> = Parameter::ALL.iter().copied().filter(active).collect();
-        let of = |reach| active.iter().copied().filter(move |parameter| parameter.reach() == reach);
-        let test = |groups: &'a Groups, reach| {
-            groups.test(|at| {
-                let example = &snapshot.models()[at];
-                of(reach).all(|parameter| passes_in_group(query, snapshot, health, parameter, example))
-            })
-        };
-        Self {
+        let mut filters = Self {
             query,
             snapshot,
             health,
-            single: of(Reach::Model).collect(),
-            traits: test(snapshot.traits(), Reach::Traits),
-            providers: test(snapshot.by_provider(), Reach::Provider),
+            single: active.iter().copied().filter(|parameter| parameter.reach() == Reach::Model).collect(),
+            active,
+            traits: Tested::default(),
+            providers: Tested::default(),
             ids: query.ids.iter().collect(),
             ranks: query.q.as_ref().map_or_else(Vec::new, |text| snapshot.search().rank(text)),
-            active,
-        }
+        };
+        let passes = |reach: Reach, at: usize| {
+            let mut of_reach = filters.active.iter().filter(|parameter| parameter.reach() == reach);
+            of_reach.all(|&parameter| filters.passes(parameter, at, &snapshot.models()[at]))
+        };
+        let traits = snapshot.traits().test(|at| passes(Reach::Traits, at));
+        let providers = snapshot.by_provider().test(|at| passes(Reach::Provider, at));
+        (filters.traits, filters.providers) = (traits, providers);
+        filters
     }
 
     /// Whether the model at that place of the snapshot passes every filter.
@@ -172,12 +173,23 @@ impl<'a> Filters<'a> {
     fn passes(&self, parameter: Parameter, at: usize, model: &Model) -> bool {
         let query = self.query;
         match parameter {
+            Parameter::Provider => query.provider.contains(&model.provider),
+            Parameter::Capability => all_in(&query.capability, &model.capabilities),
+            Parameter::InputModality => all_in(&query.input_modality, &model.input_modalities),
+            Parameter::OutputModality => all_in(&query.output_modality, &model.output_modalities),
+            Parameter::Task => all_in(&query.task, &model.tasks),
+            Parameter::Kind => query.kind.contains(&model.kind),
+            Parameter::Status if query.status.is_empty() => model.status != ModelStatus::Retired,
+            Parameter::Status => query.status.contains(&model.status),
+            Parameter::Free => model.is_free == query.free,
+            Parameter::OpenWeights => model.open_weights == query.open_weights,
+            Parameter::Enabled => self.snapshot.is_enabled(model) == query.enabled.unwrap_or(true),
+            Parameter::HealthyOnly => self.health.status_of(model.provider.as_str()).is_usable(),
             Parameter::Ids => self.ids.contains(&model.id),
             Parameter::MinContext => model.context_length >= query.min_context,
             Parameter::MaxInputPrice => at_most(query.max_input_price, model, |p| p.input),
             Parameter::MaxOutputPrice => at_most(query.max_output_price, model, |p| p.output),
             Parameter::Q => self.ranks.get(at).is_some_and(Option::is_some),
-            shared => passes_in_group(query, self.snapshot, self.health, shared, model),
         }
     }
 }
@@ -210,35 +222,6 @@ impl Parameter {
                 Reach::Model
             }
         }
-    }
-}
-
-/// Whether a model passes a parameter that all models of its group pass, or none.
-fn passes_in_group(
-    query: &ModelQuery,
-    snapshot: &Snapshot,
-    health: &ProviderHealth,
-    parameter: Parameter,
-    model: &Model,
-) -> bool {
-    match parameter {
-        Parameter::Provider => query.provider.contains(&model.provider),
-        Parameter::Capability => all_in(&query.capability, &model.capabilities),
-        Parameter::InputModality => all_in(&query.input_modality, &model.input_modalities),
-        Parameter::OutputModality => all_in(&query.output_modality, &model.output_modalities),
-        Parameter::Task => all_in(&query.task, &model.tasks),
-        Parameter::Kind => query.kind.contains(&model.kind),
-        Parameter::Status if query.status.is_empty() => model.status != ModelStatus::Retired,
-        Parameter::Status => query.status.contains(&model.status),
-        Parameter::Free => model.is_free == query.free,
-        Parameter::OpenWeights => model.open_weights == query.open_weights,
-        Parameter::Enabled => snapshot.is_enabled(model) == query.enabled.unwrap_or(true),
-        Parameter::HealthyOnly => health.status_of(model.provider.as_str()).is_usable(),
-        Parameter::Ids
-        | Parameter::MinContext
-        | Parameter::MaxInputPrice
-        | Parameter::MaxOutputPrice
-        | Parameter::Q => true,
     }
 }
 

@@ -53,6 +53,7 @@ impl Groups {
 }
 
 /// Which groups passed a test.
+#[derive(Default)]
 pub(in crate::domain) struct Tested<'s> {
     of: &'s [u32],
     holds: Vec<bool>,

@@ -30,7 +30,7 @@ pub struct OpenAiModel<'a> {
 
 impl<'a> From<&'a Model> for OpenAiModel<'a> {
     fn from(model: &'a Model) -> Self {
-        let released = model.release_date.and_then(crate::domain::date::PartialDate::midnight);
+        let released = model.release_date.map(crate::domain::date::PartialDate::midnight);
         Self {
             id: model.id.as_str(),
             object: "model",
