@@ -49,6 +49,14 @@ impl Durations {
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
+
+    /// The mean of those since `before`, in milliseconds with three decimals; `None` where there was none.
+    #[must_use]
+    pub fn mean_since(&self, before: &Self) -> Option<f64> {
+        let count = u32::try_from(self.count().saturating_sub(before.count())).unwrap_or(u32::MAX);
+        let mean = self.total.saturating_sub(before.total).checked_div(count)?;
+        Some((mean.as_secs_f64() * 1e6).round() / 1e3)
+    }
 }
 
 impl std::ops::AddAssign for Durations {

@@ -15,8 +15,7 @@ use crate::domain::closed::closed_enum;
 use crate::store::{DatabaseFault, DatabaseTls};
 
 pub use history::{
-    Change, Condition, History, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample, Timed,
-    Totals,
+    Change, Condition, History, MAX_CHANGES, MAX_SAMPLES, Part, PartName, SAMPLE_INTERVAL, Sample, Totals,
 };
 
 closed_enum!(

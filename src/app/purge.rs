@@ -10,17 +10,21 @@ const SUBJECT: &str = "cloudflare kv";
 /// Keys in one call: what Cloudflare takes.
 const BATCH: usize = 10_000;
 
-/// Why keys were not deleted.
-enum Obstacle {
-    Budget,
-    Refused,
-    Kv(KvError),
-    Store(StoreError),
+/// Why keys were not deleted, and how to fix it.
+struct Obstacle {
+    reason: String,
+    remedy: &'static str,
 }
 
 impl From<StoreError> for Obstacle {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        Self { reason: error.to_string(), remedy: error.fault().remedy() }
+    }
+}
+
+impl From<KvError> for Obstacle {
+    fn from(error: KvError) -> Self {
+        Self { reason: error.to_string(), remedy: error.remedy() }
     }
 }
 
@@ -63,9 +67,9 @@ pub async fn delete_from_kv(
         let finding = format!("{deleted} {word} of {environment} deleted; KV may show them for a minute yet");
         lines.push(Line::new(Mark::Good, SUBJECT, finding));
     }
-    if let Some(obstacle) = obstacle {
-        let left = format!("{} of {} keys not deleted", keys.len() - deleted, keys.len());
-        lines.push(obstacle.line(&left, usable));
+    if let Some(Obstacle { reason, remedy }) = obstacle {
+        let left = format!("{} of {} keys not deleted: {reason}", keys.len() - deleted, keys.len());
+        lines.push(Line::fault(SUBJECT, left, remedy));
     }
     lines
 }
@@ -88,12 +92,16 @@ async fn delete(
     usable: u64,
     deleted: &mut usize,
 ) -> Result<(), Obstacle> {
+    let used_up = || Obstacle {
+        reason: format!("today's budget of {usable} deletes is used up"),
+        remedy: "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
+    };
     let left = usable.saturating_sub(store.kv_used().await?.deletes);
     let affordable = keys.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let mut refused_any = false;
     for batch in keys[..affordable].chunks(BATCH) {
         if !store.spend_kv(KvSpending::Delete, batch.len() as u64, usable).await? {
-            return Err(Obstacle::Budget);
+            return Err(used_up());
         }
         let refused = match client.delete_many(batch).await {
             Ok(refused) => refused,
@@ -102,7 +110,7 @@ async fn delete(
                 if !matches!(error.class, KvErrorClass::Failure(_)) {
                     store.refund_kv(KvSpending::Delete, batch.len() as u64).await?;
                 }
-                return Err(Obstacle::Kv(error));
+                return Err(error.into());
             }
         };
         let gone = batch.iter().filter(|key| !refused.contains(key)).map(|key| key.as_str().to_owned());
@@ -115,22 +123,7 @@ async fn delete(
         }
     }
     if refused_any {
-        return Err(Obstacle::Refused);
+        return Err(Obstacle { reason: "Cloudflare refused them".to_owned(), remedy: "run it again" });
     }
-    if affordable < keys.len() { Err(Obstacle::Budget) } else { Ok(()) }
-}
-
-impl Obstacle {
-    fn line(&self, left: &str, usable: u64) -> Line {
-        match self {
-            Self::Budget => Line::fault(
-                SUBJECT,
-                format!("{left}: today's budget of {usable} deletes is used up"),
-                "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
-            ),
-            Self::Refused => Line::fault(SUBJECT, format!("{left}: Cloudflare refused them"), "run it again"),
-            Self::Kv(error) => Line::fault(SUBJECT, format!("{left}: {error}"), error.remedy()),
-            Self::Store(error) => Line::fault(SUBJECT, format!("{left}: {error}"), error.fault().remedy()),
-        }
-    }
+    if affordable < keys.len() { Err(used_up()) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::provider::ProviderStatus;
 use crate::histogram::Durations;
-use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Timed, Totals};
+use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Totals};
 use crate::store::DatabaseFault;
 
 /// Between two looks at what the checks left. What comes and goes in between is not seen.
@@ -81,8 +81,8 @@ impl Recorder {
             kv_lookups: of_kv.map_or(0, |kv| kv.hits + kv.misses + kv.rejected),
             kv_found: of_kv.map_or(0, |kv| kv.hits),
             kv_failures: of_kv.map_or(0, |kv| kv.failures),
-            kv_took: Timed::from(kv_took),
-            loads: Timed::from(metered.loads),
+            kv_took,
+            loads: metered.loads,
         }
     }
 }

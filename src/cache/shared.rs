@@ -211,12 +211,6 @@ impl SharedTier {
         }
     }
 
-    /// Calls that have ended, and keys that wait for one: whenever the tier's state changes, so do these.
-    #[must_use]
-    pub fn activity(&self) -> (u64, usize) {
-        (self.0.counters.calls(), self.0.queue().len())
-    }
-
     /// Its calls to Cloudflare, by operation.
     #[must_use]
     pub fn calls(&self) -> Vec<KvCalls> {

@@ -109,10 +109,6 @@ impl Counters {
         latencies.next = (next + 1) % WINDOW;
     }
 
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
     pub fn hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }

@@ -85,33 +85,9 @@ pub struct Totals {
     /// Calls to Cloudflare that failed.
     pub kv_failures: u64,
     /// Calls to Cloudflare of every kind, and how long they took.
-    pub kv_took: Timed,
+    pub kv_took: Durations,
     /// Loads of the catalogue from the database that ended, well or not, and how long they took.
-    pub loads: Timed,
-}
-
-/// How many there were, and how long they took together.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Timed {
-    /// How many.
-    pub count: u64,
-    /// All of them together.
-    pub took: Duration,
-}
-
-impl From<Durations> for Timed {
-    fn from(durations: Durations) -> Self {
-        Self { count: durations.count(), took: durations.total }
-    }
-}
-
-impl Timed {
-    /// The mean of those since `before`, in milliseconds with three decimals; `None` where there was none.
-    fn mean_since(self, before: Self) -> Option<f64> {
-        let count = u32::try_from(self.count.saturating_sub(before.count)).unwrap_or(u32::MAX);
-        let mean = self.took.saturating_sub(before.took).checked_div(count)?;
-        Some((mean.as_secs_f64() * 1e6).round() / 1e3)
-    }
+    pub loads: Durations,
 }
 
 /// One sample of about 10 s.
@@ -204,11 +180,11 @@ impl History {
             database_ms,
             kv_lookups: since(|totals| totals.kv_lookups),
             kv_found: since(|totals| totals.kv_found),
-            kv_calls: since(|totals| totals.kv_took.count),
+            kv_calls: since(|totals| totals.kv_took.count()),
             kv_failures: since(|totals| totals.kv_failures),
-            kv_ms: totals.kv_took.mean_since(before.kv_took),
-            loads: since(|totals| totals.loads.count),
-            load_ms: totals.loads.mean_since(before.loads),
+            kv_ms: totals.kv_took.mean_since(&before.kv_took),
+            loads: since(|totals| totals.loads.count()),
+            load_ms: totals.loads.mean_since(&before.loads),
         };
         push(&mut self.samples, sample, MAX_SAMPLES);
         self.revision += 1;
@@ -270,7 +246,12 @@ mod tests {
     #[test]
     fn a_sample_counts_what_happened_since_the_last_one() {
         let mut history = History::default();
-        let timed = |count, milliseconds| Timed { count, took: Duration::from_millis(milliseconds) };
+        let timed = |count, milliseconds| {
+            let mut durations =
+                Durations { total: Duration::from_millis(milliseconds), ..Durations::default() };
+            durations.counts[0] = count;
+            durations
+        };
         let totals =
             Totals { reads: 10, memory: 9, kv_took: timed(2, 160), loads: timed(1, 5), ..Totals::default() };
         history.sample(NOON, totals, Some(0.5));
