@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
-use crate::http::{self, Editions, Failures, KvState, Metrics, RateLimit, State};
+use crate::http::{self, Dependencies, KvState};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
@@ -125,27 +125,16 @@ impl App {
             clock: clock.clone(),
         };
         tasks.spawn(cancel.clone().run_until_cancelled_owned(recorder.run()));
-        let state = State {
+        let dependencies = Dependencies {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
             probes: config.probes.clone(),
             provider_health: provider_health.clone(),
             kv,
             meters,
-            editions: Editions::default(),
-            health: <_>::default(),
-            automodel_health: <_>::default(),
-            status_document: <_>::default(),
-            page: <_>::default(),
-            pages: <_>::default(),
-            rate_limit: config
-                .http
-                .rate_limit
-                .map(|per_minute| RateLimit::new(per_minute, config.http.behind_render, clock.clone())),
-            failures: Failures::new(clock.clone()),
-            metrics: Metrics::new(&config.metrics, clock.clone()),
             clock: clock.clone(),
             settings: config.http.clone(),
+            metrics: config.metrics.clone(),
         };
         let (refuse, refused) = oneshot::channel();
         let supervisor = Supervisor {
@@ -163,7 +152,7 @@ impl App {
         tasks.close();
         let (metrics_address, metrics) = metrics.unzip();
         let (server, metrics) =
-            http::serve(listener, metrics, state).context("cannot serve on the listener")?;
+            http::serve(listener, metrics, dependencies).context("cannot serve on the listener")?;
         let metrics = metrics_address.zip(metrics);
         Ok(Self { address, server, metrics, status, provider_health, shared, cancel, tasks, refused })
     }

@@ -41,6 +41,27 @@ async fn ids_with_slashes_and_colons_resolve_raw_and_percent_encoded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_slash_belongs_to_the_id_not_to_the_route() {
+    let server = TestServer::seeded(&database().await).await;
+    for (path, code) in [
+        ("/api/models/openai/gpt-6-astra%2Fcost", "model_not_found"),
+        ("/api/providers/openai%2Fmodels", "provider_not_found"),
+    ] {
+        server.send_raw("GET", path, "").await.problem(404, code);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_decoded_exactly_once() {
+    let server = TestServer::seeded(&database().await).await;
+    for path in ["openai%252Fgpt-6-astra", "openai/gpt-6-%%361stra", "openai/%2567pt-6-astra"] {
+        server.send_raw("GET", format!("/api/models/{path}"), "").await.problem(404, "model_not_found");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_may_be_percent_encoded_anywhere() {
     let server = TestServer::seeded(&database().await).await;
     for path in ["/api/%6Dodels/openai/gpt-6-astra", "/v1/mode%6Cs/openai/gpt-6-astra"] {

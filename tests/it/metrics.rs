@@ -41,7 +41,7 @@ async fn requests_are_counted_by_method_route_and_status() {
     let tag = server.get("/api/tasks").await.header("etag").to_owned();
     server.send(Method::GET, "/api/tasks", &[("if-none-match", &tag)]).await;
     let scrape = Scrape::of(&server).await;
-    let item = "/api/models/{id:.+}";
+    let item = "/api/models/{id}";
     for (labels, times) in [
         (answers("GET", "/api/models", "2xx"), 3.0),
         (answers("HEAD", "/api/models", "2xx"), 1.0),
@@ -72,6 +72,30 @@ async fn requests_are_counted_by_method_route_and_status() {
     assert!(took("_sum", &[("route", item)]) > 0.0);
     assert_eq!(took("_count", &[]), 24.0);
     assert_eq!(scrape.value("chatchonk_http_requests_in_flight", &[]), 0.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cost_and_models_of_a_provider_are_routes_of_their_own() {
+    let server = TestServer::with(&[("DATABASE_URL", &database().await.url()), ("METRICS_PORT", "0")]).await;
+    for (path, route) in [
+        ("/api/models/openai%2Fgpt-4o/cost?input_tokens=1", "/api/models/{id}/cost"),
+        ("/api/models/openai/gpt-4o", "/api/models/{id}"),
+        ("/api/providers/openai/models", "/api/providers/{id}/models"),
+        ("/api/providers/openai", "/api/providers/{id}"),
+        ("/v1/models/openai/gpt-4o", "/v1/models/{id}"),
+    ] {
+        // The second answer comes without routing.
+        for _ in 0..2 {
+            assert_eq!(server.get(path).await.status, 200, "{path}");
+        }
+        let scrape = Scrape::of(&server).await;
+        assert_eq!(
+            scrape.value("chatchonk_http_requests_total", &answers("GET", route, "2xx")),
+            2.0,
+            "{route}"
+        );
+    }
     server.stop().await;
 }
 

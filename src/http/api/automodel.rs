@@ -1,50 +1,53 @@
-//! `/api/automodel/health`: what the probes say of the providers. Nobody is asked for it.
+//! `/api/automodel/health`: what the probes last saw. A request asks no provider.
 
 use std::sync::Arc;
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
-use serde_json::json as value;
 
 use crate::automodel::{AutoModelHealth, Standings};
 use crate::cache::Source;
-
-use crate::http::State;
 use crate::http::health::Probe;
-use crate::http::reply::Momentary;
-use crate::http::reply::json;
+use crate::http::reply::{Momentary, Reader, json};
+use crate::status::Status;
 
-/// The document, which rests on the catalogue's source and revision and on the providers.
-pub type AutoModelDocument = Momentary<(Source, u64, Arc<Standings>), Bytes>;
+/// What the route answers from, and its last answer.
+pub struct AutoModelAnswer {
+    pub reader: web::Data<Reader>,
+    pub status: Arc<Status>,
+    /// By the catalogue's source and revision, and what the probes saw.
+    pub last: Momentary<(Source, u64, Arc<Standings>), Bytes>,
+}
 
 /// Show the health of all providers, under the name of `ModelSwapper`.
 ///
 /// The same as `/api/automodel/health`.
-#[utoipa::path(get, path = "/api/modelswapper/health", operation_id = "get_modelswapper_health", tag = "Health",
+#[utoipa::path(get, path = "", operation_id = "get_modelswapper_health", tag = "Health",
     responses((status = 200, description = "The providers.", body = AutoModelHealth),
         (status = 503, description = "There is no catalogue yet.", body = Probe)))]
-pub async fn modelswapper(state: web::Data<State>) -> HttpResponse {
-    health(state).await
+pub async fn modelswapper(data: web::Data<AutoModelAnswer>) -> HttpResponse {
+    health(data).await
 }
 
 /// Show the health of all providers.
 ///
 /// What background probes last saw. Nothing is asked of a provider for this answer.
-#[utoipa::path(get, path = "/api/automodel/health", operation_id = "get_automodel_health", tag = "Health",
+#[utoipa::path(get, path = "", operation_id = "get_automodel_health", tag = "Health",
     responses((status = 200, description = "The providers.", body = AutoModelHealth),
         (status = 503, description = "There is no catalogue yet.", body = Probe)))]
-pub async fn health(state: web::Data<State>) -> HttpResponse {
-    let Some(report) = state.catalogue.report() else {
+pub async fn health(data: web::Data<AutoModelAnswer>) -> HttpResponse {
+    let AutoModelAnswer { reader, status, last } = &**data;
+    let Some(report) = reader.catalogue.report() else {
         return HttpResponse::ServiceUnavailable()
             .insert_header((CACHE_CONTROL, "no-store"))
-            .json(value!({ "status": "unhealthy" }));
+            .json(serde_json::json!({ "status": "unhealthy" }));
     };
-    let providers = state.provider_health.standings();
+    let providers = reader.provider_health.standings();
     let of = (report.read.source(), report.read.revision(), Arc::clone(&providers));
-    let health = state.automodel_health.get(of, state.status.uptime(), || {
+    let health = last.get(of, status.uptime(), || {
         let snapshot = report.read.snapshot();
-        Bytes::from(json(&AutoModelHealth::of(snapshot, &providers, &state.probes, state.status.utc())))
+        json(&AutoModelHealth::of(snapshot, &providers, &reader.probes, status.utc())).into()
     });
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

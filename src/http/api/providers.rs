@@ -11,17 +11,12 @@ use crate::domain::id::ProviderId;
 use crate::domain::model::{Capability, Model};
 use crate::domain::provider::{Provider, ProviderStatus};
 use crate::domain::snapshot::Snapshot;
+use crate::http::reply::{ApiError, Code, Edition, Lifetime, List, Reader, Resource, json};
 
 use super::list::{Envelope, ListOf};
-use super::models::parameters::ModelParameters;
-use super::models::schema::ModelList;
-use super::models::{answer_with_models, id_in_path};
+use super::models::{ModelList, ModelParameters, answer_with_models};
 use super::params::{Params, echo};
-use crate::http::State;
-use crate::http::reply::Lifetime;
-use crate::http::reply::{ApiError, Code};
-use crate::http::reply::{Edition, List, Resource};
-use crate::http::reply::{Reading, json};
+use super::path_id::PathId;
 
 /// A company or service that serves models over an API.
 #[derive(Serialize, ToSchema)]
@@ -52,7 +47,7 @@ pub struct ProviderView<'a> {
 /// A list of providers.
 type ProviderList = ListOf<ProviderView<'static>>;
 
-fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
+fn view<'a>(reader: &Reader, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
     let snapshot = edition.read().snapshot();
     let models: Vec<&Model> =
         snapshot.models().iter().filter(|m| m.provider == provider.id && snapshot.is_listed(m)).collect();
@@ -62,7 +57,7 @@ fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> Prov
         base_url: &provider.base_url,
         docs_url: provider.docs_url.as_deref(),
         enabled: provider.enabled,
-        configured: state.probes.keys.configured(&provider.id),
+        configured: reader.probes.keys.configured(&provider.id),
         status: edition.health().status_of(provider.id.as_str()),
         models: models.len(),
         capabilities: models.iter().flat_map(|model| model.capabilities.iter().copied()).collect(),
@@ -73,44 +68,51 @@ fn view<'a>(state: &State, edition: &'a Edition, provider: &'a Provider) -> Prov
 /// List providers.
 ///
 /// All of them, disabled ones included: `enabled` tells them apart.
-#[utoipa::path(get, path = "/api/providers", operation_id = "list_providers", tag = "Providers",
+#[utoipa::path(get, path = "", operation_id = "list_providers", tag = "Providers",
     responses((status = 200, description = "The providers, by id.", body = ProviderList)))]
-pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
     Params::parse(request.query_string())?.only(&[])?;
     let lifetime = reading.with_status(Lifetime::Providers);
     let write = move |edition: &Edition| {
         let providers = edition.read().snapshot().providers();
-        let shown: Vec<_> = providers.iter().map(|provider| view(&state, edition, provider)).collect();
+        let shown: Vec<_> = providers.iter().map(|provider| view(&reader, edition, provider)).collect();
         json(&Envelope::whole(edition.read(), shown.len(), shown))
     };
     reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
 }
 
 /// Show a provider.
-#[utoipa::path(get, path = "/api/providers/{id}", operation_id = "get_provider", tag = "Providers",
+#[utoipa::path(get, path = "", operation_id = "get_provider", tag = "Providers",
     params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai")),
     responses((status = 200, description = "The provider.", body = ProviderView)))]
-pub async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
+pub async fn item(
+    reader: web::Data<Reader>,
+    request: HttpRequest,
+    id: PathId,
+) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
     Params::parse(request.query_string())?.only(&[])?;
-    let place = find_provider(reading.snapshot(), &id_in_path(&request, "/api/providers/")?)?;
+    let place = find_provider(reading.snapshot(), id.as_str())?;
     let lifetime = reading.with_status(Lifetime::Providers);
     let write =
-        move |edition: &Edition| json(&view(&state, edition, &edition.read().snapshot().providers()[place]));
+        move |edition: &Edition| json(&view(&reader, edition, &edition.read().snapshot().providers()[place]));
     reading.answer(&request, Resource::Provider(place), lifetime, write).await
 }
 
 /// List the models of a provider.
 ///
 /// As `/api/models`, with the provider given by the path.
-#[utoipa::path(get, path = "/api/providers/{id}/models", operation_id = "list_provider_models", tag = "Providers",
+#[utoipa::path(get, path = "", operation_id = "list_provider_models", tag = "Providers",
     params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]
-pub async fn models(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
-    let path = id_in_path(&request, "/api/providers/")?;
-    let place = find_provider(reading.snapshot(), path.strip_suffix("/models").unwrap_or(&path))?;
+pub async fn models(
+    reader: web::Data<Reader>,
+    request: HttpRequest,
+    id: PathId,
+) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
+    let place = find_provider(reading.snapshot(), id.as_str())?;
     answer_with_models(&reading, &request, Some(&reading.snapshot().providers()[place].id)).await
 }
 

@@ -1,6 +1,6 @@
 //! `/api/status`: the samples of the last hour and the last changes, as this instance remembers them.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
@@ -9,15 +9,15 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::status::{Change, History, SAMPLE_INTERVAL, Sample};
+use crate::http::reply::{Coded, Momentary, json};
+use crate::status::{Change, History, SAMPLE_INTERVAL, Sample, Status};
 
-use crate::http::State;
-use crate::http::reply::Coded;
-use crate::http::reply::Momentary;
-use crate::http::reply::json;
-
-/// The document, which rests on the revision of the history.
-pub type StatusDocument = Momentary<u64, Coded>;
+/// What the route answers from, and its last answer.
+pub struct StatusAnswer {
+    pub status: Arc<Status>,
+    /// By the revision of the history.
+    pub last: Momentary<u64, Coded>,
+}
 
 /// What an instance remembers since its start: samples of the last hour, and the last changes however old they are. It
 /// tells of this instance alone.
@@ -50,14 +50,15 @@ impl<'a> StatusHistory<'a> {
 ///
 /// Samples of the cache and its tiers, one every 10 s for an hour, and the last 50 changes of state. No I/O, whatever is down.
 /// Parameters are ignored.
-#[utoipa::path(get, path = "/api/status", operation_id = "get_status", tag = "Status",
+#[utoipa::path(get, path = "", operation_id = "get_status", tag = "Status",
     responses((status = 200, description = "What this instance remembers.", body = StatusHistory)))]
-pub async fn status(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let read = || state.status.history().read().unwrap_or_else(PoisonError::into_inner);
+pub async fn status(data: web::Data<StatusAnswer>, request: HttpRequest) -> HttpResponse {
+    let StatusAnswer { status, last } = &**data;
+    let read = || status.history().read().unwrap_or_else(PoisonError::into_inner);
     let revision = read().revision();
     // It ages with its revision only.
-    let held = state.status_document.get(revision, Duration::ZERO, Coded::default);
-    let write = || json(&StatusHistory::of(&read(), state.status.started_at()));
+    let held = last.get(revision, Duration::ZERO, Coded::default);
+    let write = || json(&StatusHistory::of(&read(), status.started_at()));
     let mut response = held.document.respond(&request, "application/json", write);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -5,13 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::id::TaskId;
+use crate::http::reply::{ApiError, Edition, Lifetime, List, Reader, Resource, json};
 
 use super::list::{Envelope, ListOf};
-use crate::http::State;
-use crate::http::reply::ApiError;
-use crate::http::reply::Lifetime;
-use crate::http::reply::{Edition, List, Resource};
-use crate::http::reply::{Reading, json};
 
 /// A kind of work that models are asked for.
 #[derive(Serialize, ToSchema)]
@@ -33,10 +29,10 @@ type TaskList = ListOf<TaskView<'static>>;
 /// List task types.
 ///
 /// With how many models can serve each. Parameters are ignored.
-#[utoipa::path(get, path = "/api/tasks", operation_id = "list_tasks", tag = "Tasks",
+#[utoipa::path(get, path = "", operation_id = "list_tasks", tag = "Tasks",
     responses((status = 200, description = "All task types.", body = TaskList)))]
-pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
     reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await
 }
 

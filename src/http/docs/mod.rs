@@ -7,8 +7,8 @@ mod reference;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::openapi::OpenApi;
 
-use crate::http::State;
 use crate::http::reply::Coded;
 
 /// Pages change with a release; until then a tag makes asking again cheap.
@@ -38,24 +38,26 @@ impl Page {
         }
     }
 
-    fn write(self) -> String {
+    fn write(self, document: fn() -> OpenApi) -> String {
         match self {
-            Self::Document => openapi::document_text().unwrap_or_default(),
-            Self::Reference => reference::page_of(&openapi::document()),
+            Self::Document => openapi::text(&document()).unwrap_or_default(),
+            Self::Reference => reference::page_of(&document()),
             Self::Errors => errors::page_html(),
             Self::Style => STYLE.to_owned(),
         }
     }
 }
 
-/// The document and its pages in every coding. Each is made when it is first asked for.
-#[derive(Default)]
-pub struct Pages([Coded; Page::COUNT]);
+/// The document and its pages in every coding. Each is built on its first request.
+pub struct Pages {
+    document: fn() -> OpenApi,
+    coded: [Coded; Page::COUNT],
+}
 
 impl Pages {
     fn answer(&self, page: Page, request: &HttpRequest) -> HttpResponse {
-        let coded = &self.0[page as usize];
-        let mut response = coded.respond(request, page.content_type(), || page.write().into());
+        let write = || page.write(self.document).into();
+        let mut response = self.coded[page as usize].respond(request, page.content_type(), write);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, LIFETIME);
         headers.insert(CONTENT_SECURITY_POLICY, POLICY);
@@ -63,35 +65,43 @@ impl Pages {
     }
 }
 
+/// Hands the handlers their data. `document` builds the API's document.
+pub fn configure(document: fn() -> OpenApi) -> impl Fn(&mut web::ServiceConfig) {
+    let pages = web::Data::new(Pages { document, coded: <_>::default() });
+    move |app| {
+        app.app_data(pages.clone());
+    }
+}
+
 /// Get this document.
 ///
 /// `OpenAPI` 3.1. The same as `chatchonk openapi` prints.
-#[utoipa::path(get, path = "/api/openapi.json", operation_id = "get_document", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_document", tag = "Documentation",
     responses((status = 200, description = "The document.", body = Object)))]
-pub async fn document(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    state.pages.answer(Page::Document, &request)
+pub async fn document(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
+    pages.answer(Page::Document, &request)
 }
 
 /// Read the reference.
-#[utoipa::path(get, path = "/api/docs", operation_id = "get_reference", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_reference", tag = "Documentation",
     responses((status = 200, description = "This document as a page.", body = String, content_type = "text/html")))]
-pub async fn reference(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    state.pages.answer(Page::Reference, &request)
+pub async fn reference(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
+    pages.answer(Page::Reference, &request)
 }
 
 /// Read about errors.
 ///
 /// `type` of every error leads here.
-#[utoipa::path(get, path = "/api/docs/errors", operation_id = "get_errors", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_errors", tag = "Documentation",
     responses((status = 200, description = "Every error code, what it means and the way out.", body = String,
         content_type = "text/html")))]
-pub async fn errors(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    state.pages.answer(Page::Errors, &request)
+pub async fn errors(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
+    pages.answer(Page::Errors, &request)
 }
 
 /// Get the style sheet of the pages.
-#[utoipa::path(get, path = "/api/docs/style.css", operation_id = "get_style", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_style", tag = "Documentation",
     responses((status = 200, description = "The style sheet.", body = String, content_type = "text/css")))]
-pub async fn style(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    state.pages.answer(Page::Style, &request)
+pub async fn style(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
+    pages.answer(Page::Style, &request)
 }

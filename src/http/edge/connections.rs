@@ -7,15 +7,11 @@ use std::any::Any;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{Shutdown, TcpListener};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest};
 use actix_web::rt::net::TcpStream;
-use actix_web::web::Bytes;
 use socket2::{SockRef, Socket};
 use tokio::sync::oneshot;
 
@@ -31,8 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(150);
 const BACKLOG: i32 = 4_096;
 /// How long the system holds bytes that the peer does not take.
 const UNTAKEN: Duration = Duration::from_secs(30);
-/// How much of a long body is handed over at a time. What is handed over is copied, and held until the client takes it.
-const SLICE_BYTES: usize = 256 << 10;
 
 /// Prepares a bound listener. Sets the backlog, and limits how long clients may leave bytes untaken: every connection
 /// accepted from then on has that limit, on Linux only.
@@ -98,29 +92,8 @@ async fn cut_when_silent(
     }
 }
 
-/// A body that is handed over in slices, so that a client who does not read has one of them copied and not the whole.
-pub struct Slices(pub Bytes);
-
-impl MessageBody for Slices {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.0.len() as u64)
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let next = self.0.len().min(SLICE_BYTES);
-        Poll::Ready((next > 0).then(|| Ok(self.0.split_to(next))))
-    }
-
-    fn try_into_bytes(self) -> Result<Bytes, Self> {
-        if self.0.len() > SLICE_BYTES { Err(self) } else { Ok(self.0) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_web::body::to_bytes;
     use actix_web::middleware::{Next, from_fn};
     use actix_web::{App, HttpServer, web};
     use time::macros::datetime;
@@ -192,20 +165,5 @@ mod tests {
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(UNTAKEN));
-    }
-
-    #[tokio::test]
-    async fn a_long_body_comes_whole_in_slices() {
-        for length in [0, 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES + 7] {
-            let whole: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
-            let mut slices = Slices(whole.clone().into());
-            assert_eq!(slices.size(), BodySize::Sized(length as u64));
-            assert_eq!(to_bytes(Slices(whole.clone().into())).await.unwrap(), whole);
-            let mut longest = 0;
-            while let Some(slice) = std::future::poll_fn(|cx| Pin::new(&mut slices).poll_next(cx)).await {
-                longest = longest.max(slice.unwrap().len());
-            }
-            assert_eq!(longest, length.min(SLICE_BYTES));
-        }
     }
 }

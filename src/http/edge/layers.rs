@@ -5,7 +5,7 @@ use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
@@ -14,14 +14,15 @@ use tracing::{Level, Span};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::Uuid;
 
-use super::connections;
-use super::rate_limit::TooMany;
-use super::unread::{holding_unread, read_past};
-use crate::http::State;
+use crate::clock::Clock;
 use crate::http::metrics;
-use crate::http::reply::answer_again;
-use crate::http::reply::{ApiError, Code};
+use crate::http::reply::{ApiError, Code, Reader, Route};
 use crate::telemetry;
+
+use super::connections;
+use super::failures::Failures;
+use super::rate_limit::RateLimit;
+use super::unread::{holding_unread, read_past};
 
 /// The header that carries the request's id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,10 +30,20 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_URI_BYTES: usize = 8 * 1024;
 /// The policy of answers that are no pages.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The longest request id taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// What the layers need.
+pub struct Edge {
+    pub reader: web::Data<Reader>,
+    pub rate_limit: Option<RateLimit>,
+    /// Whether the rate limit spares a path.
+    pub is_exempt: fn(&str) -> bool,
+    pub failures: Failures,
+    pub clock: Clock,
+    /// Whether clients reach this server through Render's proxy, by HTTPS.
+    pub behind_render: bool,
+}
 
 /// The id that a client gives its request, when it is a short plain token.
 fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
@@ -66,7 +77,7 @@ pub async fn outermost(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     connections::heard(&request);
     // Routes answer errors as responses; nothing in between fails on its own.
-    let behind_render = state(&request).is_some_and(|state| state.settings.behind_render);
+    let behind_render = request.app_data::<web::Data<Edge>>().is_some_and(|edge| edge.behind_render);
     let underway = metrics::begin(&request);
     let response = next.call(request).await?.map_into_boxed_body();
     let id = request_id(response.request());
@@ -102,17 +113,17 @@ pub async fn bounded(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
+    let Some(edge) = request.app_data::<web::Data<Edge>>().cloned() else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let mut admitted = admit(&state, &request);
+    let mut admitted = admit(&edge, &request);
     if admitted.is_ok() {
-        admitted = read_past(&mut request, &state.clock).await;
+        admitted = read_past(&mut request, &edge.clock).await;
     }
     if let Err(refusal) = admitted {
         return Ok(request.error_response(refusal));
     }
-    if let Some((answer, route)) = answer_again(&state, request.request()) {
+    if let Some((answer, route)) = edge.reader.answer_again(request.request()) {
         metrics::routed(&request, route);
         return Ok(request.into_response(answer));
     }
@@ -120,8 +131,8 @@ pub async fn bounded(
 }
 
 /// What is refused counts, too.
-fn admit(state: &State, request: &ServiceRequest) -> Result<(), ApiError> {
-    if let Some(limit) = state.rate_limit.as_ref().filter(|_| !is_health(request.path())) {
+fn admit(edge: &Edge, request: &ServiceRequest) -> Result<(), ApiError> {
+    if let Some(limit) = edge.rate_limit.as_ref().filter(|_| !(edge.is_exempt)(request.path())) {
         limit.check(request)?;
     }
     if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI_BYTES) {
@@ -129,36 +140,6 @@ fn admit(state: &State, request: &ServiceRequest) -> Result<(), ApiError> {
         return Err(ApiError::new(Code::UriTooLong, limit));
     }
     Ok(())
-}
-
-fn state(request: &ServiceRequest) -> Option<&State> {
-    request.app_data::<web::Data<State>>().map(|state| &***state)
-}
-
-/// Probes are never refused: whoever runs the server relies on them.
-fn is_health(path: &str) -> bool {
-    matches!(
-        path,
-        "/api/health"
-            | "/api/health/live"
-            | "/api/health/ready"
-            | "/api/automodel/health"
-            | "/api/modelswapper/health"
-    )
-}
-
-impl From<TooMany> for ApiError {
-    /// With the headers of `draft-ietf-httpapi-ratelimit-headers-10`.
-    fn from(TooMany { per_minute, retry_after }: TooMany) -> Self {
-        let detail = format!("{per_minute} requests a minute are allowed; try again in {retry_after} s");
-        let number = |number: u64| HeaderValue::from(number);
-        let text =
-            |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self::new(Code::RateLimited, detail)
-            .with(RETRY_AFTER, number(retry_after))
-            .with(RATE_LIMIT_POLICY, text(format!("\"client\";q={per_minute};w=60")))
-            .with(RATE_LIMIT, text(format!("\"client\";r=0;t={retry_after}")))
-    }
 }
 
 fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
@@ -188,10 +169,9 @@ fn as_problem(response: ServiceResponse, request_id: &str) -> ServiceResponse {
 }
 
 fn log_failure(request: &HttpRequest, error: &ApiError, request_id: &str) {
-    let state = request.app_data::<web::Data<State>>();
-    let Some(left_out) = state.map_or(Some(0), |state| state.failures.line()) else { return };
-    let pattern = request.match_pattern();
-    let route = pattern.as_deref().unwrap_or("unmatched");
+    let edge = request.app_data::<web::Data<Edge>>();
+    let Some(left_out) = edge.map_or(Some(0), |edge| edge.failures.line()) else { return };
+    let route = Route::of(request).map_or("unmatched", |Route(template)| template);
     let method = request.method().as_str();
     match error.code {
         Code::TimedOut => tracing::warn!(method, route, request_id, left_out, "a request took too long"),
@@ -211,8 +191,8 @@ impl RootSpanBuilder for RootSpan {
         }
         let id = request_id(request.request());
         let id = id.to_str().unwrap_or_default();
-        let pattern = request.match_pattern();
-        let route = pattern.as_deref().unwrap_or("unmatched");
+        // Resources are named for the template of their route.
+        let route = request.request().match_name().unwrap_or("unmatched");
         // Any text is a method; the conventions have one name for all that are not known.
         let method = match *request.method() {
             Method::GET

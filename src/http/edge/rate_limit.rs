@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -13,12 +14,16 @@ use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use crate::clock::Clock;
+use crate::http::reply::{ApiError, Code};
 
 /// Among how many counters clients are spread by chance. One of 1,000 clients who ask at the same time shares its own
 /// with another with a probability of 1.5 %, and then they share the limit, too.
 const COUNTERS: usize = 1 << 16;
 /// Where Render, whose edge is Cloudflare's, names the client. Anybody else could write anything into it.
 const CLIENT_HEADER: &str = "cf-connecting-ip";
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// A limit of requests per minute for each client, who may use a minute's worth at once.
 ///
@@ -68,6 +73,20 @@ pub struct TooMany {
     pub per_minute: NonZeroU32,
     /// Whole seconds until one more is allowed, at least 1.
     pub retry_after: u64,
+}
+
+impl From<TooMany> for ApiError {
+    /// With the headers of `draft-ietf-httpapi-ratelimit-headers-10`.
+    fn from(TooMany { per_minute, retry_after }: TooMany) -> Self {
+        let detail = format!("{per_minute} requests a minute are allowed; try again in {retry_after} s");
+        let number = |number: u64| HeaderValue::from(number);
+        let text =
+            |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self::new(Code::RateLimited, detail)
+            .with(RETRY_AFTER, number(retry_after))
+            .with(RATE_LIMIT_POLICY, text(format!("\"client\";q={per_minute};w=60")))
+            .with(RATE_LIMIT, text(format!("\"client\";r=0;t={retry_after}")))
+    }
 }
 
 /// The server's clock as the limiter reads it.

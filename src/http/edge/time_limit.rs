@@ -81,8 +81,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::http::edge::layers as middleware;
-    use crate::http::get;
+    use crate::http::edge::layers;
 
     /// What the log was told, by level.
     #[derive(Debug, Clone, Default)]
@@ -116,7 +115,8 @@ mod tests {
         let _subscribed = tracing::subscriber::set_default(lines.clone());
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let hangs = || std::future::pending::<HttpResponse>();
-        let app = App::new().service(get("/slow", hangs, &clock)).wrap(from_fn(middleware::outermost));
+        let slow = web::get().to(Limited { handler: hangs, clock });
+        let app = App::new().route("/slow", slow).wrap(from_fn(layers::outermost));
         let app = init_service(app).await;
         let mut answer = Box::pin(call_service(&app, TestRequest::get().uri("/slow").to_request()));
         assert!(polled_once(&mut answer).await.is_none(), "it waits");

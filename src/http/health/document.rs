@@ -1,19 +1,47 @@
 //! The document of `/api/health`.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
+use actix_web::web::Data;
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::cache::{ListenerState, Meter, Source, Statistics};
+use crate::cache::{KvError, KvSettings, ListenerState, Meter, SharedTier, Source, Statistics};
 use crate::catalogue::CatalogueReport;
 use crate::domain::closed::closed_enum;
-use crate::http::{KvState, State};
-use crate::status::{DatabaseKind, DatabaseReport, DatabaseState};
+use crate::http::reply::Reader;
+use crate::status::{DatabaseKind, DatabaseReport, DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseTls};
+
+/// How this instance uses Cloudflare KV.
+pub enum KvState {
+    /// Not at all; the settings say what is missing.
+    NotConfigured(KvSettings),
+    /// As the shared tier.
+    Tier(SharedTier),
+    /// It is configured, but no client could be made.
+    Broken(KvError),
+}
+
+impl KvState {
+    /// The shared tier, if there is one.
+    #[must_use]
+    pub fn tier(&self) -> Option<&SharedTier> {
+        if let Self::Tier(tier) = self { Some(tier) } else { None }
+    }
+}
+
+/// What the document shows.
+pub struct Sources {
+    pub reader: Data<Reader>,
+    pub status: Arc<Status>,
+    pub kv: KvState,
+    pub meters: Vec<Meter>,
+    pub environment: String,
+}
 
 closed_enum!(
     /// The overall state.
@@ -135,10 +163,9 @@ pub struct CatalogueHealth {
 
 impl Overall {
     /// The state now.
-    fn of(state: &State, kv: &KvHealth) -> Self {
-        let status = &state.status;
+    fn of(Sources { reader, status, .. }: &Sources, kv: &KvHealth) -> Self {
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
-        match state.catalogue.report() {
+        match reader.catalogue.report() {
             Some(report) if !unready => {
                 let database = database_degrades(status.database().state);
                 let degraded = database || report.stale || kv.status == "unavailable";
@@ -151,20 +178,20 @@ impl Overall {
 
 impl Health {
     /// What is known now.
-    pub fn of(state: &State) -> Self {
-        let status = &state.status;
-        let kv = KvHealth::from(&state.kv);
+    pub fn of(sources: &Sources) -> Self {
+        let status = &sources.status;
+        let kv = KvHealth::from(&sources.kv);
         Self {
-            status: Overall::of(state, &kv),
+            status: Overall::of(sources, &kv),
             service: "chatchonk-api",
             version: env!("CARGO_PKG_VERSION"),
             commit: crate::COMMIT,
-            environment: state.settings.environment.clone(),
+            environment: sources.environment.clone(),
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(status.database()),
-            cache: CacheHealth::of(&kv, state),
-            catalogue: state.catalogue.report().as_ref().map(CatalogueHealth::from),
+            cache: CacheHealth::of(&kv, sources),
+            catalogue: sources.reader.catalogue.report().as_ref().map(CatalogueHealth::from),
         }
     }
 }
@@ -232,11 +259,11 @@ impl From<&KvState> for KvHealth {
 }
 
 impl CacheHealth {
-    fn of(kv: &KvHealth, state: &State) -> Self {
-        let statistics = state.catalogue.statistics();
-        let (bodies, bytes) = state.editions.kept();
-        let listener: ListenerState = *state.status.listener().read().unwrap_or_else(PoisonError::into_inner);
-        let families = state.meters.iter().map(Meter::read);
+    fn of(kv: &KvHealth, Sources { reader, status, meters, .. }: &Sources) -> Self {
+        let statistics = reader.catalogue.statistics();
+        let (bodies, bytes) = reader.editions.kept();
+        let listener: ListenerState = *status.listener().read().unwrap_or_else(PoisonError::into_inner);
+        let families = meters.iter().map(Meter::read);
         let families = families.map(|of| (of.family, FamilyHealth::from(of.statistics)));
         Self {
             cloudflare_kv: kv.status,

@@ -2,20 +2,20 @@
 
 mod document;
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
-use serde_json::json as value;
 use utoipa::ToSchema;
 
-use crate::cache::Source;
-use crate::status::DatabaseReport;
+use crate::cache::{Meter, Source};
+use crate::http::reply::{Momentary, Reader, json};
+use crate::status::{DatabaseReport, Status};
 
-use crate::http::State;
-use crate::http::reply::Momentary;
-use crate::http::reply::json;
-use document::{Health, Overall};
+pub use document::KvState;
+use document::{Health, Overall, Sources};
 
 /// State whose change shows in health at once. Everything else may be a second old.
 #[derive(Debug, PartialEq)]
@@ -28,20 +28,37 @@ pub struct Vital {
 }
 
 impl Vital {
-    fn of(state: &State) -> Self {
-        let status = &state.status;
+    fn of(Sources { reader, status, .. }: &Sources) -> Self {
         Self {
             decided: status.is_decided(),
             draining: status.is_draining(),
             misconfigured: status.is_misconfigured(),
             database: status.database(),
-            source: state.catalogue.report().map(|report| report.read.source()),
+            source: reader.catalogue.report().map(|report| report.read.source()),
         }
     }
 }
 
-/// The kept answer of `/api/health`.
-pub type HealthDocument = Momentary<Vital, (StatusCode, Bytes)>;
+/// What the routes answer from, and the last answer.
+pub struct HealthAnswer {
+    sources: Sources,
+    last: Momentary<Vital, (StatusCode, Bytes)>,
+}
+
+/// Hands the handlers their data.
+pub fn configure(
+    reader: web::Data<Reader>,
+    status: Arc<Status>,
+    kv: KvState,
+    meters: Vec<Meter>,
+    environment: String,
+) -> impl Fn(&mut web::ServiceConfig) {
+    let sources = Sources { reader, status, kv, meters, environment };
+    let health = web::Data::new(HealthAnswer { sources, last: <_>::default() });
+    move |app| {
+        app.app_data(health.clone());
+    }
+}
 
 /// The state of one part of the process.
 #[derive(ToSchema)]
@@ -54,12 +71,13 @@ pub struct Probe {
 /// Show the server's health.
 ///
 /// For the platform and for people. No I/O, whatever is down. Parameters are ignored.
-#[utoipa::path(get, path = "/api/health", operation_id = "get_health", tag = "Health",
+#[utoipa::path(get, path = "", operation_id = "get_health", tag = "Health",
     responses((status = 200, description = "It serves: `healthy` or `degraded`.", body = Health),
         (status = 503, description = "It must not get traffic: `unhealthy`.", body = Health)))]
-pub async fn health(state: web::Data<State>) -> HttpResponse {
-    let held = state.health.get(Vital::of(&state), state.status.uptime(), || {
-        let health = Health::of(&state);
+pub async fn health(data: web::Data<HealthAnswer>) -> HttpResponse {
+    let HealthAnswer { sources, last } = &**data;
+    let held = last.get(Vital::of(sources), sources.status.uptime(), || {
+        let health = Health::of(sources);
         let status = match health.status {
             Overall::Healthy | Overall::Degraded => StatusCode::OK,
             Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,25 +92,29 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
 }
 
 /// Say whether the process runs.
-#[utoipa::path(get, path = "/api/health/live", operation_id = "get_health_live", tag = "Health",
+#[utoipa::path(get, path = "", operation_id = "get_health_live", tag = "Health",
     responses((status = 200, description = "It runs.", body = Probe)))]
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(value!({ "status": "live" }))
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(serde_json::json!({ "status": "live" }))
 }
 
 /// Say whether the server is ready.
 ///
 /// It is once the first source of the catalogue is decided, and until the process is about to stop.
-#[utoipa::path(get, path = "/api/health/ready", operation_id = "get_health_ready", tag = "Health",
+#[utoipa::path(get, path = "", operation_id = "get_health_ready", tag = "Health",
     responses((status = 200, description = "It is ready.", body = Probe),
         (status = 503, description = "It is starting, or about to stop.", body = Probe)))]
-pub async fn ready(state: web::Data<State>) -> HttpResponse {
-    let (status, word) = if state.status.is_draining() {
+pub async fn ready(data: web::Data<HealthAnswer>) -> HttpResponse {
+    let (status, word) = if data.sources.status.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if state.status.is_decided() {
+    } else if data.sources.status.is_decided() {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting")
     };
-    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(value!({ "status": word }))
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(serde_json::json!({ "status": word }))
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use crate::cache::{KvReport, Meter, Metered, Operation, Outcome, SharedTier, Skip, Statistics};
-use crate::http::State;
+use crate::http::reply::Editions;
 
 use super::families::Families;
 
-pub(super) fn caches(to: &mut Families<'_>, state: &State) -> fmt::Result {
-    let families: Vec<_> = state.meters.iter().map(Meter::read).collect();
+pub(super) fn caches(to: &mut Families<'_>, meters: &[Meter], editions: &Editions) -> fmt::Result {
+    let families: Vec<_> = meters.iter().map(Meter::read).collect();
     let each = |value: fn(&Metered) -> u64| {
         families.iter().map(move |metered| ([("family", metered.family)], value(metered)))
     };
@@ -28,13 +28,12 @@ pub(super) fn caches(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.histograms("chatchonk_cache_load_duration_seconds", "Loads from the origin that ended.", loads)?;
     to.gauges("chatchonk_cache_entries", "Values in memory.", each(|of| of.statistics.entries))?;
     to.gauges("chatchonk_cache_bytes", "Their bytes.", each(|of| of.statistics.bytes))?;
-    let (bodies, bytes) = state.editions.kept();
+    let (bodies, bytes) = editions.kept();
     to.gauge("chatchonk_representations", "Bodies that are ready to be sent.", Some(bodies))?;
     to.gauge("chatchonk_representation_bytes", "Their bytes.", Some(bytes))
 }
 
-pub(super) fn kv(to: &mut Families<'_>, state: &State) -> fmt::Result {
-    let tier = state.kv.tier();
+pub(super) fn kv(to: &mut Families<'_>, tier: Option<&SharedTier>) -> fmt::Result {
     let report = tier.map(SharedTier::report);
     let is = report.as_ref().map(|report| u64::from(report.available));
     to.gauge("chatchonk_kv_available", "1 when the last call went well and nothing is held back.", is)?;

@@ -5,12 +5,12 @@ use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
+use crate::automodel::ProviderHealthBoard;
 use crate::cache::Source;
-use crate::catalogue::CatalogueRead;
+use crate::catalogue::{Catalogue, CatalogueRead};
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
-use crate::http::State;
-use crate::status::DatabaseState;
+use crate::status::{DatabaseState, Status};
 use crate::store::DatabaseFault;
 use crate::telemetry;
 
@@ -18,10 +18,10 @@ use super::families::{Families, Labels};
 use super::process::Process;
 use super::requests::{CLASSES, METHODS, Requests};
 
-pub(super) fn service(to: &mut Families<'_>, state: &State) -> fmt::Result {
+pub(super) fn service(to: &mut Families<'_>, status: &Status) -> fmt::Result {
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", crate::COMMIT)];
     to.gauges("chatchonk_build_info", "Always 1; its labels say what runs.", [(labels, 1_u64)])?;
-    let ready = state.status.is_decided() && !state.status.is_draining();
+    let ready = status.is_decided() && !status.is_draining();
     to.gauge("chatchonk_ready", "1 when /api/health/ready is 200.", Some(u64::from(ready)))
 }
 
@@ -51,8 +51,8 @@ pub(super) fn requests(to: &mut Families<'_>, requests: &Requests) -> fmt::Resul
     to.gauge("chatchonk_http_requests_in_flight", help, Some(requests.in_flight()))
 }
 
-pub(super) fn database(to: &mut Families<'_>, state: &State) -> fmt::Result {
-    let report = state.status.database();
+pub(super) fn database(to: &mut Families<'_>, status: &Status, catalogue: &Catalogue) -> fmt::Result {
+    let report = status.database();
     let (up, read_only, latency) = match report.state {
         DatabaseState::Up { latency, fault } => {
             (true, fault == Some(DatabaseFault::ReadOnly), Some(latency.as_secs_f64()))
@@ -70,10 +70,10 @@ pub(super) fn database(to: &mut Families<'_>, state: &State) -> fmt::Result {
     )?;
     let checked = report.checked_at.map(seconds);
     to.gauge("chatchonk_database_checked_timestamp_seconds", "When the last check ended.", checked)?;
-    let listener = *state.status.listener().read().unwrap_or_else(PoisonError::into_inner);
+    let listener = *status.listener().read().unwrap_or_else(PoisonError::into_inner);
     let help = "1 when changes are announced; 0 when versions are polled.";
     to.gauge("chatchonk_database_listening", help, Some(u64::from(listener.listening)))?;
-    let connections = state.catalogue.connections();
+    let connections = catalogue.connections();
     let by_state = connections.into_iter().flat_map(|connections| {
         [([("state", "in_use")], connections.in_use), ([("state", "idle")], connections.idle)]
     });
@@ -82,8 +82,8 @@ pub(super) fn database(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauge("chatchonk_database_connections_limit", "How many there may be.", limit)
 }
 
-pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
-    let report = state.catalogue.report();
+pub(super) fn catalogue(to: &mut Families<'_>, catalogue: &Catalogue, now: OffsetDateTime) -> fmt::Result {
+    let report = catalogue.report();
     let read = report.as_ref().map(|report| &report.read);
     let counted = |count: fn(&Snapshot) -> usize| {
         read.map(|read| u64::try_from(count(read.snapshot())).unwrap_or(u64::MAX))
@@ -96,7 +96,7 @@ pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauge("chatchonk_catalogue_skipped_rows", help, counted(Snapshot::skipped))?;
     let help = "Details that cannot be understood and show as unknown.";
     to.gauge("chatchonk_catalogue_ignored_details", help, counted(Snapshot::details_ignored))?;
-    let age = |at: OffsetDateTime| (state.status.utc() - at).as_seconds_f64().max(0.0);
+    let age = |at: OffsetDateTime| (now - at).as_seconds_f64().max(0.0);
     let loaded = report.as_ref().map(|report| age(report.loaded_at));
     to.gauge("chatchonk_catalogue_age_seconds", "Time since it was read from its source.", loaded)?;
     let validated = report.as_ref().and_then(|report| report.validated_at).map(age);
@@ -109,8 +109,8 @@ pub(super) fn catalogue(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.state("chatchonk_catalogue_source", help, "source", Source::NAMES, source)
 }
 
-pub(super) fn providers(to: &mut Families<'_>, state: &State) -> fmt::Result {
-    let standings = state.provider_health.standings();
+pub(super) fn providers(to: &mut Families<'_>, board: &ProviderHealthBoard) -> fmt::Result {
+    let standings = board.standings();
     let statuses = standings.iter().flat_map(|(id, standing)| {
         let value = |status: &'static ProviderStatus| {
             let labels = [("provider", id.as_str()), ("status", status.as_str())];
@@ -131,9 +131,9 @@ pub(super) fn providers(to: &mut Families<'_>, state: &State) -> fmt::Result {
     to.gauges("chatchonk_provider_latency_seconds", help, latencies)
 }
 
-pub(super) fn process(to: &mut Families<'_>, state: &State) -> fmt::Result {
+pub(super) fn process(to: &mut Families<'_>, started_at: OffsetDateTime) -> fmt::Result {
     let process = Process::read();
-    let started = seconds(state.status.started_at());
+    let started = seconds(started_at);
     to.gauge("process_start_time_seconds", "When the process started, as Unix time.", Some(started))?;
     let cpu = process.cpu.map(|cpu| cpu.as_secs_f64());
     to.seconds("process_cpu_seconds", "Processor time used.", cpu)?;

@@ -9,28 +9,26 @@ mod process;
 mod requests;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use subtle::ConstantTimeEq as _;
 
+use crate::cache::{Meter, SharedTier};
 use crate::clock::Clock;
+use crate::http::reply::{ApiError, Code, Reader, Route};
+use crate::status::Status;
 
-use crate::http::State;
-use crate::http::edge::connections;
-use crate::http::edge::layers;
-use crate::http::reply::{ApiError, Code};
 use families::Families;
-pub use requests::{Requests, Route, Underway, Worker};
+pub use requests::{Requests, Underway, Worker};
 
 /// The version of the text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -82,25 +80,42 @@ impl fmt::Debug for MetricsToken {
     }
 }
 
-/// What is counted, and what else is collected.
-#[derive(Debug)]
+/// What is counted, and what a scrape collects besides.
 pub struct Metrics {
     requests: Requests,
     token: Option<MetricsToken>,
     /// Requests without the token, or with a wrong one.
     refused: AtomicU64,
+    reader: web::Data<Reader>,
+    status: Arc<Status>,
+    shared: Option<SharedTier>,
+    meters: Vec<Meter>,
 }
 
 impl Metrics {
     /// Counts from now on; `None` where the settings show metrics nowhere.
-    #[must_use]
-    pub fn new(settings: &MetricsSettings, clock: Clock) -> Option<Self> {
+    pub fn new(
+        settings: MetricsSettings,
+        (reader, status): (web::Data<Reader>, Arc<Status>),
+        shared: Option<SharedTier>,
+        meters: Vec<Meter>,
+        clock: Clock,
+    ) -> Option<Self> {
         let is_shown = settings.address.is_some() || settings.token.is_some();
         is_shown.then(|| Self {
             requests: Requests::new(clock),
-            token: settings.token.clone(),
+            token: settings.token,
             refused: AtomicU64::new(0),
+            reader,
+            status,
+            shared,
+            meters,
         })
+    }
+
+    /// Whether a token opens them on the public port.
+    pub fn is_public(&self) -> bool {
+        self.token.is_some()
     }
 
     /// Counts a request without the token, where there is one.
@@ -113,11 +128,6 @@ impl Metrics {
         Err(ApiError::new(Code::Unauthorized, detail)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"metrics\"")))
     }
-
-    /// What a worker counts with.
-    pub fn worker(&self) -> Arc<Worker> {
-        self.requests.worker()
-    }
 }
 
 /// A request that has arrived; nothing where nobody counts.
@@ -129,68 +139,52 @@ pub fn begin(request: &ServiceRequest) -> Option<Underway> {
 pub fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
     if let Some(underway) = underway {
         let request = response.request();
-        let told = request.extensions().get().copied();
-        let route = told.or_else(|| request.app_data().copied());
-        underway.answered(route, request.method(), response.status());
+        underway.answered(Route::of(request), request.method(), response.status());
     }
 }
 
-/// Tells the route of a request that is answered without being led to it.
+/// Names the route of a request that is answered before it reaches one.
 pub fn routed(request: &ServiceRequest, route: Option<Route>) {
     let is_counted = request.app_data::<Option<Arc<Worker>>>().is_some_and(Option::is_some);
     if let Some(route) = route.filter(|_| is_counted) {
-        request.extensions_mut().insert(route);
+        route.set(request.request());
     }
 }
 
-/// Adds the route to the public port, where a token opens it.
-pub fn configure(state: &State, app: &mut web::ServiceConfig) {
-    if state.metrics.as_ref().is_some_and(|metrics| metrics.token.is_some()) {
-        app.service(crate::http::get("/metrics", for_bearers, &state.clock));
+/// Counts the requests of a worker's app, and hands the handler its data.
+pub fn configure(metrics: Option<web::Data<Metrics>>) -> impl Fn(&mut web::ServiceConfig) {
+    move |app| {
+        app.app_data(metrics.as_ref().map(|metrics| metrics.requests.worker()));
+        if let Some(metrics) = &metrics {
+            app.app_data(metrics.clone());
+        }
     }
-}
-
-/// Serves them on a listener of their own until its handle is stopped.
-///
-/// # Errors
-/// When the listener cannot be used.
-pub fn serve(listener: TcpListener, state: web::Data<State>) -> std::io::Result<Server> {
-    connections::prepare(&listener)?;
-    let app = move || {
-        let app = App::new().app_data(state.clone()).route("/metrics", web::get().to(for_bearers));
-        app.wrap(from_fn(layers::outermost))
-    };
-    let server = HttpServer::new(app).workers(1).shutdown_timeout(0).disable_signals().listen(listener)?;
-    Ok(server.run())
 }
 
 /// Get the metrics.
 ///
 /// For Prometheus, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text. There is such a route
 /// only on servers that were given a `METRICS_TOKEN`; elsewhere it is 404.
-#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "Metrics",
+#[utoipa::path(get, path = "", operation_id = "get_metrics", tag = "Metrics",
     security(("metrics_token" = [])),
     responses((status = 200, description = "All families of metrics.", body = String,
         content_type = "application/openmetrics-text")))]
-pub async fn for_bearers(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    if let Some(metrics) = &state.metrics {
-        metrics.admit(request.headers())?;
-    }
-    Ok(all(state))
-}
-
-fn all(state: web::Data<State>) -> HttpResponse {
+pub async fn for_bearers(
+    metrics: web::Data<Metrics>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    metrics.admit(request.headers())?;
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Everything(state)));
+    registry.register_collector(Box::new(Everything(metrics)));
     let mut page = String::new();
     if let Err(error) = text::encode(&mut page, &registry) {
         tracing::error!(%error, "the metrics cannot be written");
-        return HttpResponse::InternalServerError().finish();
+        return Ok(HttpResponse::InternalServerError().finish());
     }
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type(CONTENT_TYPE).body(page)
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type(CONTENT_TYPE).body(page))
 }
 
-struct Everything(web::Data<State>);
+struct Everything(web::Data<Metrics>);
 
 impl fmt::Debug for Everything {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,19 +194,19 @@ impl fmt::Debug for Everything {
 
 impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let (to, state) = (&mut Families(encoder), &*self.0);
-        let Some(metrics) = &state.metrics else { return Ok(()) };
-        figures::service(to, state)?;
-        figures::requests(to, &metrics.requests)?;
-        let refused = [([], metrics.refused.load(Ordering::Relaxed))];
+        let to = &mut Families(encoder);
+        let Metrics { requests, refused, reader, status, shared, meters, .. } = &**self.0;
+        figures::service(to, status)?;
+        figures::requests(to, requests)?;
+        let refused = [([], refused.load(Ordering::Relaxed))];
         to.counters("chatchonk_metrics_refused", "Requests for metrics without the right token.", refused)?;
-        caching::caches(to, state)?;
-        caching::kv(to, state)?;
-        figures::database(to, state)?;
-        figures::catalogue(to, state)?;
-        figures::providers(to, state)?;
+        caching::caches(to, meters, &reader.editions)?;
+        caching::kv(to, shared.as_ref())?;
+        figures::database(to, status, &reader.catalogue)?;
+        figures::catalogue(to, &reader.catalogue, status.utc())?;
+        figures::providers(to, &reader.provider_health)?;
         figures::log(to)?;
-        figures::process(to, state)
+        figures::process(to, status.started_at())
     }
 }
 

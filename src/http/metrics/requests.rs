@@ -10,6 +10,7 @@ use actix_web::http::{Method, StatusCode};
 
 use crate::clock::Clock;
 use crate::histogram::{Durations, Histogram};
+use crate::http::reply::Route;
 
 /// The methods that are told apart; the last stands for all others.
 pub(super) const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
@@ -40,10 +41,6 @@ struct Counts {
     answers: [[AtomicU64; CLASSES.len()]; METHODS.len()],
     took: Histogram,
 }
-
-/// A route by its template; its resource holds it, so that a request finds it without looking at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route(pub &'static str);
 
 /// A request under way; over when it is dropped.
 #[derive(Debug)]

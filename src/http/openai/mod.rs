@@ -6,13 +6,9 @@ use utoipa::ToSchema;
 
 use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::model::Model;
-
-use crate::http::State;
-use crate::http::api::models::{MODEL_ID, find_model, id_in_path};
-use crate::http::reply::ApiError;
-use crate::http::reply::Lifetime;
-use crate::http::reply::{Edition, List, Resource};
-use crate::http::reply::{Reading, json};
+use crate::http::api::models::find;
+use crate::http::api::path_id::{MODEL_ID, PathId};
+use crate::http::reply::{ApiError, Edition, Lifetime, List, Reader, Resource, json};
 
 /// A model in OpenAI's shape.
 #[derive(Serialize, ToSchema)]
@@ -52,10 +48,10 @@ pub struct OpenAiList<'a> {
 /// List models as OpenAI does.
 ///
 /// All listed models. Parameters are ignored, as OpenAI does.
-#[utoipa::path(get, path = "/v1/models", operation_id = "list_openai_models", tag = "OpenAI",
+#[utoipa::path(get, path = "", operation_id = "list_openai_models", tag = "OpenAI",
     responses((status = 200, description = "The models.", body = OpenAiList)))]
-pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
     let write = |edition: &Edition| {
         let snapshot = edition.read().snapshot();
         let listed = snapshot.models().iter().filter(|model| snapshot.is_listed(model));
@@ -67,12 +63,16 @@ pub async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpR
 /// Show a model as OpenAI does.
 ///
 /// Parameters are ignored.
-#[utoipa::path(get, path = "/v1/models/{id}", operation_id = "get_openai_model", tag = "OpenAI",
+#[utoipa::path(get, path = "", operation_id = "get_openai_model", tag = "OpenAI",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = OpenAiModel)))]
-pub async fn item(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let reading = Reading::begin(&state).await?;
-    let place = find_model(reading.snapshot(), &id_in_path(&request, "/v1/models/")?)?;
+pub async fn item(
+    reader: web::Data<Reader>,
+    request: HttpRequest,
+    id: PathId,
+) -> Result<HttpResponse, ApiError> {
+    let reading = reader.read().await?;
+    let place = find(reading.snapshot(), id.as_str())?;
     let write = move |edition: &Edition| json(&OpenAiModel::from(&edition.read().snapshot().models()[place]));
     reading.answer(&request, Resource::OpenAiModel(place), Lifetime::Models, write).await
 }

@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::closed::closed_enum;
 
-use crate::http::State;
 use crate::http::reply::ApiError;
 use crate::http::reply::Coded;
 
@@ -73,6 +72,14 @@ pub struct StatusPage {
     files: [Coded; PageFile::ALL.len()],
 }
 
+/// Hands the handlers their data.
+pub fn configure() -> impl Fn(&mut web::ServiceConfig) {
+    let page = web::Data::new(StatusPage::default());
+    move |app| {
+        app.app_data(page.clone());
+    }
+}
+
 fn with_policy(mut response: HttpResponse) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, LIFETIME);
@@ -83,20 +90,19 @@ fn with_policy(mut response: HttpResponse) -> HttpResponse {
 /// See how the server is.
 ///
 /// The status page, with a browser of the models. It reads this server's public routes. Parameters are ignored.
-#[utoipa::path(get, path = "/", operation_id = "get_status_page", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_status_page", tag = "Documentation",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")))]
-pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    with_policy(state.page.page.respond(&request, "text/html; charset=utf-8", || PAGE.into()))
+pub async fn page(page: web::Data<StatusPage>, request: HttpRequest) -> HttpResponse {
+    with_policy(page.page.respond(&request, "text/html; charset=utf-8", || PAGE.into()))
 }
 
 /// Get a file of the status page.
-#[utoipa::path(get, path = "/page/{file}", operation_id = "get_status_page_file", tag = "Documentation",
+#[utoipa::path(get, path = "", operation_id = "get_status_page_file", tag = "Documentation",
     params(("file" = PageFile, Path, description = "Its name.")),
     responses((status = 200, description = "The file.", content(
         (String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml")))))]
-pub async fn file(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let file: PageFile =
-        request.match_info().query("file").parse().map_err(|_| crate::http::no_such_route())?;
+pub async fn file(page: web::Data<StatusPage>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let file: PageFile = request.match_info().query("file").parse().map_err(|_| ApiError::no_route())?;
     let write = || file.text().into();
-    Ok(with_policy(state.page.files[file as usize].respond(&request, file.content_type(), write)))
+    Ok(with_policy(page.files[file as usize].respond(&request, file.content_type(), write)))
 }

@@ -168,6 +168,13 @@ impl ApiError {
             .with(ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// An address without a route.
+    #[must_use]
+    pub fn no_route() -> Self {
+        let routes = "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health";
+        Self::new(Code::RouteNotFound, routes)
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -10,6 +10,7 @@ mod freshness;
 mod momentary;
 mod reading;
 mod representation;
+mod route;
 
 pub use coded::Coded;
 pub use coding::Accepted;
@@ -18,4 +19,5 @@ pub use editions::Editions;
 pub use error::{ApiError, Code, Problem};
 pub use freshness::Lifetime;
 pub use momentary::Momentary;
-pub use reading::{Reading, answer_again, json};
+pub use reading::{Reader, Reading, json};
+pub use route::Route;

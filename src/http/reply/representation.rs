@@ -1,8 +1,11 @@
 //! Bodies as they are sent, and the answers made of them.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY,
@@ -16,8 +19,9 @@ use crate::catalogue::CatalogueRead;
 use super::coding::{Accepted, Coding};
 use super::conditional;
 use super::freshness::{Lifetime, cache_status};
-use crate::http::edge::connections::Slices;
 
+/// How much of a long body is handed over at a time. It is copied, and held until the client takes it.
+const SLICE_BYTES: usize = 256 << 10;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// A body in one coding, with its tag. Cheap to clone; clones share the bytes.
@@ -80,3 +84,45 @@ impl Representation {
 
 /// A place for a representation that is made once, by the first who needs it.
 pub type Slot = Arc<tokio::sync::OnceCell<Representation>>;
+
+/// Hands a body over in slices: a client that does not read has one of them copied, not the whole body.
+struct Slices(Bytes);
+
+impl MessageBody for Slices {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0.len() as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let next = self.0.len().min(SLICE_BYTES);
+        Poll::Ready((next > 0).then(|| Ok(self.0.split_to(next))))
+    }
+
+    fn try_into_bytes(self) -> Result<Bytes, Self> {
+        if self.0.len() > SLICE_BYTES { Err(self) } else { Ok(self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_body_comes_whole_in_slices() {
+        for length in [0, 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES + 7] {
+            let whole: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let mut slices = Slices(whole.clone().into());
+            assert_eq!(slices.size(), BodySize::Sized(length as u64));
+            assert_eq!(to_bytes(Slices(whole.clone().into())).await.unwrap(), whole);
+            let mut longest = 0;
+            while let Some(slice) = std::future::poll_fn(|cx| Pin::new(&mut slices).poll_next(cx)).await {
+                longest = longest.max(slice.unwrap().len());
+            }
+            assert_eq!(longest, length.min(SLICE_BYTES));
+        }
+    }
+}

@@ -2,17 +2,24 @@
 
 use std::fmt::{self, Display, Write};
 
+use utoipa::IntoParams;
+
 use crate::domain::id::{ModelId, ProviderId, TaskId};
+use crate::domain::model::{Capability, Kind, Modality, ModelStatus};
+use crate::domain::order::Sort;
 use crate::domain::price::{InvalidPrice, Price};
 use crate::domain::query::{Cursor, ModelQuery, Position};
 use crate::domain::snapshot::Snapshot;
+use crate::http::api::params::{Params, echo, not_among};
+use crate::http::reply::{ApiError, Code, List, Resource};
 
 use super::view::{Field, FieldSet};
-use crate::http::api::params::{Params, echo, not_among};
-use crate::http::reply::{ApiError, Code};
 
 /// The most models of one page.
 const MAX_LIMIT: usize = 1_000;
+
+/// The canonical text of a request for the whole list.
+const ALL: &str = "sort=provider";
 
 /// The first one is missing where the path names the provider.
 const PARAMETERS: &[&str] = &[
@@ -39,6 +46,65 @@ const PARAMETERS: &[&str] = &[
     "facets",
 ];
 
+/// Describes the parameter that is missing where the path names the provider.
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes, and is never built")]
+#[into_params(parameter_in = Query)]
+pub struct ProviderParameter {
+    /// One of these providers. Repeat it or separate values by commas, as with every list here.
+    provider: Option<Vec<ProviderId>>,
+}
+
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes, and is never built")]
+#[into_params(parameter_in = Query)]
+pub struct ModelParameters {
+    /// All of these capabilities.
+    capability: Option<Vec<Capability>>,
+    /// Takes all of these.
+    input_modality: Option<Vec<Modality>>,
+    /// Gives all of these.
+    output_modality: Option<Vec<Modality>>,
+    /// Serves all of these task types, which `/api/tasks` lists.
+    task: Option<Vec<TaskId>>,
+    /// One of these kinds.
+    kind: Option<Vec<Kind>>,
+    /// One of these; without it, any but `retired`.
+    status: Option<Vec<ModelStatus>>,
+    /// One of these ids. Does not bring retired or hidden models back.
+    ids: Option<Vec<ModelId>>,
+    /// At least so many tokens of context.
+    #[param(maximum = 4_294_967_295u32)]
+    min_context: Option<u32>,
+    /// At most this base price of input, in USD per 1,000,000 tokens.
+    max_input_price: Option<Price>,
+    /// At most this base price of output, in USD per 1,000,000 tokens.
+    max_output_price: Option<Price>,
+    /// Confirmed to be free, or to cost something.
+    free: Option<bool>,
+    /// Known to have open weights, or not to.
+    open_weights: Option<bool>,
+    /// `false` lists exactly the hidden models: those disabled, or of a disabled provider.
+    enabled: Option<bool>,
+    /// Only models whose provider is `healthy` or `unknown`.
+    healthy_only: Option<bool>,
+    /// Search in id and name; forgives typos, and ranks unless `sort` says otherwise.
+    #[param(max_length = 200, pattern = r"^[^\u0000]*$")]
+    q: Option<String>,
+    /// The order; `-` reverses. Unknown values come last both ways, and `id` breaks ties. By default by relevance with
+    /// `q`, else `provider`.
+    sort: Option<Sort>,
+    /// How many models to show; without it, all.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Where the page begins: `next_cursor` of the page before, asked for with the same filters and sort.
+    cursor: Option<String>,
+    /// Only these fields of each model.
+    fields: Option<Vec<Field>>,
+    /// With counts of the matches by each value.
+    facets: Option<bool>,
+}
+
 /// A request for a list of models: what to match, and which part of it to show how. The default shows all.
 #[derive(Default)]
 pub struct ListRequest {
@@ -50,11 +116,16 @@ pub struct ListRequest {
 }
 
 impl ListRequest {
-    /// The canonical text of a request for everything.
-    pub const ALL: &str = "sort=provider";
+    /// What the request shows: the whole list, however it is written, or the matches of a query.
+    pub fn resource(&self, of_provider: bool) -> Resource {
+        match self.canonical() {
+            query if query == ALL && !of_provider => Resource::List(List::Models),
+            query => Resource::Models { query: query.into(), of_provider },
+        }
+    }
 
     /// One text for all ways of writing the same request, and another for every other request.
-    pub fn canonical(&self) -> String {
+    fn canonical(&self) -> String {
         let mut text = self.query.canonical();
         // Writing to a String cannot fail.
         if let Some(limit) = self.limit {

@@ -1,4 +1,4 @@
-//! The API's document (`OpenAPI` 3.1), made of the annotations beside the handlers and the types of the answers.
+//! The API's document (`OpenAPI` 3.1), built from the annotations of handlers and the types of answers.
 
 mod answers;
 mod examples;
@@ -9,12 +9,9 @@ use utoipa::openapi::OpenApi;
 pub use examples::{Example, examples};
 
 use crate::domain::order::Sort;
-
-use crate::http::api::models::view::Field;
-use crate::http::api::{automodel, models, providers, status, tasks};
+use crate::http::api::models::Field;
 use crate::http::page::PageFile;
 use crate::http::reply::Problem;
-use crate::http::{docs, health, metrics, openai, page};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -40,23 +37,15 @@ use crate::http::{docs, health, metrics, openai, page};
         (name = "Metrics", description = "What the server counts, for those who run it"),
         (name = "Documentation", description = "This document, and pages made of it"),
     ),
-    paths(
-        models::list, models::item, models::answer_with_cost,
-        providers::list, providers::item, providers::models,
-        tasks::list,
-        openai::list, openai::item,
-        status::status,
-        health::health, health::live, health::ready, automodel::health, automodel::modelswapper,
-        metrics::for_bearers, page::page, page::file,
-        docs::document, docs::reference, docs::errors, docs::style,
-    ),
     components(schemas(Problem, Field, PageFile, Sort)),
 )]
-struct Annotations;
+struct Frame;
 
-/// The document, the same for every server of this release.
-pub fn document() -> OpenApi {
-    let mut document = Annotations::openapi();
+/// The document of these operations, each with its path.
+pub fn document(operations: impl IntoIterator<Item = (&'static str, OpenApi)>) -> OpenApi {
+    let mut document = operations
+        .into_iter()
+        .fold(Frame::openapi(), |document, (path, operation)| document.nest(path, operation));
     answers::complete(&mut document);
     examples::add(&mut document);
     document
@@ -65,7 +54,7 @@ pub fn document() -> OpenApi {
 /// The document as it is published: indented JSON with a final line feed.
 ///
 /// # Errors
-/// None that can come about: it holds nothing that cannot be written.
-pub fn document_text() -> serde_json::Result<String> {
-    Ok(document().to_pretty_json()? + "\n")
+/// None in practice: every part of it serializes.
+pub fn text(document: &OpenApi) -> serde_json::Result<String> {
+    Ok(document.to_pretty_json()? + "\n")
 }

@@ -5,7 +5,7 @@ use moka::sync::Cache;
 
 use crate::http::reply::representation::Slot;
 
-use super::{ENTRY_BYTES, Key};
+use super::resource::{ENTRY_BYTES, Key};
 
 /// Bodies of which those asked for again stay when there are too many.
 ///

@@ -1,22 +1,25 @@
 //! Everything that is written of one revision: bodies are made once and then sent to everybody.
 
 mod bodies;
+mod resource;
 mod targets;
 
 use std::sync::{Arc, OnceLock};
 
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::catalogue::CatalogueRead;
 use crate::domain::health::ProviderHealth;
 use crate::domain::model::Model;
+use crate::domain::snapshot::Snapshot;
 
 use super::coding::{Accepted, Coding};
 use super::error::{ApiError, Code};
 use super::representation::{Representation, Slot};
-use crate::http::api::models::view::ModelView;
 use bodies::Bodies;
+use resource::Key;
+pub use resource::{List, Resource};
 pub use targets::Target;
 use targets::Targets;
 
@@ -26,39 +29,12 @@ const ITEMS_BYTES: u64 = 4 << 20;
 const QUERIES_BYTES: u64 = 6 << 20;
 /// The longest body that is kept under such a bound: one alone must not push out all others.
 const MAX_BYTES: usize = 512 << 10;
-/// What an entry costs beside its key and body, roughly.
-const ENTRY_BYTES: usize = 256;
 /// Shorter bodies go out as they are: they would not fill a packet anyway.
 const MIN_CODED_BYTES: usize = 1 << 10;
 /// Longer bodies take half a millisecond or more to compress, and are compressed where no other request waits.
 const MAX_INLINE_BYTES: usize = 64 << 10;
 /// Lists of larger catalogues are written where no other request waits.
 const MAX_INLINE_MODELS: usize = 500;
-
-/// A list that shows all there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum List {
-    Models,
-    Providers,
-    Tasks,
-    OpenAiModels,
-}
-
-/// What is shown. Models and providers by their place in the snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Resource {
-    List(List),
-    Model(usize),
-    OpenAiModel(usize),
-    Provider(usize),
-    /// A list by its canonical query; of the provider in the path if there is one, which changes the hints.
-    Models {
-        query: Arc<str>,
-        of_provider: bool,
-    },
-}
-
-type Key = (Resource, Coding);
 
 /// Where a body is kept.
 enum Place<'a> {
@@ -111,13 +87,15 @@ impl Edition {
         &self.health
     }
 
-    /// The model with all its fields as a list shows it. The first call writes all models, about 1 KB each.
-    pub fn text(&self, model: &Model) -> Option<&RawValue> {
+    /// The text of a model with all its fields, as `write` writes it. The first call writes all models, about 1 KB each.
+    pub fn text(
+        &self,
+        model: &Model,
+        write: impl Fn(&Snapshot, &ProviderHealth, &Model) -> Option<Box<RawValue>>,
+    ) -> Option<&RawValue> {
         let snapshot = self.read.snapshot();
         let texts = self.texts.get_or_init(|| {
-            // Writing into memory does not fail; a list would write the model itself then.
-            let view = |model| to_raw_value(&ModelView::new(snapshot, &self.health, model)).ok();
-            snapshot.models().iter().map(view).collect()
+            snapshot.models().iter().map(|model| write(snapshot, &self.health, model)).collect()
         });
         texts.get(snapshot.place(model.id.as_str())?)?.as_deref()
     }
@@ -224,17 +202,6 @@ impl Edition {
             Resource::Models { .. } => Place::Bounded(&self.queries),
             _ => Place::Bounded(&self.items),
         }
-    }
-}
-
-impl Resource {
-    /// What it takes beside its own size.
-    fn key_bytes(&self) -> usize {
-        if let Self::Models { query, .. } = self { query.len() } else { 0 }
-    }
-
-    fn is_item(&self) -> bool {
-        matches!(self, Self::Model(_) | Self::OpenAiModel(_) | Self::Provider(_))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use moka::sync::Cache;
 
-use crate::http::metrics::Route;
 use crate::http::reply::freshness::Lifetime;
+use crate::http::reply::route::Route;
 
-use super::{ENTRY_BYTES, Resource};
+use super::resource::{ENTRY_BYTES, Resource};
 
 /// The bound of all addresses, in bytes.
 pub(super) const TARGETS_BYTES: u64 = 1 << 20;
@@ -15,7 +15,7 @@ pub(super) const TARGETS_BYTES: u64 = 1 << 20;
 pub struct Target {
     pub resource: Resource,
     pub lifetime: Lifetime,
-    /// For those who count.
+    /// Its label in the metrics.
     pub route: Option<Route>,
 }
 
