@@ -151,14 +151,14 @@ impl<'s> Tables<'s> {
         let defects = if has_own_triggers { self.store.trigger_defects().await? } else { Vec::new() };
         let traces = found.traces();
         let before = self.traces.replace(traces.clone());
-        let is_edited = before.as_ref().is_some_and(|before| before.traces != traces.traces);
+        let is_edited = before.as_ref().is_some_and(|before| traces.show_an_edit_since(before));
         let is_raised = before.as_ref().is_some_and(|before| before.version != traces.version);
         if is_edited && is_raised && defects.is_empty() {
             self.logged.lost_edit = false;
         }
         // What was edited before the first look left no other sign than the defect itself.
         let is_due = before.is_none() || self.looks.is_multiple_of(LOOKS_PER_ATTEMPT);
-        self.suspects |= (is_edited && !is_raised) || (is_due && !defects.is_empty());
+        self.suspects |= is_edited || (is_due && !defects.is_empty());
         self.defects = defects;
         Ok(())
     }

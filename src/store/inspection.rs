@@ -8,7 +8,7 @@ pub struct TableInspection {
     tables: Vec<TableState>,
 }
 
-/// Traces that edits leave besides the version. When they differ at an equal version, an edit may have been missed: or it
+/// Traces that edits leave besides the version. When they change, an edit may have been missed: or it raised the version,
 /// was rolled back, changed nothing, or was counted late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditTraces {
@@ -27,6 +27,15 @@ struct TableState {
     has_rows: bool,
     traces: String,
     version: Option<i64>,
+}
+
+impl EditTraces {
+    /// Whether the tables were edited since. The version says nothing here: it may have risen before an edit that did not
+    /// raise it.
+    #[must_use]
+    pub fn show_an_edit_since(&self, before: &Self) -> bool {
+        self.traces != before.traces
+    }
 }
 
 impl TableInspection {

@@ -16,6 +16,8 @@ const HEDGE: Duration = Duration::from_millis(80);
 /// for the pause after it, and causes another; each statement takes up to 600 ms here. And one that was not announced.
 const ANNOUNCED: Duration = Duration::from_millis(1_600);
 const UNANNOUNCED: Duration = Duration::from_secs(15);
+/// How soon an edit that raised no version is served: it is counted after up to 10 s, and looks are 5 s apart.
+const LOST: Duration = Duration::from_secs(20);
 /// A load, when the database answers and when it does not: a flight ends after 10 s.
 const LOAD: Duration = Duration::from_secs(2);
 const SLOW_LOAD: Duration = Duration::from_secs(11);
@@ -117,11 +119,20 @@ impl History {
 
     fn check_promptness(&self, member: &Member, begun: &Begun, shown: &Shown, breaks: &impl Fn(&str, &str)) {
         let database = &self.world.database;
+        let is_deaf = member.instance.start.deaf;
+        // Once its version is raised, an instance that reads no versions has until its value expires.
+        let lost = database.truth(|truth| {
+            let lost = truth.replaced_at_its_version(shown.data);
+            lost.filter(|_| !is_deaf || truth.ceased(shown.data).is_none())
+        });
+        if lost.is_some_and(|at| at + LOST <= begun.at && member.instance.process.watched(at)) {
+            breaks("P2", "an edit that raised no version was not seen within 20 s");
+        }
         let Some(ceased) = database.truth(|truth| truth.ceased(shown.data)) else { return };
         let replaced = database.replaced();
         let is_confused = replaced.is_some_and(|at| begun.at < at + CONFUSION || ceased == at);
         let instance = &member.instance;
-        if begun.subject.scope().is_none() || instance.start.deaf {
+        if begun.subject.scope().is_none() || is_deaf {
             return;
         }
         let announced = begun

@@ -43,6 +43,9 @@ pub(super) struct Data {
     /// The database that it is of; nobody's, where its version is 0.
     pub database: u32,
     pub version: u64,
+    /// The last edit that raised no version; 0 without one.
+    #[serde(default)]
+    pub lost: u32,
 }
 
 /// A database that no instance was ever connected to.
@@ -50,7 +53,7 @@ pub(super) const FOREIGN: u32 = 999;
 
 impl Data {
     pub(super) fn new(subject: Subject, database: u32, version: u64) -> Self {
-        Self { subject, schema: 1, database: if version == 0 { 0 } else { database }, version }
+        Self { subject, schema: 1, database: if version == 0 { 0 } else { database }, version, lost: 0 }
     }
 }
 
@@ -59,37 +62,64 @@ impl Data {
 struct Life {
     /// When it first became so.
     first: Duration,
-    /// When it last ceased to be; nothing while it is.
+    /// When an edit that raised no version replaced it.
+    replaced_at_its_version: Option<Duration>,
+    /// When it last ceased to be; nothing while it is, or while its version is current.
     last: Option<Duration>,
 }
 
 /// When each value was current.
 #[derive(Debug, Default)]
-pub(super) struct Truth(HashMap<Data, Life>);
+pub(super) struct Truth {
+    lives: HashMap<Data, Life>,
+    /// Values that an edit replaced at a version that is still current.
+    replaced: Vec<Data>,
+}
 
 impl Truth {
     pub(super) fn becomes(&mut self, data: Data, now: Duration) {
-        self.0.entry(data).or_insert(Life { first: now, last: None }).last = None;
+        let life = Life { first: now, replaced_at_its_version: None, last: None };
+        let life = self.lives.entry(data).or_insert(life);
+        (life.replaced_at_its_version, life.last) = (None, None);
+        self.replaced.retain(|replaced| *replaced != data);
+    }
+
+    /// An edit that raises no version replaces it: nothing can know that it ceased before the version is raised.
+    pub(super) fn is_replaced_at_its_version(&mut self, data: Data, now: Duration) {
+        if let Some(life) = self.lives.get_mut(&data) {
+            life.replaced_at_its_version.get_or_insert(now);
+            self.replaced.push(data);
+        }
     }
 
     pub(super) fn ceases(&mut self, data: Data, now: Duration) {
-        if let Some(life) = self.0.get_mut(&data) {
-            life.last = Some(now);
+        let (ceased, replaced) =
+            std::mem::take(&mut self.replaced).into_iter().partition(|other| other.subject == data.subject);
+        self.replaced = replaced;
+        for data in std::iter::once(data).chain::<Vec<_>>(ceased) {
+            if let Some(life) = self.lives.get_mut(&data) {
+                life.last = Some(now);
+            }
         }
     }
 
     /// Whether it was ever current.
     pub(super) fn knows(&self, data: Data) -> bool {
-        self.0.contains_key(&data)
+        self.lives.contains_key(&data)
     }
 
     /// When it last ceased to be current; nothing while it is, or when it never was.
     pub(super) fn ceased(&self, data: Data) -> Option<Duration> {
-        self.0.get(&data).and_then(|life| life.last)
+        self.lives.get(&data).and_then(|life| life.last)
+    }
+
+    /// When an edit that raised no version replaced it; nothing while it is current.
+    pub(super) fn replaced_at_its_version(&self, data: Data) -> Option<Duration> {
+        self.lives.get(&data).and_then(|life| life.replaced_at_its_version)
     }
 
     /// When it first became current.
     pub(super) fn first_current(&self, data: Data) -> Option<Duration> {
-        self.0.get(&data).map(|life| life.first)
+        self.lives.get(&data).map(|life| life.first)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
+use chatchonk::store::EditTraces;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -29,6 +30,8 @@ pub(super) enum Mode {
 
 /// The longest way of a statement or of its answer, in milliseconds.
 const LEG: u64 = 299;
+/// How late PostgreSQL counts an edit at most, in milliseconds.
+const COUNTED: u64 = 10_000;
 
 /// All rows.
 #[derive(Debug, Clone)]
@@ -37,6 +40,12 @@ pub(super) struct State {
     versions: BTreeMap<Subject, u64>,
     /// The tables of the catalogue hold no row.
     emptied: bool,
+    /// The last edit of the catalogue that raised no version.
+    lost: u32,
+    /// The file of its tables, and when each edit of them is counted.
+    file: u32,
+    counted: usize,
+    uncounted: Vec<Duration>,
     pub ledger: Ledger,
 }
 
@@ -54,7 +63,23 @@ impl State {
     pub(super) fn data(&self, subject: Subject) -> Data {
         // Upstream APIs are no part of any database.
         let number = if subject.scope().is_some() { self.number } else { 1 };
-        Data::new(subject, number, self.version(subject))
+        let lost = if subject == Subject::Catalogue { self.lost } else { 0 };
+        Data { lost, ..Data::new(subject, number, self.version(subject)) }
+    }
+
+    fn new(number: u32, version: u64) -> Self {
+        let versions = BTreeMap::from([(Subject::Catalogue, version)]);
+        let (ledger, uncounted) = (Ledger::default(), Vec::new());
+        Self { number, versions, emptied: false, lost: 0, file: 0, counted: 0, uncounted, ledger }
+    }
+
+    /// The traces that edits have left.
+    pub(super) fn traces(&mut self, now: Duration) -> EditTraces {
+        let edits = self.uncounted.len();
+        self.uncounted.retain(|at| *at > now);
+        self.counted += edits - self.uncounted.len();
+        let version = i64::try_from(self.version(Subject::Catalogue)).ok();
+        EditTraces { version, traces: vec![format!("{} {} {}", self.number, self.file, self.counted)] }
     }
 }
 
@@ -84,6 +109,9 @@ struct Inner {
     /// When the database was last replaced or restored.
     replaced: Option<Duration>,
     listeners: Vec<Listener>,
+    /// Edits that raised no version, and files of tables, of all databases.
+    lost: u32,
+    files: u32,
 }
 
 impl Inner {
@@ -111,8 +139,7 @@ fn milliseconds(clock: &Clock) -> u64 {
 impl Database {
     pub(super) fn new(clock: &Clock) -> Self {
         let first = milliseconds(clock) - 1_000_000;
-        let versions = BTreeMap::from([(Subject::Catalogue, first)]);
-        let state = State { number: 1, versions, emptied: false, ledger: Ledger::default() };
+        let state = State::new(1, first);
         let mut truth = Truth::default();
         for subject in super::SUBJECTS {
             truth.becomes(state.data(subject), Duration::ZERO);
@@ -127,6 +154,8 @@ impl Database {
             truth,
             replaced: None,
             listeners: Vec::new(),
+            lost: 0,
+            files: 0,
         };
         Self { inner: Mutex::new(inner), mended: Notify::new() }
     }
@@ -179,6 +208,31 @@ impl Database {
 
     /// Somebody edits: `version = greatest(version + 1, milliseconds of clock_timestamp())`, and its trigger announces it.
     pub(super) fn edit(&self, world: &World, subject: Subject) {
+        if subject == Subject::Catalogue {
+            self.counts_an_edit(world);
+        }
+        self.raise(world, subject);
+    }
+
+    /// Edits the catalogue past its triggers.
+    pub(super) fn loses_an_edit(&self, world: &World) {
+        self.counts_an_edit(world);
+        let (mut inner, now) = (self.inner(), world.now());
+        inner.lost += 1;
+        let before = inner.state.data(Subject::Catalogue);
+        inner.state.lost = inner.lost;
+        let after = inner.state.data(Subject::Catalogue);
+        inner.truth.is_replaced_at_its_version(before, now);
+        inner.truth.becomes(after, now);
+    }
+
+    fn counts_an_edit(&self, world: &World) {
+        let counted = world.now() + world.dice.milliseconds(0..COUNTED);
+        self.inner().state.uncounted.push(counted);
+    }
+
+    /// Raises a version and announces it, as a trigger or an instance that found a lost edit.
+    pub(super) fn raise(&self, world: &World, subject: Subject) {
         let mut inner = self.inner();
         let before = inner.state.data(subject);
         let mut version = (inner.state.version(subject) + 1).max(milliseconds(&world.clock));
@@ -249,8 +303,7 @@ impl Database {
         let state = {
             let mut inner = self.inner();
             inner.databases += 1;
-            let versions = BTreeMap::from([(Subject::Catalogue, version)]);
-            State { number: inner.databases, versions, emptied: false, ledger: Ledger::default() }
+            State::new(inner.databases, version)
         };
         self.swap(world, state);
     }
@@ -263,14 +316,21 @@ impl Database {
         let now = world.now();
         for subject in super::SUBJECTS {
             let (before, after) = (inner.state.data(subject), state.data(subject));
-            if before != after {
-                inner.truth.ceases(before, now);
-                inner.truth.becomes(after, now);
+            if before == after {
+                continue;
             }
+            if (before.database, before.version) == (after.database, after.version) {
+                inner.truth.is_replaced_at_its_version(before, now);
+            } else {
+                inner.truth.ceases(before, now);
+            }
+            inner.truth.becomes(after, now);
         }
         if inner.state.emptied != state.emptied {
             inner.since = now;
         }
+        inner.files += 1;
+        state.file = inner.files;
         inner.state = state;
         inner.replaced = Some(now);
         inner.listeners.clear();

@@ -16,7 +16,8 @@ use super::world::{MINUTE, SECOND, World};
 
 /// Just before midnight, so that all that happens is of one day.
 const EVENING: Duration = Duration::from_mins(24 * 60 - 1);
-const START: Start = Start { families: &Families::REAL, lossy: 0, deaf: false, connected: false };
+const START: Start =
+    Start { families: &Families::REAL, lossy: 0, deaf: false, connected: false, raises: true };
 
 /// Operations of a day.
 #[derive(Debug)]

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use chatchonk::cache::{Announcements, Announcer, Cache, Follower, ListenerState, Scopes, SharedTier};
-use chatchonk::store::StoreError;
+use chatchonk::cache::{
+    Announcements, Announcer, Cache, Follower, ListenerState, ScopeName, Scopes, SharedTier,
+};
+use chatchonk::store::{EditTraces, StoreError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::data::Subject;
-use super::database::Announced;
-use super::instance::{Process, Who};
+use super::database::{Announced, Broken};
+use super::instance::{Process, Start, Who};
 use super::ledger;
 use super::origin::Reached;
 use super::world::SECOND;
@@ -38,18 +40,24 @@ pub(super) fn load_changes(
 }
 
 /// As `Supervisor::look_after`: names the database when it has answered, refreshes the catalogue whenever it is back, and
-/// follows it, unless `scopes` are not given.
+/// follows it, unless it starts deaf.
 pub(super) async fn look_after(
     process: Arc<Process>,
     catalogue: Cache<Reached>,
     shared: SharedTier,
-    scopes: Option<Arc<Scopes>>,
+    scopes: Arc<Scopes>,
+    start: Start,
 ) {
     let (mut prepared, mut first, mut follower) = (false, true, None);
+    let (mut traces, mut suspects) = (None::<EditTraces>, false);
     loop {
         let look =
-            process.world.clock.timeout(STATEMENT_LIMIT, process.statement(Who::Supervisor, |_, _| ())).await;
-        let answers = matches!(look, Ok(Ok(())));
+            process.world.clock.timeout(STATEMENT_LIMIT, process.traces()).await.ok().and_then(Result::ok);
+        let answers = look.is_some();
+        if let Some(found) = look {
+            suspects |= traces.as_ref().is_some_and(|before| found.show_an_edit_since(before));
+            traces = Some(found);
+        }
         if answers && !prepared {
             process.connect();
             shared.connect(ledger::Connected(Arc::clone(&process)));
@@ -59,18 +67,41 @@ pub(super) async fn look_after(
         if !answers && refresh_due && first {
             let _ = catalogue.refresh(&Subject::Catalogue).await;
         }
+        if answers && suspects {
+            suspects = look_for_lost_edit(&process, &catalogue, &scopes, start.raises).await.is_err();
+        }
         first = false;
-        if prepared
-            && follower.is_none()
-            && let Some(scopes) = &scopes
-        {
+        if prepared && follower.is_none() && !start.deaf {
             let state = Arc::new(RwLock::new(ListenerState { listening: false, last_event: None }));
             let clock = process.world.clock.clone();
-            let following = Follower::new(Connected(Arc::clone(&process)), Arc::clone(scopes), clock, state);
+            let following = Follower::new(Connected(Arc::clone(&process)), Arc::clone(&scopes), clock, state);
             follower = Some(AbortOnDropHandle::new(tokio::spawn(following.run())));
         }
         process.world.sleep(if prepared { WHEN_UP } else { WHEN_DOWN }).await;
     }
+}
+
+/// As `Tables::look_for_lost_edits` and `Catalogue::reload_at_new_version`.
+async fn look_for_lost_edit(
+    process: &Process,
+    catalogue: &Cache<Reached>,
+    scopes: &Scopes,
+    raises: bool,
+) -> Result<(), Broken> {
+    let aside = process.statement(Who::Supervisor, |state, _| state.load(Subject::Catalogue)).await?;
+    let aside = aside.ok_or(Broken)?;
+    let held = catalogue.held(&Subject::Catalogue).filter(|held| held.entry.version == aside.version);
+    if held.is_none_or(|held| held.entry.value == aside) {
+        return Ok(());
+    }
+    if raises && process.statement(Who::Supervisor, |_, _| ()).await.is_ok() {
+        process.world.database.raise(&process.world, Subject::Catalogue);
+    } else {
+        process.heard(Subject::Catalogue);
+        scopes.outdate(&ScopeName::new("catalogue"));
+    }
+    let _ = catalogue.refresh(&Subject::Catalogue).await;
+    Ok(())
 }
 
 /// The simulated database as the follower of one process reaches it.

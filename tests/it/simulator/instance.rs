@@ -8,6 +8,7 @@ use std::time::Duration;
 use chatchonk::cache::{
     CATALOGUE, Cache, Family, OnOriginFailure, PREFERENCES, RESPONSES, Scopes, SharedTier,
 };
+use chatchonk::store::EditTraces;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
@@ -57,6 +58,8 @@ pub(super) struct Process {
     version_reads: Mutex<Vec<Duration>>,
     /// Announcements that reached its connection: what they are of, and when they were committed.
     reached: Mutex<Vec<(Subject, Duration)>>,
+    /// When it first read the traces of edits.
+    watches_since: Mutex<Option<Duration>>,
 }
 
 /// A call of the origin.
@@ -187,6 +190,19 @@ impl Process {
         self.tell(subject, |told| told.read(version, begun, seen, self.world.now()));
     }
 
+    /// Reads the traces that edits of the catalogue have left.
+    pub(super) async fn traces(&self) -> Result<EditTraces, Broken> {
+        let read = self.statement(Who::Supervisor, |state, world| (state.traces(world.now()), world.now()));
+        let (traces, seen) = read.await?;
+        self.watches_since.lock().unwrap().get_or_insert(seen);
+        Ok(traces)
+    }
+
+    /// Whether it looked for lost edits at that moment.
+    pub(super) fn watched(&self, at: Duration) -> bool {
+        self.watches_since.lock().unwrap().is_some_and(|since| since < at)
+    }
+
     pub(super) fn heard(&self, subject: Subject) {
         self.tell(subject, |told| told.heard = self.world.now());
     }
@@ -286,6 +302,8 @@ pub(super) struct Start {
     pub deaf: bool,
     /// The database is taken to be there from the start, as for a family that is not the catalogue.
     pub connected: bool,
+    /// It may raise versions.
+    pub raises: bool,
 }
 
 /// A running instance. Dropped, it crashes.
@@ -323,6 +341,7 @@ impl Instance {
             loads: Mutex::default(),
             version_reads: Mutex::default(),
             reached: Mutex::default(),
+            watches_since: Mutex::default(),
         });
         let scopes = Arc::new(Scopes::new(world.clock.clone()));
         let namespace = namespace::Connected(Arc::clone(&process));
@@ -350,7 +369,8 @@ impl Instance {
             Arc::clone(&process),
             catalogue.clone(),
             shared.clone(),
-            (!start.deaf).then(|| Arc::clone(&scopes)),
+            Arc::clone(&scopes),
+            start,
         )));
         Self {
             catalogue,

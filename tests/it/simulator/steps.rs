@@ -28,6 +28,7 @@ enum Step {
     Wait,
     WaitLong,
     Edit,
+    LoseEdit,
     Storm,
     Forge,
     Upstream,
@@ -45,7 +46,7 @@ enum Step {
 }
 
 /// Each with how often it comes in a thousand.
-const STEPS: [(Step, u32); 21] = [
+const STEPS: [(Step, u32); 22] = [
     (Step::Read, 330),
     (Step::ReadTogether, 60),
     (Step::Abandon, 20),
@@ -53,6 +54,7 @@ const STEPS: [(Step, u32); 21] = [
     (Step::Wait, 110),
     (Step::WaitLong, 14),
     (Step::Edit, 60),
+    (Step::LoseEdit, 15),
     (Step::Storm, 5),
     (Step::Forge, 11),
     (Step::Upstream, 20),
@@ -70,8 +72,10 @@ const STEPS: [(Step, u32); 21] = [
 ];
 
 /// What can go wrong in a history at all: one in which everything does hides much.
+#[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 struct Temper {
     database: bool,
+    edits_past_triggers: bool,
     replaced: bool,
     kv: bool,
 }
@@ -82,7 +86,12 @@ pub(super) async fn run(seed: u64) -> Result<(), String> {
     let noon = datetime!(2026-11-22 12:00 UTC);
     let near_midnight = datetime!(2026-11-22 23:58 UTC) + Duration::from_millis(rng.u64(0..120_000));
     let began: OffsetDateTime = if rng.bool() { noon } else { near_midnight };
-    let temper = Temper { database: rng.bool(), replaced: rng.u32(0..4) == 0, kv: rng.bool() };
+    let temper = Temper {
+        database: rng.bool(),
+        edits_past_triggers: rng.bool(),
+        replaced: rng.u32(0..4) == 0,
+        kv: rng.bool(),
+    };
     let world = World::new(rng.u64(..), began);
     let limits = if rng.bool() { narrow(&world) } else { KvLimits::FREE_PLAN };
     let lag = [Duration::ZERO, MINUTE, 5 * MINUTE, 60 * 24 * MINUTE][rng.usize(0..4)];
@@ -90,8 +99,9 @@ pub(super) async fn run(seed: u64) -> Result<(), String> {
     world.namespace.behaves(limits, flaky, damage, lag, temper.kv && rng.bool());
     let families = if rng.bool() { &Families::REAL } else { &Families::QUICK };
     let lossy = if rng.bool() { 0 } else { rng.u32(1..4) };
+    let raises = rng.u32(0..4) > 0;
     let mut history =
-        History::new(Arc::clone(&world), Start { families, lossy, deaf: false, connected: true });
+        History::new(Arc::clone(&world), Start { families, lossy, deaf: false, connected: true, raises });
     let steps = rng.usize(40..=80);
     let mut trace = Vec::new();
     history.start_one();
@@ -115,6 +125,7 @@ pub(super) async fn run(seed: u64) -> Result<(), String> {
 fn draw(world: &World, temper: &Temper) -> Step {
     let happens = |step: Step| match step {
         Step::Database | Step::Empty => temper.database,
+        Step::LoseEdit => temper.edits_past_triggers,
         Step::BackUp | Step::Restore | Step::Replace => temper.replaced,
         Step::Kv | Step::Plant => temper.kv,
         _ => true,
@@ -175,6 +186,7 @@ impl History {
                     self.edit(subject);
                 }
             }
+            Step::LoseEdit => world.database.loses_an_edit(&world),
             Step::Storm => self.storm().await,
             Step::Forge => {
                 for _ in 0..world.dice.draw(|rng| rng.u32(1..40)) {
