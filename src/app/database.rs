@@ -233,13 +233,8 @@ impl Supervisor {
         if let Some(shared) = &self.shared {
             shared.connect(store.clone());
         }
-        if let Err(error) = tables.bring_up_to_date().await
-            && error.fault() == DatabaseFault::Locked
-        {
-            // The catalogue is served meanwhile, and the supervisor tries again.
-            let _ = self.catalogue.refresh().await;
-            return Err(error);
-        }
+        // A failure is logged, and shows in the look. The supervisor tries again, while the catalogue is served.
+        let _ = tables.bring_up_to_date().await;
         let state = tables.look().await?;
         if self.catalogue.refresh().await.is_err() {
             // The cache has logged it in its own words; a load of its own says what it means for the database.

@@ -64,7 +64,7 @@ impl<'s> Tables<'s> {
         if !self.writes {
             return Ok(());
         }
-        let result = self.write().await;
+        let result = self.write().await.map(|repaired| self.suspects |= repaired);
         let now = self.clock.now();
         self.behind = result.as_ref().err().map(StoreError::fault);
         match &result {
@@ -79,17 +79,23 @@ impl<'s> Tables<'s> {
         result
     }
 
-    async fn write(&self) -> Result<(), StoreError> {
+    /// Returns whether triggers were installed again: before that, edits may have raised no version.
+    async fn write(&self) -> Result<bool, StoreError> {
         // Locks and writes nothing when there is nothing to do: a full disk must not matter then.
         let migrations = self.store.migrations().await?;
+        let mut migrated = Ok(Vec::new());
         if migrations.pending > 0 || (!migrations.newer && !self.store.trigger_defects().await?.is_empty()) {
-            let repaired = self.store.migrate().await?;
-            if !repaired.is_empty() {
-                tracing::info!(defects = repaired.join("; "), "triggers were installed again");
+            migrated = self.store.migrate().await;
+            match &migrated {
+                Ok(repaired) if !repaired.is_empty() => {
+                    tracing::info!(defects = repaired.join("; "), "triggers were installed again");
+                }
+                Err(error) if error.fault() != DatabaseFault::Triggers => return migrated.map(|_| false),
+                _ => {}
             }
-            tracing::info!("the tables are up to date");
         }
-        seed(self.store, self.seed, SeedMode::Newer).await.map(drop)
+        seed(self.store, self.seed, SeedMode::Newer).await?;
+        migrated.map(|repaired| !repaired.is_empty())
     }
 
     /// Looks at a database that was brought up to date before.
@@ -98,7 +104,10 @@ impl<'s> Tables<'s> {
     /// [`StoreError`] when it does not answer, or when its tables hold no catalogue.
     pub async fn look(&mut self) -> Result<DatabaseState, StoreError> {
         self.looks = self.looks.wrapping_add(1);
-        if self.behind.is_some() && self.looks.is_multiple_of(LOOKS_PER_ATTEMPT) {
+        // What a repair left damaged stays so until an operator has removed the cause.
+        if self.behind.is_some_and(|fault| fault != DatabaseFault::Triggers)
+            && self.looks.is_multiple_of(LOOKS_PER_ATTEMPT)
+        {
             // A failure is logged, and shows in what follows.
             let _ = self.bring_up_to_date().await;
         }
@@ -172,8 +181,8 @@ impl<'s> Tables<'s> {
             }
             Ok(migrations) => Ok((None, !migrations.newer)),
             // A role that may read the catalogue alone can serve it.
-            Err(error) if error.fault() == DatabaseFault::Forbidden => {
-                Ok((Some(DatabaseFault::Forbidden), true))
+            Err(error) if matches!(error.fault(), DatabaseFault::Forbidden | DatabaseFault::HiddenRows) => {
+                Ok((Some(error.fault()), true))
             }
             Err(error) => Err(error),
         }
@@ -200,7 +209,8 @@ impl<'s> Tables<'s> {
         if !matches!(error.fault(), NotMigrated | Empty | NoVersion) {
             return error;
         }
-        match self.behind.or(outdated) {
+        // Triggers empty no table.
+        match self.behind.filter(|fault| *fault != DatabaseFault::Triggers).or(outdated) {
             Some(PendingMigrations) => StoreError::Unusable(NotMigrated),
             Some(cause) => StoreError::Unusable(cause),
             None => error,

@@ -1,8 +1,14 @@
 //! What can be wrong with the database, in words that help.
 
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+
 use crate::domain::closed::closed_enum;
 
 use super::{pooler, relay};
+
+/// How many characters of a failed statement a message holds.
+const STATEMENT: usize = 300;
 
 closed_enum!(
     /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
@@ -43,13 +49,13 @@ closed_enum!(
         Empty = "empty",
         /// The row with the catalogue's version is missing.
         NoVersion = "no_version",
-        /// Triggers of the catalogue are missing, disabled or altered.
+        /// The triggers of the catalogue do not see every edit.
         Triggers = "triggers",
         /// The database stores text in another encoding than UTF-8.
         Encoding = "encoding",
         /// The role may not do that.
         Forbidden = "forbidden",
-        /// Somebody else holds the lock: another instance migrates.
+        /// Another session holds a lock: another instance migrates, or a transaction is long.
         Locked = "locked",
         /// The private PostgreSQL does not start.
         NotStarted = "not_started",
@@ -78,13 +84,13 @@ impl DatabaseFault {
             Self::NotMigrated => "the tables are missing or of another release",
             Self::PendingMigrations => "migrations are pending",
             Self::MigrationFailed => "a migration failed",
-            Self::HiddenRows => "row-level security hides the catalogue from the database role",
+            Self::HiddenRows => "row-level security hides rows from the database role",
             Self::Empty => "the catalogue's tables are empty",
             Self::NoVersion => "the row with the catalogue's version is missing",
-            Self::Triggers => "triggers of the catalogue are missing, disabled or altered",
+            Self::Triggers => "the triggers of the catalogue do not see every edit",
             Self::Encoding => "the database is not in UTF-8",
             Self::Forbidden => "the database role lacks a right",
-            Self::Locked => "another instance holds the migration lock",
+            Self::Locked => "another session holds a lock that a migration needs",
             Self::NotStarted => "the private PostgreSQL does not start",
             Self::Other => "the database reports an unexpected fault",
         }
@@ -147,8 +153,8 @@ impl DatabaseFault {
             Self::Empty => "run `chatchonk catalogue seed`, or restore a backup",
             Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
             Self::Triggers => {
-                "run `chatchonk migrate`, which installs them again; until then edits may show late, and a newer seed may \
-                 overwrite them"
+                "run `chatchonk migrate`, which installs missing, disabled and altered triggers again; `chatchonk check` names \
+                 what it cannot repair. Until then edits may show late, and a newer seed may overwrite them"
             }
             Self::Encoding => {
                 "create a database with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, copy the tables into it \
@@ -222,7 +228,7 @@ impl DatabaseFault {
             "53300" => Self::PoolFull,
             "25006" => Self::ReadOnly,
             "57014" => Self::Timeout,
-            "55P03" => Self::Locked,
+            "55P03" | "40P01" => Self::Locked,
             "42501" => Self::Forbidden,
             "3F000" | "42P01" | "42703" | "42883" => Self::NotMigrated,
             // The server is starting, stopping, or has dropped us.
@@ -256,9 +262,12 @@ pub enum StoreError {
     /// Stores text in that encoding.
     #[error("{}, but in {}", DatabaseFault::Encoding.reason(), .0)]
     Encoding(String),
+    /// These defects of triggers remain after a repair.
+    #[error("{}: {}", DatabaseFault::Triggers.reason(), .0.join("; "))]
+    Triggers(Vec<String>),
     /// The migrations failed.
-    #[error("migrations: {0}")]
-    Migrate(sqlx::migrate::MigrateError),
+    #[error("migrations: {}{}", .0, statement_of(.0))]
+    Migrate(MigrateError),
     /// The seed compiled in cannot be read.
     #[error("seed: {0}")]
     Seed(#[from] serde_json::Error),
@@ -272,13 +281,12 @@ impl StoreError {
             Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,
             Self::TimedOut => DatabaseFault::Timeout,
             Self::Encoding(_) => DatabaseFault::Encoding,
-            Self::Migrate(sqlx::migrate::MigrateError::Execute(error)) => DatabaseFault::of(error),
-            Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
-                match DatabaseFault::of(error) {
-                    DatabaseFault::Other | DatabaseFault::NotMigrated => DatabaseFault::MigrationFailed,
-                    fault => fault,
-                }
-            }
+            Self::Triggers(_) => DatabaseFault::Triggers,
+            Self::Migrate(MigrateError::Execute(error)) => DatabaseFault::of(error),
+            Self::Migrate(MigrateError::ExecuteMigration(error, _)) => match DatabaseFault::of(error) {
+                DatabaseFault::Other | DatabaseFault::NotMigrated => DatabaseFault::MigrationFailed,
+                fault => fault,
+            },
             Self::Migrate(_) => DatabaseFault::MigrationFailed,
             Self::Seed(_) => DatabaseFault::Other,
         }
@@ -290,14 +298,28 @@ fn words_of(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
 }
 
+/// The statement that failed within a block of a migration: it names the table and the column.
+fn statement_of(error: &MigrateError) -> String {
+    let MigrateError::ExecuteMigration(sqlx::Error::Database(refusal), _) = error else {
+        return String::new();
+    };
+    match refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::position) {
+        Some(PgErrorPosition::Internal { query, .. }) => {
+            let words: Vec<_> = query.split_whitespace().collect();
+            format!(", in: {}", words.join(" ").chars().take(STATEMENT).collect::<String>())
+        }
+        _ => String::new(),
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
         Self::Database { fault: DatabaseFault::of(&source), source }
     }
 }
 
-impl From<sqlx::migrate::MigrateError> for StoreError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
         Self::Migrate(error)
     }
 }

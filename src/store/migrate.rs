@@ -45,13 +45,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; its fault is `Locked` when another instance held the lock for 3 s, `Forbidden` without CREATE on
-    /// the database, `Encoding` when the database is not in UTF-8.
+    /// the database, `Encoding` when the database is not in UTF-8, `HiddenRows` when it hides which migrations are applied,
+    /// `Triggers` when a trigger stays defective.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.dial().await?;
         let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
             .fetch_one(&mut connection)
             .await?;
         accept_encoding(&encoding)?;
+        // Hidden rows look like migrations that were never applied.
+        self.migrations().await?;
         // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
         // transaction and block the readers that come after it.
         connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;
@@ -71,15 +74,17 @@ impl Store {
     /// Counts applied and pending migrations without changing anything.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be asked.
+    /// [`StoreError`] when the database cannot be asked; its fault is `HiddenRows` when row-level security may hide the rows
+    /// of applied migrations.
     pub async fn migrations(&self) -> Result<Migrations, StoreError> {
         let known: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
         let (total, newest) = (known.len(), known.iter().max().copied().unwrap_or_default());
         // Not a checked query: the table belongs to sqlx and may not exist yet.
-        let counted: Result<(i64, bool, bool), _> = sqlx::query_as(
+        let counted: Result<(i64, bool, bool, bool), _> = sqlx::query_as(
             "select count(*) filter (where success and version = any($1)),
                     coalesce(bool_or(not success and version = any($1)), false),
-                    coalesce(max(version) > $2, false)
+                    coalesce(max(version) > $2, false),
+                    row_security_active('chatchonk._sqlx_migrations')
              from chatchonk._sqlx_migrations",
         )
         .bind(known)
@@ -87,7 +92,10 @@ impl Store {
         .fetch_one(self.pool()?)
         .await;
         let (applied, failed, newer) = match counted.map_err(StoreError::from) {
-            Ok((count, failed, newer)) => (usize::try_from(count).unwrap_or(total), failed, newer),
+            Ok((count, _, _, true)) if usize::try_from(count).unwrap_or(total) < total => {
+                return Err(StoreError::Unusable(super::DatabaseFault::HiddenRows));
+            }
+            Ok((count, failed, newer, _)) => (usize::try_from(count).unwrap_or(total), failed, newer),
             Err(error) if error.fault() == super::DatabaseFault::NotMigrated => (0, false, false),
             Err(error) => return Err(error),
         };

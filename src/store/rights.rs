@@ -4,6 +4,19 @@ use super::{Store, StoreError};
 
 /// The tables that the server writes while it shares Cloudflare KV with other instances.
 const LEDGER: [&str; 2] = ["kv_keys", "kv_budget"];
+/// The tables that the migrations create.
+const TABLES: [&str; 10] = [
+    "_sqlx_migrations",
+    "cache_version",
+    "kv_budget",
+    "kv_keys",
+    "model_tasks",
+    "models",
+    "providers",
+    "quarantined_values",
+    "seed_state",
+    "task_types",
+];
 
 /// What the role of `DATABASE_URL` may do.
 #[derive(Debug, Clone)]
@@ -24,6 +37,7 @@ struct TableRights {
     reads: bool,
     writes: bool,
     is_restricted: bool,
+    has_policy: bool,
 }
 
 impl Rights {
@@ -43,6 +57,22 @@ impl Rights {
     #[must_use]
     pub fn restricted(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted)
+    }
+
+    /// Names the tables whose rows row-level security hides all, because it applies without any policy; those of the KV
+    /// ledger only if `has_kv`.
+    #[must_use]
+    pub fn closed(&self, has_kv: bool) -> Vec<&str> {
+        self.named(|table| {
+            table.is_restricted && !table.has_policy && (has_kv || !LEDGER.contains(&table.name.as_str()))
+        })
+    }
+
+    /// Names the tables of the migrations that are missing, or have a view in their place.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&str> {
+        let is_missing = |name: &&str| !self.tables.iter().any(|table| table.name == *name);
+        TABLES.into_iter().filter(is_missing).collect()
     }
 
     /// Names another role that owns one of the tables.
@@ -82,7 +112,8 @@ impl Store {
                    has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as "reads!",
                    has_table_privilege(c.oid, 'insert') and has_table_privilege(c.oid, 'update')
                        and has_table_privilege(c.oid, 'delete') as "writes!",
-                   row_security_active(c.oid) as "is_restricted!"
+                   row_security_active(c.oid) as "is_restricted!",
+                   exists (select from pg_policy where polrelid = c.oid) as "has_policy!"
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where n.nspname = 'chatchonk' and c.relkind in ('r', 'p')
             order by c.relname

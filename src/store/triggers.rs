@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use sqlx::Connection;
-use sqlx::postgres::{PgConnection, PgExecutor};
+use sqlx::postgres::PgConnection;
 
 use super::{Store, StoreError};
 
 /// Defines every trigger and its function; can be run again. A migration that changes a trigger takes its place here.
 const DEFINITION: &str = include_str!("../../migrations/20261128000200_raise_versions_for_real_changes.sql");
+/// The tables whose edits raise the version.
+const TABLES: [&str; 4] = ["providers", "models", "task_types", "model_tasks"];
 /// Only one session at a time installs them.
 const LOCK: i64 = 0x7472_6967_6765_7273;
 
@@ -30,28 +32,77 @@ struct Function<'d> {
 }
 
 impl Store {
-    /// Compares the triggers with those of this release. Returns one line for each that is missing, disabled or altered.
+    /// Compares the triggers with those of this release. Returns one line for each that is missing, disabled or altered,
+    /// and one for each table that is edited under another name too: its triggers do not see those edits.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] when a statement fails.
     pub async fn trigger_defects(&self) -> Result<Vec<String>, StoreError> {
-        defects(self.pool()?).await
+        let mut connection = self.pool()?.acquire().await?;
+        let aliases = aliases(&mut connection).await?;
+        let mut found = damage(&mut connection, &aliases).await?;
+        found.extend(aliases.into_iter().map(|alias| {
+            let Alias { table, finding, .. } = alias;
+            format!(
+                "{table} {finding}: edits under another name raise no version and show up to a minute late"
+            )
+        }));
+        Ok(found)
     }
 }
 
 /// Installs all triggers again if one of them has a defect. Returns the defects.
+///
+/// # Errors
+/// [`StoreError::Triggers`] with the defects that remain; any other when a statement fails.
 pub(super) async fn repair(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
-    let found = defects(&mut *connection).await?;
-    if !found.is_empty() {
-        let mut transaction = connection.begin().await?;
-        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
-        sqlx::raw_sql(DEFINITION).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+    let aliases = aliases(connection).await?;
+    let found = damage(connection, &aliases).await?;
+    if found.is_empty() {
+        return Ok(found);
     }
-    Ok(found)
+    let mut transaction = connection.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
+    sqlx::raw_sql(DEFINITION).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    let left = damage(connection, &aliases).await?;
+    if left.is_empty() { Ok(found) } else { Err(StoreError::Triggers(left)) }
 }
 
-async fn defects(executor: impl PgExecutor<'_>) -> Result<Vec<String>, StoreError> {
+/// A table whose rows can be edited under another name. Triggers for statements fire for the table that is named only.
+struct Alias {
+    table: String,
+    is_view: bool,
+    finding: String,
+}
+
+async fn aliases(connection: &mut PgConnection) -> Result<Vec<Alias>, StoreError> {
+    let aliases = sqlx::query_as!(
+        Alias,
+        r#"
+        select c.relname::text as "table!", c.relkind in ('v', 'm', 'f') as "is_view!", found as "finding!"
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        cross join lateral (
+            select 'is a view or a foreign table' as found where c.relkind in ('v', 'm', 'f')
+            union all
+            select 'has partitions or child tables (' || string_agg(inhrelid::regclass::text, ', ') || ')'
+            from pg_inherits where inhparent = c.oid having count(*) > 0
+            union all
+            select 'is a child of ' || string_agg(inhparent::regclass::text, ', ')
+            from pg_inherits where inhrelid = c.oid having count(*) > 0
+        ) findings
+        where n.nspname = 'chatchonk' and c.relname = any($1)
+        order by 1, 3
+        "#,
+        &TABLES.map(str::to_owned)
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(aliases)
+}
+
+/// Returns one line for each trigger that is missing, disabled or altered. Views cannot have them.
+async fn damage(connection: &mut PgConnection, aliases: &[Alias]) -> Result<Vec<String>, StoreError> {
     let installed = sqlx::query_as!(
         Installed,
         r#"
@@ -67,10 +118,12 @@ async fn defects(executor: impl PgExecutor<'_>) -> Result<Vec<String>, StoreErro
         where n.nspname = 'chatchonk' and not t.tgisinternal
         "#
     )
-    .fetch_all(executor)
+    .fetch_all(connection)
     .await?;
     let functions = functions();
-    let defects = triggers().filter_map(|(table, name, definition)| {
+    let is_view = |table: &str| aliases.iter().any(|alias| alias.is_view && alias.table == table);
+    let expected = triggers().filter(|(table, ..)| !is_view(table));
+    let defects = expected.filter_map(|(table, name, definition)| {
         let found = installed.iter().find(|found| (&*found.table, &*found.name) == (&*table, &*name));
         let defect = match found {
             None => "is missing",
@@ -115,10 +168,11 @@ fn functions() -> HashMap<&'static str, Function<'static>> {
     read.collect()
 }
 
-/// PostgreSQL leaves out a schema that is on the role's search path, and prints key words in upper case.
+/// PostgreSQL leaves out a schema that is on the role's search path, prints key words in upper case, and quotes every name
+/// where `quote_all_identifiers` is on.
 fn normal(definition: &str) -> String {
     let words: Vec<_> = definition.split_whitespace().collect();
-    words.join(" ").to_ascii_lowercase().replace("chatchonk.", "")
+    words.join(" ").to_ascii_lowercase().replace('"', "").replace("chatchonk.", "")
 }
 
 #[cfg(test)]
@@ -128,7 +182,7 @@ mod tests {
     #[test]
     fn the_migration_defines_five_triggers_for_versions_on_each_table() {
         let all: Vec<_> = triggers().collect();
-        for table in ["providers", "models", "task_types", "model_tasks"] {
+        for table in TABLES {
             let count =
                 all.iter().filter(|(of, name, _)| of == table && name.contains("cache_version")).count();
             assert_eq!(count, 5, "{table}: {all:?}");

@@ -9,7 +9,7 @@ use crate::support::postgres::{TestDatabase, database, empty_database};
 use crate::support::process::{self, Serving, command, folder, text};
 use crate::support::server::TestServer;
 
-const HIDDEN: &str = "row-level security hides the catalogue from the database role";
+const HIDDEN: &str = "row-level security hides rows from the database role";
 const EMPTY: &str = "the catalogue's tables are empty";
 const TABLES: [&str; 5] = ["providers", "models", "task_types", "model_tasks", "cache_version"];
 
@@ -29,14 +29,14 @@ async fn healthy(server: &TestServer) {
     assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
 }
 
-async fn seeded_database() -> TestDatabase {
+pub(crate) async fn seeded_database() -> TestDatabase {
     let database = database().await;
     TestServer::seeded(&database).await.stop().await;
     database
 }
 
 /// A role that may read every table, as a careful operator grants it.
-async fn reader_of(database: &TestDatabase) -> TestDatabase {
+pub(crate) async fn reader_of(database: &TestDatabase) -> TestDatabase {
     let role = format!("reader_of_{}", database.name());
     let grants = format!(
         "create role {role} login password 'only for tests';
@@ -53,7 +53,10 @@ async fn row_level_security(database: &TestDatabase, tables: &[&str], switch: &s
     }
 }
 
-async fn chatchonk(database: &TestDatabase, arguments: &'static [&'static str]) -> (Option<i32>, String) {
+pub(crate) async fn chatchonk(
+    database: &TestDatabase,
+    arguments: &'static [&'static str],
+) -> (Option<i32>, String) {
     let url = database.url();
     let ran = tokio::task::spawn_blocking(move || -> Output {
         let folder = folder();

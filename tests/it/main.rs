@@ -69,4 +69,5 @@ mod status_history;
 mod status_page;
 mod stopping;
 mod support;
+mod tables;
 mod triggers;

@@ -170,7 +170,7 @@ async fn while_another_session_holds_the_migration_lock_it_serves_on_and_tries_a
         .unwrap();
     let server = TestServer::on(&database).await;
     assert_eq!(source(&server).await, (200, "builtin".to_owned(), 0));
-    let reason = json!("another instance holds the migration lock");
+    let reason = json!("another session holds a lock that a migration needs");
     server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
     let tables = "select count(*) from pg_tables where schemaname = 'chatchonk' and tablename = 'models'";
     let made = async |holder: &mut PgConnection| {

@@ -1,17 +1,23 @@
 //! Triggers: they raise the version for real changes only, without deadlocks, and the server notices when they are damaged.
 
+use std::time::Duration;
+
+use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::{DatabaseSettings, SeedMode, Store};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::changes::MODEL;
 use crate::starts::run;
+use crate::support::kv::fake::FakeKv;
+use crate::support::kv::{start, start_and_fill};
 use crate::support::postgres::{TestDatabase, database, empty_database};
 use crate::support::process::{command, folder, run as run_program, text};
 use crate::support::server::TestServer;
 
-const DEFECT: &str = "triggers of the catalogue are missing, disabled or altered";
+const DEFECT: &str = "the triggers of the catalogue do not see every edit";
 
 fn store(database: &TestDatabase) -> Store {
     Store::new(DatabaseSettings::from_options(database.options(), 2))
@@ -187,40 +193,68 @@ async fn writers_in_any_order_of_tables_do_not_deadlock() {
     server.stop().await;
 }
 
+/// Damage, with a defect that it causes.
+const DAMAGE: [(&str, &str); 8] = [
+    (
+        "alter table chatchonk.models disable trigger raise_cache_version_on_update",
+        "raise_cache_version_on_update on models is disabled",
+    ),
+    (
+        "alter table chatchonk.models enable replica trigger raise_cache_version_on_update",
+        "raise_cache_version_on_update on models is disabled",
+    ),
+    ("alter table chatchonk.models disable trigger user", "lock_cache_version on models is disabled"),
+    (
+        "drop trigger raise_cache_version_on_update on chatchonk.models",
+        "raise_cache_version_on_update on models is missing",
+    ),
+    (
+        "create or replace trigger raise_cache_version_on_update after update of enabled on chatchonk.models
+         for each statement when (false) execute function chatchonk.raise_cache_version('catalogue')",
+        "raise_cache_version_on_update on models is altered",
+    ),
+    (
+        "create function public.raise_cache_version() returns trigger language plpgsql
+         as $$ begin return null; end $$;
+         create or replace trigger raise_cache_version_on_update after update on chatchonk.models
+         referencing old table as old_rows new table as new_rows
+         for each statement execute function public.raise_cache_version('catalogue')",
+        "raise_cache_version_on_update on models calls an altered function",
+    ),
+    (
+        "create or replace function chatchonk.raise_cache_version() returns trigger language plpgsql
+         security definer set search_path = '' as $$ begin return null; end $$",
+        "raise_cache_version_on_update on models calls an altered function",
+    ),
+    (
+        "drop function chatchonk.raise_cache_version cascade",
+        "raise_cache_version_on_update on models is missing",
+    ),
+];
+
+/// A clock that goes twenty times as fast, for servers whose looks are 5 s apart.
+pub(crate) fn hurried() -> (Clock, AbortOnDropHandle<()>) {
+    let (clock, hand) = Clock::manual(Clock::system().utc());
+    let hurry = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            hand.advance(Duration::from_millis(200));
+        }
+    });
+    (clock, AbortOnDropHandle::new(hurry))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_triggers_are_reported_edits_are_found_and_migrate_repairs() {
     let (database, _) = seeded().await;
-    let server = TestServer::on(&database).await;
+    let (clock, _hurry) = hurried();
+    let server = TestServer::at(&[("DATABASE_URL", &database.url())], clock).await;
     healthy(&server).await;
-    let replaced = "create function public.raise_cache_version() returns trigger language plpgsql
-        as $$ begin return null; end $$;
-        create or replace trigger raise_cache_version_on_update after update on chatchonk.models
-        referencing old table as old_rows new table as new_rows
-        for each statement execute function public.raise_cache_version('catalogue')";
-    let rewritten =
-        "create or replace function chatchonk.raise_cache_version() returns trigger language plpgsql
-        security definer set search_path = '' as $$ begin return null; end $$";
-    for (damage, defect) in [
-        (
-            "alter table chatchonk.models disable trigger raise_cache_version_on_update",
-            "raise_cache_version_on_update on models is disabled",
-        ),
-        ("alter table chatchonk.models disable trigger user", "lock_cache_version on models is disabled"),
-        (
-            "drop trigger raise_cache_version_on_update on chatchonk.models",
-            "raise_cache_version_on_update on models is missing",
-        ),
-        (
-            "create or replace trigger raise_cache_version_on_update after update of enabled on chatchonk.models
-             for each statement when (false) execute function chatchonk.raise_cache_version('catalogue')",
-            "raise_cache_version_on_update on models is altered",
-        ),
-        (replaced, "raise_cache_version_on_update on models calls an altered function"),
-        (rewritten, "raise_cache_version_on_update on models calls an altered function"),
-        ("drop function chatchonk.raise_cache_version cascade", "raise_cache_version_on_update on models is missing"),
-    ] {
+    let store = store(&database);
+    for (place, (damage, defect)) in DAMAGE.into_iter().enumerate() {
         run(&database, damage.to_owned()).await;
-        let health = server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
+        let health =
+            server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
         let (status, health) = (health.status, health.json());
         assert_eq!(
             json!([status, health["status"], health["database"]["status"]]),
@@ -230,19 +264,71 @@ async fn damaged_triggers_are_reported_edits_are_found_and_migrate_repairs() {
         assert!(health["database"]["remedy"].as_str().unwrap().contains("chatchonk migrate"));
 
         let revision = server.get(MODEL).await.header("etag").to_owned();
-        let name = format!("Lost {}", defect.len() + damage.len());
-        run(&database, format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'")).await;
+        let name = format!("Lost {place}");
+        run(&database, format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'"))
+            .await;
         let shown = server.until(MODEL, |model| model.json()["name"] == name).await;
         assert_ne!(shown.header("etag"), revision, "{damage}");
 
-        let (code, said) = chatchonk(&database, "check").await;
-        assert!(code == Some(1) && said.contains("✗ triggers: ") && said.contains(defect), "{damage}: {said}");
-        let (code, said) = chatchonk(&database, "migrate").await;
-        assert!(code == Some(0) && said.contains(&format!("repaired: {defect}")), "{damage}: {said}");
-        let (code, said) = chatchonk(&database, "check").await;
-        assert!(code == Some(0) && said.contains("✓ triggers: "), "{damage}: {said}");
+        assert!(store.trigger_defects().await.unwrap().contains(&defect.to_owned()), "{damage}");
+        assert!(store.migrate().await.unwrap().contains(&defect.to_owned()), "{damage}");
         healthy(&server).await;
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_damaged_triggers_and_migrate_repairs_them() {
+    let (database, _) = seeded().await;
+    let (damage, defect) = DAMAGE[0];
+    run(&database, damage.to_owned()).await;
+    let (code, said) = chatchonk(&database, "check").await;
+    assert!(code == Some(1) && said.contains("✗ triggers: ") && said.contains(defect), "{said}");
+    let (code, said) = chatchonk(&database, "migrate").await;
+    assert!(code == Some(0) && said.contains(&format!("repaired: {defect}")), "{said}");
+    let (code, said) = chatchonk(&database, "check").await;
+    assert!(code == Some(0) && said.contains("✓ triggers: "), "{said}");
+}
+
+#[tokio::test]
+async fn quoted_identifiers_are_no_damage_to_triggers() {
+    let (database, _) = seeded().await;
+    run(&database, format!("alter database {} set quote_all_identifiers = on", database.name())).await;
+    assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_that_a_repair_leaves_damaged_are_an_error() {
+    let (database, _) = seeded().await;
+    let defect = "raise_cache_version_on_update on models is missing";
+    run(
+        &database,
+        "create function public.drop_again() returns event_trigger language plpgsql
+         as $$ begin drop trigger if exists raise_cache_version_on_update on chatchonk.models; end $$;
+         create event trigger drop_again on ddl_command_end when tag in ('CREATE TRIGGER')
+         execute function public.drop_again();
+         drop trigger raise_cache_version_on_update on chatchonk.models"
+            .to_owned(),
+    )
+    .await;
+    let (code, said) = chatchonk(&database, "migrate").await;
+    assert!(code == Some(1) && said.contains(defect) && !said.contains("repaired"), "{said}");
+    let server = TestServer::seeded(&database).await;
+    server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_lost_before_a_repair_is_found_after_a_warm_start() {
+    let (database, _) = seeded().await;
+    let kv = FakeKv::start(Clock::system()).unwrap();
+    start_and_fill(&database, &kv).await.stop().await;
+    let lost = "alter table chatchonk.models disable trigger user;
+        update chatchonk.models set name = 'Lost' where id = 'openai/gpt-4o'";
+    run(&database, lost.to_owned()).await;
+    let server = start(&database.url(), &kv).await;
+    server.until(MODEL, |model| model.json()["name"] == "Lost").await;
+    assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
     server.stop().await;
 }
 

@@ -46,9 +46,8 @@ pub(super) async fn check_tables(store: &Store, has_kv: bool, lines: &mut Vec<Li
         Ok(rights) => {
             lines.push(privileges(&rights, has_kv));
             lines.push(owner(&rights));
-            if let Ok(found) = store.inspect_tables().await {
-                lines.push(row_security(&rights, &found));
-            }
+            let found = store.inspect_tables().await.ok();
+            lines.push(row_security(&rights, found.as_ref(), has_kv));
         }
         Err(error) => lines.push(Line::store_fault("privileges", &error)),
     }
@@ -81,7 +80,15 @@ fn privileges(rights: &Rights, has_kv: bool) -> Line {
     const SUBJECT: &str = "privileges";
     let role = &rights.role;
     let (unreadable, unwritable) = (rights.unreadable().join(", "), rights.unwritable_ledger().join(", "));
-    if !unreadable.is_empty() {
+    let missing = rights.missing().join(", ");
+    if !missing.is_empty() {
+        let finding = format!("not tables, or not there: {missing}");
+        Line::fault(
+            SUBJECT,
+            finding,
+            "restore these tables from a backup, or run `chatchonk migrate` if migrations are pending",
+        )
+    } else if !unreadable.is_empty() {
         let remedy = format!(
             "as the owner: grant usage on schema chatchonk to \"{role}\"; \
              grant select on all tables in schema chatchonk to \"{role}\""
@@ -117,10 +124,14 @@ fn owner(rights: &Rights) -> Line {
     Line::new(mark, "owner", finding)
 }
 
-fn row_security(rights: &Rights, found: &TableInspection) -> Line {
+fn row_security(rights: &Rights, found: Option<&TableInspection>, has_kv: bool) -> Line {
     const SUBJECT: &str = "row-level security";
     let remedy = DatabaseFault::HiddenRows.remedy();
-    let (hidden, restricted) = (found.hidden().join(", "), rights.restricted().join(", "));
+    let mut hidden = rights.closed(has_kv);
+    hidden.extend(found.map(TableInspection::hidden).unwrap_or_default());
+    hidden.sort_unstable();
+    hidden.dedup();
+    let (hidden, restricted) = (hidden.join(", "), rights.restricted().join(", "));
     if !hidden.is_empty() {
         Line::fault(SUBJECT, format!("hides every row of {hidden} from role {}", rights.role), remedy)
     } else if restricted.is_empty() {
