@@ -15,7 +15,7 @@ use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
 use crate::outage::Outage;
 use crate::status::{DatabaseState, Status};
-use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, SeedMode, SeedReport, Store, StoreError};
+use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, Store, StoreError};
 
 use super::check::check_start;
 use super::tables::Tables;
@@ -48,18 +48,6 @@ pub async fn open(choice: &DatabaseChoice) -> Result<(Store, Option<Cluster>), E
             Ok((Store::new(settings), Some(cluster)))
         }
     }
-}
-
-/// Applies the seed and says what it did.
-///
-/// # Errors
-/// [`StoreError`] when a statement fails; nothing has changed then.
-pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
-    let report = store.apply_seed(seed, mode).await?;
-    if let SeedReport::Applied { from, to } = report {
-        tracing::info!(from, to, models = seed.models.len(), "the seed was applied");
-    }
-    Ok(report)
 }
 
 /// States that the log has, so that each is logged once.

@@ -28,8 +28,9 @@ use crate::http::{self, Dependencies, KvState};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};
-pub use database::{open, seed};
+pub use database::open;
 pub use purge::{delete_from_kv, raise_version};
+pub use tables::seed;
 
 use database::Supervisor;
 use recorder::Recorder;

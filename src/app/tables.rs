@@ -7,12 +7,22 @@ use crate::clock::Clock;
 use crate::domain::seed::Seed;
 use crate::outage::Outage;
 use crate::status::DatabaseState;
-use crate::store::{DatabaseFault, EditTraces, SeedMode, Store, StoreError, TableInspection};
-
-use super::database::seed;
+use crate::store::{DatabaseFault, EditTraces, SeedMode, SeedReport, Store, StoreError, TableInspection};
 
 /// Looks between two attempts to write what a start could not, and between two loads without triggers: about a minute.
 const LOOKS_PER_ATTEMPT: u32 = 12;
+
+/// Applies the seed and says what it did.
+///
+/// # Errors
+/// [`StoreError`] when a statement fails; nothing has changed then.
+pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
+    let report = store.apply_seed(seed, mode).await?;
+    if let SeedReport::Applied { from, to } = report {
+        tracing::info!(from, to, models = seed.models.len(), "the seed was applied");
+    }
+    Ok(report)
+}
 
 /// Keeps the tables up to date, and remembers what was logged about them.
 pub(super) struct Tables<'s> {

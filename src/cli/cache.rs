@@ -11,8 +11,9 @@ use crate::config::{Config, DatabaseChoice, KV_VARIABLES};
 use crate::embedded;
 
 use super::database::with_database;
+use super::output::{report, say};
 use super::running::RunningServer;
-use super::{report, say, table};
+use super::table;
 
 pub(super) async fn stats(address: &str, json: bool) -> anyhow::Result<ExitCode> {
     let health = RunningServer::at(address)?.health().await?;

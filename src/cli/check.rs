@@ -8,7 +8,7 @@ use crate::app::{self, Line, Mark};
 use crate::config::{Config, DatabaseChoice};
 use crate::store::Store;
 
-use super::report;
+use super::output::report;
 use super::running::RunningServer;
 
 /// Where health tells no remedy.

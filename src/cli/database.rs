@@ -10,7 +10,7 @@ use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError};
 use crate::store::{DatabaseFault, SeedMode, SeedReport, Store, StoreError};
 
-use super::say;
+use super::output::say;
 
 pub(super) async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
     with_database(config, async |store| {

@@ -3,13 +3,12 @@
 mod cache;
 mod check;
 mod database;
-mod openapi;
+mod output;
 mod process;
 mod running;
 mod serve;
 mod table;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,11 +16,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::app::{Line, Mark};
 use crate::catalogue::SCOPE;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
+use crate::http;
 use crate::telemetry::{self, Log};
+
+use output::say;
 
 /// Threads for loads, checks and the listener; requests have threads of their own.
 const RUNTIME_THREADS: usize = 2;
@@ -135,7 +136,10 @@ fn try_run(arguments: Arguments, log: &Log) -> anyhow::Result<ExitCode> {
             Command::Migrate => database::migrate(&configured()?).await,
             Command::Check { url: None } => check::check(&configured()?).await,
             Command::Check { url: Some(url) } => check::check_running(&url).await,
-            Command::Openapi => openapi::print(),
+            Command::Openapi => {
+                let document = http::document_text().context("cannot write the document")?;
+                say(document.trim_end()).map(|()| ExitCode::SUCCESS)
+            }
             Command::Catalogue(CatalogueCommand::Seed { overwrite }) => {
                 database::seed(&configured()?, overwrite).await
             }
@@ -148,18 +152,4 @@ fn try_run(arguments: Arguments, log: &Log) -> anyhow::Result<ExitCode> {
     // Dropping the runtime would wait for threads that are blocked, in a look-up of a name for example.
     runtime.shutdown_timeout(LAST_TASKS);
     ran
-}
-
-/// Prints a line for the caller of the command.
-fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
-}
-
-/// Says all lines; exit code 1 when one of them is a fault.
-fn report(lines: &[Line]) -> anyhow::Result<ExitCode> {
-    for line in lines {
-        say(&line.to_string())?;
-    }
-    let at_fault = lines.iter().any(|line| line.mark == Mark::Fault);
-    Ok(if at_fault { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

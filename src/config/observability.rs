@@ -9,7 +9,7 @@ use crate::telemetry::{
     self, LogFormat, Sampler, SamplerKind, TelemetrySettings, TracesEndpoint, TracesHeaders,
 };
 
-use super::{ConfigError, Environment};
+use super::environment::{ConfigError, Environment};
 
 pub(super) fn telemetry(environment: &Environment) -> Result<TelemetrySettings, ConfigError> {
     let terminal = std::io::stderr().is_terminal();

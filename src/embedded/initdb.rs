@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{EmbeddedError, Installation, Profile, USER, error::tail, folders::Folders};
+use super::error::{EmbeddedError, tail};
+use super::folders::Folders;
+use super::installation::Installation;
+use super::settings::{Profile, USER};
 
 /// It takes about a second; a minute means that the disk hangs.
 const LIMIT: Duration = Duration::from_mins(1);

@@ -37,15 +37,11 @@ pub use self::{
     installation::Installation,
     settings::{Options, Profile, default_data_dir},
 };
-use self::{folders::Folders, postmaster::Postmaster};
-
-/// Only names the socket's file, as nothing listens on a network.
-const PORT: u16 = 5432;
-
-/// The superuser of the cluster.
-const USER: &str = "chatchonk";
-
-const DATABASE: &str = "chatchonk";
+use self::{
+    folders::Folders,
+    postmaster::Postmaster,
+    settings::{DATABASE, PORT, USER},
+};
 
 /// A running PostgreSQL that is ours alone.
 ///

@@ -12,7 +12,10 @@ use nix::{
 };
 use tokio::{net::UnixStream, time};
 
-use super::{EmbeddedError, PORT, folders::Folders, postmaster::SHUTDOWN};
+use super::error::EmbeddedError;
+use super::folders::Folders;
+use super::postmaster::SHUTDOWN;
+use super::settings::PORT;
 
 /// A running server in our folders that is not our child.
 struct Orphan {

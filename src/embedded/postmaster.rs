@@ -12,7 +12,10 @@ use nix::{
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time;
 
-use super::{DATABASE, EmbeddedError, Installation, Options, PORT, Profile, error::tail, folders::Folders};
+use super::error::{EmbeddedError, tail};
+use super::folders::Folders;
+use super::installation::Installation;
+use super::settings::{DATABASE, Options, PORT, Profile};
 
 /// After a `kill -9` it first replays its log. Ordinary starts take a fraction of a second.
 const START_LIMIT: Duration = Duration::from_secs(30);

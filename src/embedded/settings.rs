@@ -2,6 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+/// Only names the socket's file, as nothing listens on a network.
+pub(super) const PORT: u16 = 5432;
+
+/// The superuser of the cluster.
+pub(super) const USER: &str = "chatchonk";
+
+/// The database of the cluster.
+pub(super) const DATABASE: &str = "chatchonk";
+
 /// The data folder when none is set: `/var/lib/chatchonk` for root, else `chatchonk` below `$XDG_DATA_HOME` or
 /// `~/.local/share`.
 ///

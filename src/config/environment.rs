@@ -1,0 +1,143 @@
+//! The variables that the process was given, and what is wrong with one.
+
+use std::collections::HashMap;
+use std::fmt;
+
+/// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
+/// `automodel/known.rs`.
+pub const SETTINGS: &[&str] = &[
+    "PORT",
+    "HOST",
+    "ENVIRONMENT",
+    "WORKERS",
+    "DATABASE_URL",
+    "DATABASE_MAX_CONNECTIONS",
+    "DATABASE_TLS",
+    "PGSSLROOTCERT",
+    "DATA_DIR",
+    "MIGRATE_ON_START",
+    "CLOUDFLARE_API_TOKEN",
+    "CLOUDFLARE_ACCOUNT_ID",
+    "CLOUDFLARE_KV_NAMESPACE_ID",
+    "CLOUDFLARE_KV_BASE_URL",
+    "CLOUDFLARE_KV_DAILY_READS",
+    "CLOUDFLARE_KV_DAILY_WRITES",
+    "CLOUDFLARE_KV_DAILY_DELETES",
+    "ALLOWED_ORIGINS",
+    "RATE_LIMIT",
+    "RUST_LOG",
+    "LOG_FORMAT",
+    "METRICS_PORT",
+    "METRICS_TOKEN",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "PROBE_PROVIDERS",
+    "PROVIDER_BASE_URLS",
+];
+
+/// What the platform sets; not for people.
+const PLATFORM: &[&str] = &["RENDER", "IS_PULL_REQUEST", "RENDER_CPU_COUNT", "XDG_DATA_HOME", "HOME", "PATH"];
+
+/// The variables the process was given. An empty variable is an absent one, values are trimmed.
+#[derive(Clone, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl fmt::Debug for Environment {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
+        let trimmed = pairs.into_iter().map(|(name, value)| (name.into(), value.into().trim().to_owned()));
+        Self(trimmed.filter(|(_, value)| !value.is_empty()).collect())
+    }
+}
+
+impl Environment {
+    /// The variables of the process over those of a `.env` file in the working directory, where there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when `.env` is there but cannot be read or parsed, or a setting's value is not UTF-8.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn of_process() -> Result<Self, ConfigError> {
+        let mut variables = HashMap::new();
+        match dotenvy::from_path_iter(".env") {
+            Ok(pairs) => {
+                for pair in pairs {
+                    let (name, value) = pair.map_err(unreadable)?;
+                    variables.insert(name, value);
+                }
+            }
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            let Ok(value) = value.into_string() else {
+                // To go on without it would use a default in place of what the operator chose.
+                if let Some(variable) = SETTINGS.iter().find(|setting| **setting == name) {
+                    return Err(ConfigError { variable, problem: "expected text in UTF-8".to_owned() });
+                }
+                variables.remove(&name);
+                continue;
+            };
+            // An empty one is an absent one, and must not hide what `.env` says.
+            if !value.trim().is_empty() {
+                variables.insert(name, value);
+            }
+        }
+        Ok(variables.into_iter().collect())
+    }
+
+    pub(super) fn get(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(SETTINGS.contains(&name) || PLATFORM.contains(&name), "{name} is documented nowhere");
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Returns a provider's key. None of the server's own settings is one, whatever the id of the provider.
+    pub(super) fn key(&self, name: &str) -> Option<&str> {
+        self.0.get(name).filter(|_| !SETTINGS.contains(&name)).map(String::as_str)
+    }
+
+    pub(super) fn is_true(&self, name: &'static str) -> bool {
+        self.get(name) == Some("true")
+    }
+
+    pub(super) fn parse<T: std::str::FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        let value = text.parse().ok().filter(valid);
+        value.map(Some).ok_or_else(|| ConfigError { variable, problem: format!("expected {expected}") })
+    }
+}
+
+/// Never repeats the line: it may hold a secret.
+fn unreadable(error: dotenvy::Error) -> ConfigError {
+    let problem = match error {
+        dotenvy::Error::Io(error) => format!("cannot be read: {error}"),
+        _ => "a line cannot be parsed: expected NAME=value, with 'single quotes' around spaces and $"
+            .to_owned(),
+    };
+    ConfigError { variable: ".env", problem }
+}
+
+/// A setting that cannot be used. Says what is wrong and what was expected, never what was given: that may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {problem}")]
+pub struct ConfigError {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong with it, and the way out.
+    pub problem: String,
+}
