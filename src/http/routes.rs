@@ -25,6 +25,7 @@ struct Entry {
     needs_token: bool,
 }
 
+/// An entry. The annotation of its handler has `path = ""`, because the table has the path.
 macro_rules! route {
     ($template:literal, $($handler:ident)::+) => {
         Entry {
@@ -48,7 +49,7 @@ impl Entry {
         Self { has_slashes: true, ..self }
     }
 
-    /// For probes: the rate limit never refuses them, because whoever runs the server relies on them.
+    /// For probes: the platform and the operator rely on them, so the rate limit never refuses them.
     const fn exempt(self) -> Self {
         Self { is_exempt: true, ..self }
     }

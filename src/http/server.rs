@@ -34,7 +34,7 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<String>,
     /// Requests per minute and client; `None`: no limit.
     pub rate_limit: Option<NonZeroU32>,
-    /// Whether Render's proxy stands in front, and names the client in a header that nobody else can set.
+    /// Whether requests come through Render's proxy, which names the client in a header that clients cannot set.
     pub behind_render: bool,
     /// The name of the deployment, such as `production`.
     pub environment: String,

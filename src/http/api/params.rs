@@ -10,7 +10,7 @@ use crate::domain::did_you_mean::did_you_mean;
 
 use crate::http::reply::{ApiError, Code};
 
-/// How many name-value pairs are read; more is nobody's honest query.
+/// The most name-value pairs in a query.
 const MAX_PAIRS: usize = 500;
 /// How much of a bad value an error repeats.
 const MAX_ECHO_CHARS: usize = 60;

@@ -1,4 +1,4 @@
-//! The API's document, and the pages that are made of it. They load nothing but the style sheet beside them.
+//! The API's document and the pages built from it. They load only their own style sheet.
 
 mod errors;
 mod html;
@@ -11,9 +11,9 @@ use utoipa::openapi::OpenApi;
 
 use crate::http::reply::Coded;
 
-/// Pages change with a release; until then a tag makes asking again cheap.
+/// Pages change with a release; until then a tag makes revalidation cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("public, max-age=300");
-/// No script, no image, nothing from anywhere else, and in nobody's frame.
+/// No scripts, no images, nothing from other origins, and no framing.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );

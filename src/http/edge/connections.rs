@@ -1,4 +1,4 @@
-//! What a connection may cost that nobody uses.
+//! Limits the cost of idle and stalled connections.
 //!
 //! actix-web limits the time for the first head of a connection and for waiting between two requests. It has no limit for
 //! a later head, a chunked body or an answer that the client does not read.
@@ -17,15 +17,15 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// How long an idle connection is kept: longer than any proxy in front does, so that it is never we who close one in use.
+/// How long an idle connection is kept: longer than any proxy in front keeps it, so that the proxy closes it first.
 pub const KEEP_ALIVE: Duration = Duration::from_mins(2);
-/// How often a connection is looked at. If no request has come on it since the last look, it is cut off, whatever it is
-/// busy with: 2.5 to 5 minutes after its last request.
+/// How often a connection is checked. Without a request since the last check it is cut off, whatever it is busy with: 2.5 to
+/// 5 minutes after its last request.
 const LOOK_EVERY: Duration = Duration::from_secs(150);
-/// How many connections may wait until they are accepted. `TcpListener::bind` leaves place for 128, and a client that finds
-/// none waits a second until it tries again. Linux has no more place than `net.core.somaxconn` says.
+/// How many connections may wait to be accepted. `TcpListener::bind` allows 128, and a client beyond them retries after a
+/// second. Linux caps the value at `net.core.somaxconn`.
 const BACKLOG: i32 = 4_096;
-/// How long the system holds bytes that the peer does not take.
+/// How long the system keeps bytes that the peer does not read.
 const UNTAKEN: Duration = Duration::from_secs(30);
 
 /// Prepares a bound listener. Sets the backlog, and limits how long clients may leave bytes untaken: every connection
@@ -50,10 +50,10 @@ struct Connection {
     _open: oneshot::Sender<Infallible>,
 }
 
-/// Watches a new connection, in a task of its own on the thread that serves it.
+/// Watches a new connection, in its own task on the thread that serves it.
 pub fn watch(clock: Clock) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |stream, data| {
-        // A handle of our own, as the connection gives its own away to nobody. Out of handles, it goes unwatched.
+        // A duplicate, as the connection does not share its own handle. Without free handles it is not watched.
         let Some(socket) =
             stream.downcast_ref::<TcpStream>().and_then(|it| SockRef::from(it).try_clone().ok())
         else {

@@ -65,12 +65,12 @@ fn request_id(request: &HttpRequest) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// Whether anybody takes spans of requests. Asked when a worker starts: without, a request does not pass by their layer.
+/// Whether a subscriber takes spans of requests. Checked when a worker starts: if not, requests skip the tracing layer.
 pub fn is_traced() -> bool {
     tracing::span_enabled!(Level::DEBUG)
 }
 
-/// The outermost layer: tells the request's id and turns every error, whoever made it, into a problem document.
+/// The outermost layer: adds the request's id and turns every error, from any layer, into a problem document.
 pub async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -88,9 +88,9 @@ pub async fn outermost(
         response
     };
     let headers = response.headers_mut();
-    // Appended, as nobody else sends them: to insert a header costs twice as much.
+    // No other code sets these headers, so they are appended: inserting costs twice as much.
     headers.append(REQUEST_ID, id);
-    // What a browser must not make of an answer: another type, a page, or a referrer for others.
+    // Browsers must not guess another type, show the answer as a page, or send it as a referrer.
     headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.append(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if behind_render {
@@ -99,7 +99,7 @@ pub async fn outermost(
     if !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.append(CONTENT_SECURITY_POLICY, NOTHING);
     }
-    // Those that say more say this too.
+    // Answers with a longer `Vary` include `Origin`.
     if !headers.contains_key(VARY) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
@@ -107,8 +107,8 @@ pub async fn outermost(
     Ok(response)
 }
 
-/// Refuses what comes too often, is too long or too large, and answers at once what was answered before. Lies within CORS,
-/// so that a page may read that answer too. The limit of time lies around each handler.
+/// Refuses requests that are too frequent, too long or too large, and repeats answers to addresses that were answered
+/// before. It is inside CORS, so that pages can read these answers too. The time limit is around each handler.
 pub async fn bounded(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -130,7 +130,7 @@ pub async fn bounded(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// What is refused counts, too.
+/// Refused requests count towards the rate limit, too.
 fn admit(edge: &Edge, request: &ServiceRequest) -> Result<(), ApiError> {
     if let Some(limit) = edge.rate_limit.as_ref().filter(|_| !(edge.is_exempt)(request.path())) {
         limit.check(request)?;

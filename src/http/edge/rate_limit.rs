@@ -1,4 +1,4 @@
-//! How often one client may ask.
+//! Limits how many requests a client may send per minute.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,21 +16,20 @@ use governor::{Quota, RateLimiter};
 use crate::clock::Clock;
 use crate::http::reply::{ApiError, Code};
 
-/// Among how many counters clients are spread by chance. One of 1,000 clients who ask at the same time shares its own
-/// with another with a probability of 1.5 %, and then they share the limit, too.
+/// Among how many counters clients are spread by chance. Of 1,000 clients at the same time, one shares its counter, and so
+/// its limit, with a probability of 1.5 %.
 const COUNTERS: usize = 1 << 16;
-/// Where Render, whose edge is Cloudflare's, names the client. Anybody else could write anything into it.
+/// The header in which Render, whose edge is Cloudflare's, names the client. Elsewhere clients could write it themselves.
 const CLIENT_HEADER: &str = "cf-connecting-ip";
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A limit of requests per minute for each client, who may use a minute's worth at once.
+/// A limit of requests per minute for each client. A client may use a minute's worth at once.
 ///
-/// Clients are told apart by their address, those with IPv6 by its first 64 bits, which one subscriber has to himself.
-/// They are counted in a table of fixed size, 512 KiB: however many addresses a flood comes from, nothing grows, nothing
-/// is to be cleaned, and a client is refused for others only if all of those who share his counter ask too often together.
-/// Each instance counts for itself.
+/// A client is an IPv4 address, or the first 64 bits of an IPv6 address, which belong to one subscriber. The table of
+/// counters has a fixed size, 512 KiB: a flood from many addresses cannot make it grow, and it needs no cleaning. Clients
+/// that share a counter are refused only if they exceed the limit together. Each instance counts on its own.
 pub struct RateLimit {
     limiter: RateLimiter<IpAddr, Counters, LimiterClock, NoOpMiddleware<Instant>>,
     clock: LimiterClock,
@@ -38,7 +37,7 @@ pub struct RateLimit {
     behind_render: bool,
 }
 
-/// One counter for all clients of the same hash. Its seed is the process's own, so nobody can choose whom to meet.
+/// One counter for all clients with the same hash. The seed is random, so no client can choose a counter.
 struct Counters {
     counters: Box<[InMemoryState]>,
     seed: RandomState,
@@ -67,7 +66,7 @@ impl StateStore for Counters {
     }
 }
 
-/// A request too many.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
     pub per_minute: NonZeroU32,
@@ -102,7 +101,7 @@ impl governor::clock::Clock for LimiterClock {
 }
 
 impl RateLimit {
-    /// Nobody has asked yet. `behind_render`: whether the address of clients stands in the header that Render sets.
+    /// Starts without requests. `behind_render`: whether the header that Render sets names the client.
     #[must_use]
     pub fn new(per_minute: NonZeroU32, behind_render: bool, clock: Clock) -> Self {
         let clock = LimiterClock(clock);

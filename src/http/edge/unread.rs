@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// How long a body without a length may take to come.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Refuses a request whose body is too long, and one whose body, of a length not told, is too long or too slow to come.
+/// Refuses a request whose body is too long, or, without a length, too long or too slow.
 pub async fn read_past(request: &mut ServiceRequest, clock: &Clock) -> Result<(), ApiError> {
     let headers = request.headers();
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -38,7 +38,7 @@ pub async fn read_past(request: &mut ServiceRequest, clock: &Clock) -> Result<()
     Err(too_large())
 }
 
-/// Whether the payload ends before it gets too long. A broken one has ended, too: the connection is over with it.
+/// Whether the payload ends before it gets too long. A broken payload has ended, too, and so has its connection.
 async fn ends_in_time(payload: &mut Payload) -> bool {
     let mut bytes = 0;
     while let Some(Ok(chunk)) = std::future::poll_fn(|cx| Pin::new(&mut *payload).poll_next(cx)).await {
@@ -57,8 +57,8 @@ fn too_large() -> ApiError {
 
 /// What is left of a body that was refused.
 ///
-/// As long as somebody has it, actix closes the connection with the answer. Dropped before, it would be read to its end,
-/// however long that is.
+/// While this value exists, actix closes the connection after the answer. If it were dropped earlier, actix would read the
+/// body to its end, however long it is.
 struct Unread(#[expect(dead_code, reason = "it is held, not read")] Payload);
 
 /// The answer with what is left of the request's body, if there is any.

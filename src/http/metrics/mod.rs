@@ -130,7 +130,7 @@ impl Metrics {
     }
 }
 
-/// A request that has arrived; nothing where nobody counts.
+/// Records that a request has arrived; `None` where requests are not counted.
 pub fn begin(request: &ServiceRequest) -> Option<Underway> {
     request.app_data::<Option<Arc<Worker>>>()?.as_ref().map(Worker::begin)
 }

@@ -1,5 +1,5 @@
-//! Counts requests. Each worker counts for itself: what a request pays are additions, and a lock that otherwise only who
-//! reads the metrics takes, for a moment.
+//! Counts requests. Each worker has its own counters, so that a request pays for additions and a lock that only a scrape
+//! contends for, briefly.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use crate::clock::Clock;
 use crate::histogram::{Durations, Histogram};
 use crate::http::reply::Route;
 
-/// The methods that are told apart; the last stands for all others.
+/// The methods with their own label; the last stands for all others.
 pub(super) const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
 /// The classes of status.
 pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The route of requests that reached none: an unknown path, a preflight, or a refusal before routes are looked at.
+/// The label of requests that reached no route: an unknown path, a preflight, or a refusal before routing.
 const UNMATCHED: &str = "unmatched";
 
 /// The requests of all workers of a server.
@@ -26,7 +26,7 @@ pub struct Requests {
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
-/// The requests of one worker. It alone adds to them, and whoever asks for them reads along.
+/// The requests of one worker. Only the worker adds to them; scrapes read them.
 #[derive(Debug)]
 pub struct Worker {
     clock: Clock,

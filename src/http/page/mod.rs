@@ -1,4 +1,4 @@
-//! The status page at `/`: one page of plain files, which reads nothing but this server's public routes.
+//! The status page at `/`: plain files that read only this server's public routes.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -8,9 +8,9 @@ use crate::domain::closed::closed_enum;
 use crate::http::reply::ApiError;
 use crate::http::reply::Coded;
 
-/// The files of a page belong together, so that none may outlive a release in a browser: a tag makes asking cheap.
+/// All files of the page must be of one release, so browsers revalidate each; a tag makes that cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("no-cache");
-/// Scripts, styles, pictures and data of this server alone, and in nobody's frame.
+/// Scripts, styles, pictures and data from this server only, and no framing.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",

@@ -7,13 +7,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::coding::{Accepted, Coding};
 use super::representation::Representation;
 
-/// A document in each coding, made when it is first asked for. Begins empty.
+/// A document in each coding, built on the first request for it. Begins empty.
 #[derive(Debug, Default)]
 pub struct Coded([OnceLock<Representation>; 3]);
 
 impl Coded {
-    /// The answer in the coding that the client prefers, or 304 when it holds that. `write` makes the document where
-    /// nobody has asked for it before. How long the answer lives is for the caller to say.
+    /// The answer in the coding that the client prefers, or 304 when it holds that one. `write` builds the document on the
+    /// first request. The caller adds how long the answer lives.
     pub fn respond(
         &self,
         request: &HttpRequest,

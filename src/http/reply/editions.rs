@@ -7,13 +7,13 @@ use crate::catalogue::CatalogueRead;
 
 use super::edition::Edition;
 
-/// The edition of the newest snapshot and health that was asked for. Begins empty.
+/// Holds the edition of the newest snapshot and health that a request saw. Begins empty.
 #[derive(Default)]
 pub struct Editions(RwLock<Option<Arc<Edition>>>);
 
 impl Editions {
-    /// The edition that shows the catalogue as it was read, with the providers' health of now. A new one takes the place
-    /// of the last, whose bodies go as soon as nobody sends them any more.
+    /// The edition that shows this read of the catalogue with the providers' current health. A new edition replaces the
+    /// last, whose bodies are freed once no answer uses them.
     pub fn of(&self, read: &CatalogueRead, health: &ProviderHealthBoard) -> Arc<Edition> {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(edition) = current.filter(|edition| edition.shows(read, &health.current())) {

@@ -9,12 +9,11 @@ use actix_web::http::header::HeaderValue;
 use crate::cache::{CATALOGUE, CATCH_UP, Outcome};
 use crate::catalogue::CatalogueRead;
 
-/// How long a cache may answer without asking, in seconds.
+/// How long a cache may answer without revalidation, in seconds.
 const MAX_AGE: u64 = 30;
-/// How long it may use an answer while we cannot be reached: a day.
+/// How long it may use an answer while this server cannot be reached, in seconds: a day.
 const STALE_IF_ERROR: u64 = 86_400;
-/// What is left of the freshness is told in steps of so many seconds: a header that changes with every second would
-/// only be noise.
+/// The remaining freshness is rounded to this many seconds: a header that changes every second would be noise.
 const STEP: u64 = 30;
 
 /// How long clients may keep an answer after the catalogue was last validated.
@@ -29,10 +28,10 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
-    /// `Cache-Control` for an answer from that read. A stale catalogue is to be asked for again at once.
+    /// `Cache-Control` for an answer from that read. Clients must revalidate answers from a stale catalogue at once.
     pub fn cache_control(self, read: &CatalogueRead) -> HeaderValue {
         let (max_age, revalidate) = self.bounds(read.fresh_for);
-        // What nearly every answer says needs no memory of its own.
+        // The most frequent values need no allocation.
         match (self, max_age, revalidate) {
             (Self::Models, MAX_AGE, 270) => HeaderValue::from_static(
                 "public, max-age=30, stale-while-revalidate=270, stale-if-error=86400",

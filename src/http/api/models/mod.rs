@@ -39,8 +39,8 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<Htt
     answer_with_models(&reader.read().await?, &request, None).await
 }
 
-/// The bytes of `/api/models` for whoever sends this `Accept-Encoding`, from the edition of that catalogue and the health of
-/// now. The first call makes them, later ones share them.
+/// The bytes of `/api/models` for this `Accept-Encoding`, from the edition of that catalogue and the current health. The
+/// first call builds them, later calls share them.
 ///
 /// # Errors
 /// [`Code::InternalError`] when writing them panics.

@@ -172,7 +172,7 @@ impl ListRequest {
             open_weights: params.flag("open_weights")?,
             enabled: params.flag("enabled")?,
             healthy_only: params.flag("healthy_only")?.unwrap_or(false),
-            // Somebody is typing: white space alone is as empty as nothing.
+            // While a user types, white space alone counts as empty.
             q: match params.text("q")?.filter(|text| !text.trim().is_empty()) {
                 Some(text) => Some(text.parse().map_err(|error| ApiError::parameter("q", error))?),
                 None => None,
