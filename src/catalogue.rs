@@ -1,7 +1,7 @@
 //! The one API that handlers call for models and providers.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -13,6 +13,7 @@ use crate::cache::{
 };
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
+use crate::outage::Outage;
 use crate::status::Status;
 use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError, VersionProof};
 
@@ -100,8 +101,9 @@ impl Catalogue {
         let origin = Database {
             store: Arc::clone(&store),
             listed: Mutex::default(),
-            left_out: Mutex::default(),
-            ignored: Mutex::default(),
+            clock: clock.clone(),
+            left_out: Mutex::new(Outage::new(Duration::ZERO)),
+            ignored: Mutex::new(Outage::new(Duration::ZERO)),
         };
         let cache = Cache::new(
             CATALOGUE,
@@ -222,10 +224,11 @@ struct Database {
     store: Arc<OnceLock<Store>>,
     /// The version loaded last, and how many models it lists.
     listed: Mutex<Option<(u64, usize)>>,
-    /// The rows that the last load left out.
-    left_out: Mutex<Vec<String>>,
-    /// The details that the last load ignored.
-    ignored: Mutex<IgnoredDetails>,
+    clock: Clock,
+    /// Loads that leave out rows: how many, with examples.
+    left_out: Mutex<Outage<(usize, String)>>,
+    /// Loads that ignore details: how many, with examples.
+    ignored: Mutex<Outage<(usize, String)>>,
 }
 
 impl Database {
@@ -240,41 +243,49 @@ impl Database {
         (before > listed).then_some(before)
     }
 
-    /// Logs the rows that were left out when they are other rows than in the last load.
-    fn log_left_out(&self, rows: &[String]) {
-        let before = {
-            let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
-            if *left_out == rows {
-                return;
-            }
-            std::mem::replace(&mut *left_out, rows.to_vec())
-        };
-        if !rows.is_empty() {
-            let examples = rows.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join("; ");
-            tracing::warn!(skipped = rows.len(), examples, "left out rows that cannot be understood");
-        } else if !before.is_empty() {
-            tracing::info!("every row can be understood again");
+    /// Logs the rows that were left out, in other words than before, once while rows are broken and corrected in turn.
+    fn log_left_out(&self, rows: &[String], now: Instant) {
+        let (skipped, examples) = (rows.len(), examples(rows));
+        match news(&self.left_out, (skipped, &examples), now) {
+            News::Fault => tracing::warn!(skipped, examples, "left out rows that cannot be understood"),
+            News::Recovery => tracing::info!("every row can be understood again"),
+            News::None => {}
         }
     }
 
-    /// Logs the ignored details when they are others than in the last load.
-    fn log_ignored(&self, ignored: IgnoredDetails) {
-        let examples: Vec<_> = ignored.named().iter().take(EXAMPLES).map(ToString::to_string).collect();
-        let details_ignored = ignored.count();
-        let before = {
-            let mut held = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
-            if *held == ignored {
-                return;
+    /// Logs the ignored details, likewise.
+    fn log_ignored(&self, ignored: &IgnoredDetails, now: Instant) {
+        let (details_ignored, examples) = (ignored.count(), examples(ignored.named()));
+        match news(&self.ignored, (details_ignored, &examples), now) {
+            News::Fault => {
+                tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
             }
-            std::mem::replace(&mut *held, ignored)
-        };
-        if details_ignored > 0 {
-            let examples = examples.join("; ");
-            tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
-        } else if before.count() > 0 {
-            tracing::info!("every detail can be understood again");
+            News::Recovery => tracing::info!("every detail can be understood again"),
+            News::None => {}
         }
     }
+}
+
+/// What a load is worth in the log.
+enum News {
+    None,
+    Fault,
+    Recovery,
+}
+
+/// Records how many rows or details a load could not understand, with examples. The lock is released before the caller
+/// logs.
+fn news(outage: &Mutex<Outage<(usize, String)>>, found: (usize, &str), now: Instant) -> News {
+    let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+    match found {
+        (0, _) if outage.works(now).is_some() => News::Recovery,
+        (1.., examples) if outage.fails((found.0, examples.to_owned()), now) => News::Fault,
+        _ => News::None,
+    }
+}
+
+fn examples(all: impl IntoIterator<Item = impl ToString>) -> String {
+    all.into_iter().take(EXAMPLES).map(|one| one.to_string()).collect::<Vec<_>>().join("; ")
 }
 
 impl Origin for Database {
@@ -293,8 +304,9 @@ impl Origin for Database {
             let example = loaded.rejected.first().map_or("", String::as_str);
             return Err(LoadError::Failed(format!("no model can be understood, such as {example}").into()));
         }
-        self.log_left_out(&loaded.rejected);
-        self.log_ignored(loaded.ignored);
+        let now = self.clock.now();
+        self.log_left_out(&loaded.rejected, now);
+        self.log_ignored(&loaded.ignored, now);
         let listed = loaded.snapshot.listed();
         if let Some(before) = self.lists(loaded.version, listed) {
             tracing::warn!(before, listed, "models: {before} → {listed}");

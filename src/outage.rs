@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const STEADY: Duration = Duration::from_mins(10);
 /// How long a second recovery must last to count, where the first did not last.
 const DOUBTED: Duration = Duration::from_mins(1);
+/// The most causes of one outage that are logged. Rows that break in ever new ways must not fill memory.
+const MAX_CAUSES: usize = 64;
 
 /// An outage and its recovery as one state, so that something that comes and goes does not fill the log.
 ///
@@ -31,8 +33,14 @@ impl<C: PartialEq> Outage<C> {
 
     /// Records a failure. Returns whether it is worth a line: an outage begins, or has a new cause.
     pub fn fails(&mut self, cause: C, now: Instant) -> bool {
-        self.working = None;
-        if self.causes.contains(&cause) {
+        let proven =
+            self.working.take().is_some_and(|since| now.saturating_duration_since(since) >= self.proof);
+        if proven && !self.causes.is_empty() {
+            // It has worked for long enough, and nothing asked since.
+            self.causes.clear();
+            self.recovered = Some(now);
+        }
+        if self.causes.len() == MAX_CAUSES || self.causes.contains(&cause) {
             return false;
         }
         if self.causes.is_empty() {
@@ -100,6 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_long_after_an_unreported_recovery_is_logged() {
+        let (mut outage, now) = (Outage::new(Duration::ZERO), Clock::system().now());
+        assert!(outage.fails((), now));
+        assert!(outage.works(now).is_some());
+        assert!(outage.fails((), now + SECOND), "a relapse, which needs a minute of proof");
+        assert!(outage.works(now + SECOND).is_none());
+        assert!(!outage.fails((), now + 2 * SECOND));
+        assert!(outage.works(now + 3 * SECOND).is_none());
+        assert!(outage.fails((), now + STEADY));
+    }
+
+    #[test]
     fn causes_that_take_turns_are_logged_once_each() {
         let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
         let turns = ["down", "slow", "down", "slow"].map(|cause| outage.fails(cause, now));
@@ -107,6 +127,12 @@ mod tests {
         assert!(outage.works(now).is_none());
         assert_eq!(outage.works(now + PROOF), Some(vec!["down", "slow"]));
         assert!(outage.fails("slow", now + PROOF));
+    }
+
+    #[test]
+    fn causes_that_never_repeat_are_logged_up_to_a_bound() {
+        let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
+        assert_eq!((0..1_000).filter(|cause| outage.fails(*cause, now)).count(), MAX_CAUSES);
     }
 
     #[test]

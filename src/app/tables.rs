@@ -45,8 +45,8 @@ pub(super) struct Tables<'s> {
 /// States that the log has, so that each is logged once.
 struct Logged {
     failure: Outage<DatabaseFault>,
-    restriction: bool,
-    lost_edit: bool,
+    restriction: Outage,
+    lost_edit: Outage,
 }
 
 impl<'s> Tables<'s> {
@@ -58,7 +58,11 @@ impl<'s> Tables<'s> {
             clock,
             writes,
             behind: None,
-            logged: Logged { failure: Outage::new(Duration::ZERO), restriction: false, lost_edit: false },
+            logged: Logged {
+                failure: Outage::new(Duration::ZERO),
+                restriction: Outage::new(Duration::ZERO),
+                lost_edit: Outage::new(Duration::ZERO),
+            },
             looks: 0,
             defects: Vec::new(),
             traces: None,
@@ -151,7 +155,7 @@ impl<'s> Tables<'s> {
                 return;
             }
         }
-        if !std::mem::replace(&mut self.logged.lost_edit, true) {
+        if self.logged.lost_edit.fails((), self.clock.now()) {
             let fault = DatabaseFault::Triggers;
             tracing::warn!(
                 defects = self.defects.join("; "),
@@ -173,7 +177,7 @@ impl<'s> Tables<'s> {
         let is_edited = before.as_ref().is_some_and(|before| traces.show_an_edit_since(before));
         let is_raised = before.as_ref().is_some_and(|before| before.version != traces.version);
         if is_edited && is_raised && defects.is_empty() {
-            self.logged.lost_edit = false;
+            self.logged.lost_edit.works(self.clock.now());
         }
         // What was edited before the first look left no other sign than the defect itself.
         let is_due = before.is_none() || self.looks.is_multiple_of(LOOKS_PER_ATTEMPT);
@@ -230,8 +234,8 @@ impl<'s> Tables<'s> {
     fn log_restriction(&mut self, found: &TableInspection) {
         let tables = found.restricted();
         if tables.is_empty() {
-            self.logged.restriction = false;
-        } else if !std::mem::replace(&mut self.logged.restriction, true) {
+            self.logged.restriction.works(self.clock.now());
+        } else if self.logged.restriction.fails((), self.clock.now()) {
             let tables = tables.join(", ");
             tracing::warn!(tables, "row-level security applies to the database role; rows may be missing");
         }

@@ -230,6 +230,28 @@ async fn rows_that_are_left_out_are_logged_when_they_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_broken_and_corrected_in_turn_write_few_lines() {
+    let (database, folder) = (database().await, folder());
+    let mut server = serve(&database, folder.path());
+    let address = server.address();
+    until_listening(&address, true).await;
+    let pool = database.pool().await;
+    run(&pool, "alter table chatchonk.models drop constraint models_kind_known").await;
+    for turn in 0..8 {
+        let kind = ["unheard-of", "chat"][turn % 2];
+        let edit = format!(
+            "update chatchonk.models set kind = '{kind}' where id = 'openai/gpt-4o-mini';
+             update chatchonk.models set name = 'Turn {turn}' where id = 'openai/gpt-4o'"
+        );
+        run_text(&pool, edit).await;
+        eventually(async || get(&address, MODEL).await.1["name"] == format!("Turn {turn}")).await;
+    }
+    let lines = end(server);
+    assert!(count(&lines, "left out rows") <= 2, "{lines:#?}");
+    assert_eq!(count(&lines, "every row can be understood again"), 1, "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_comes_and_goes_writes_few_lines() {
     let (database, folder) = (database().await, folder());
     let wire = Proxy::to(&database.options()).await;
