@@ -95,7 +95,9 @@ pub fn serve(
     let has_token = metrics.as_ref().is_some_and(|metrics| metrics.is_public());
     let (metrics, page) = (metrics::configure(metrics), page::configure());
     let docs = docs::configure(routes::document);
-    let health = health::configure(reader.clone(), Arc::clone(&status), kv, meters, environment);
+    let shown =
+        health::Sources { reader: reader.clone(), status: Arc::clone(&status), kv, meters, environment };
+    let health = health::configure(shown);
     let api = api::configure(reader, status);
     let app = Arc::new(move |app: &mut web::ServiceConfig| {
         for configure in [&api as &dyn Fn(&mut web::ServiceConfig), &docs, &health, &metrics, &page] {

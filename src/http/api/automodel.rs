@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 
 use crate::automodel::{AutoModelHealth, Standings};
 use crate::cache::Source;
 use crate::http::health::Probe;
-use crate::http::reply::{Momentary, Reader, json};
+use crate::http::reply::{Momentary, Reader, json, momentary};
 use crate::status::Status;
 
 /// What the route answers from, and its last answer.
@@ -39,9 +39,7 @@ pub async fn modelswapper(data: web::Data<AutoModelAnswer>) -> HttpResponse {
 pub async fn health(data: web::Data<AutoModelAnswer>) -> HttpResponse {
     let AutoModelAnswer { reader, status, last } = &**data;
     let Some(report) = reader.catalogue.report() else {
-        return HttpResponse::ServiceUnavailable()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(serde_json::json!({ "status": "unhealthy" }));
+        return momentary(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unhealthy"}"#);
     };
     let providers = reader.provider_health.standings();
     let of = (report.read.source(), report.read.revision(), Arc::clone(&providers));
@@ -49,8 +47,5 @@ pub async fn health(data: web::Data<AutoModelAnswer>) -> HttpResponse {
         let snapshot = report.read.snapshot();
         json(&AutoModelHealth::of(snapshot, &providers, &reader.probes, status.utc())).into()
     });
-    HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type("application/json")
-        .body(health.document.clone())
+    momentary(StatusCode::OK, health.document.clone())
 }

@@ -1,20 +1,21 @@
 //! `/api/models/{id}/cost`: what a request to a model costs.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use std::sync::LazyLock;
+
+use actix_web::{HttpRequest, web};
 use utoipa::IntoParams;
 
 use crate::domain::cost::{Cost, InvalidUsage, Usage, cost};
 use crate::domain::id::ModelId;
 use crate::domain::model::Model;
-use crate::http::reply::{ApiError, Code, Lifetime, Reader};
+use crate::http::reply::{ApiError, Code, Lifetime, Reader, Reply};
 
 use super::models;
-use super::params::Params;
+use super::params::{Params, names};
 use super::path_id::{MODEL_ID, PathId};
 
-const PARAMETERS: &[&str] = &["input_tokens", "output_tokens", "cached_tokens", "queries"];
+static PARAMETERS: LazyLock<Vec<String>> = LazyLock::new(|| names::<CostParameters>().collect());
 
-/// The parameters of the route, as the `OpenAPI` document shows them. A test compares them with [`PARAMETERS`].
 #[derive(IntoParams)]
 #[expect(dead_code, reason = "it describes, and is never built")]
 #[into_params(parameter_in = Query)]
@@ -40,18 +41,14 @@ struct CostParameters {
 #[utoipa::path(get, path = "", operation_id = "get_model_cost", tag = "Models",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5"), CostParameters),
     responses((status = 200, description = "The cost, with the way to the sum.", body = Cost)))]
-pub async fn show(
-    reader: web::Data<Reader>,
-    request: HttpRequest,
-    id: PathId,
-) -> Result<HttpResponse, ApiError> {
+pub async fn show(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     let reading = reader.read().await?;
     let (id, own) = (id.as_str(), id.with_suffix());
     // `a/cost` can only be an id, as every id has a slash. An exact id wins over the suffix.
     if !id.contains('/') || reading.snapshot().place(own).is_some() {
         return models::show_model(&reading, &request, own).await;
     }
-    let params = Params::parse(request.query_string())?.only(PARAMETERS)?;
+    let params = Params::parse(request.query_string())?.only(&PARAMETERS)?;
     let model = &reading.snapshot().models()[models::find(reading.snapshot(), id)?];
     Ok(reading.answer_once(&request, Lifetime::Models, &price(model, &params)?))
 }

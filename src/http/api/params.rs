@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
+use utoipa::IntoParams;
 
 use crate::domain::closed::UnknownName;
 use crate::domain::did_you_mean::did_you_mean;
@@ -42,8 +43,8 @@ impl Params {
     }
 
     /// Refuses names that are not in `known`.
-    pub fn only(self, known: &'static [&'static str]) -> Result<Self, ApiError> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+    pub fn only(self, known: &[String]) -> Result<Self, ApiError> {
+        match self.0.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(self),
             Some((name, _)) => {
                 let name = echo(name);
@@ -53,8 +54,8 @@ impl Params {
                 );
                 Err(error
                     .of(&name)
-                    .allowing(known.iter().copied())
-                    .suggesting(did_you_mean(&name, known.iter().copied())))
+                    .allowing(known.iter().map(String::as_str))
+                    .suggesting(did_you_mean(&name, known.iter().map(String::as_str))))
             }
         }
     }
@@ -105,6 +106,11 @@ fn named<T: FromStr<Err = UnknownName>>(name: &str, text: &str) -> Result<T, Api
     text.parse().map_err(|error: UnknownName| not_among(name, text, error.allowed.iter().copied()))
 }
 
+/// The names of the parameters that a type documents.
+pub fn names<P: IntoParams>() -> impl Iterator<Item = String> {
+    P::into_params(|| None).into_iter().map(|parameter| parameter.name)
+}
+
 /// The error for a value that is not in a closed list.
 pub fn not_among<'a>(
     parameter: &str,
@@ -152,7 +158,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_parameter_is_refused_and_the_right_one_named() {
-        let error = Params::parse("provder=openai").unwrap().only(&["provider", "limit"]).unwrap_err();
+        let error = Params::parse("provder=openai")
+            .unwrap()
+            .only(&["provider", "limit"].map(str::to_owned))
+            .unwrap_err();
         assert!(String::from_utf8(error.body("r", false)).unwrap().contains(r#""did_you_mean":"provider""#));
     }
 }

@@ -35,7 +35,7 @@ impl PathId {
 
 impl FromRequest for PathId {
     type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Future = Ready<Result<Self, Self::Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let template = Route::of(request).map_or("", |Route(template)| template);

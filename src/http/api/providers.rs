@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +11,7 @@ use crate::domain::id::ProviderId;
 use crate::domain::model::{Capability, Model};
 use crate::domain::provider::{Provider, ProviderStatus};
 use crate::domain::snapshot::Snapshot;
-use crate::http::reply::{ApiError, Code, Edition, Lifetime, List, Reader, Resource, json};
+use crate::http::reply::{ApiError, Code, Edition, Lifetime, List, Reader, Reply, Resource, json};
 
 use super::list::{Envelope, ListOf};
 use super::models::{ModelList, ModelParameters, answer_with_models};
@@ -70,7 +70,7 @@ fn view<'a>(reader: &Reader, edition: &'a Edition, provider: &'a Provider) -> Pr
 /// All of them, disabled ones included: `enabled` tells them apart.
 #[utoipa::path(get, path = "", operation_id = "list_providers", tag = "Providers",
     responses((status = 200, description = "The providers, by id.", body = ProviderList)))]
-pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     let reading = reader.read().await?;
     Params::parse(request.query_string())?.only(&[])?;
     let lifetime = reading.with_status(Lifetime::Providers);
@@ -86,11 +86,7 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<Htt
 #[utoipa::path(get, path = "", operation_id = "get_provider", tag = "Providers",
     params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai")),
     responses((status = 200, description = "The provider.", body = ProviderView)))]
-pub async fn item(
-    reader: web::Data<Reader>,
-    request: HttpRequest,
-    id: PathId,
-) -> Result<HttpResponse, ApiError> {
+pub async fn item(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     let reading = reader.read().await?;
     Params::parse(request.query_string())?.only(&[])?;
     let place = find_provider(reading.snapshot(), id.as_str())?;
@@ -106,11 +102,7 @@ pub async fn item(
 #[utoipa::path(get, path = "", operation_id = "list_provider_models", tag = "Providers",
     params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]
-pub async fn models(
-    reader: web::Data<Reader>,
-    request: HttpRequest,
-    id: PathId,
-) -> Result<HttpResponse, ApiError> {
+pub async fn models(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     let reading = reader.read().await?;
     let place = find_provider(reading.snapshot(), id.as_str())?;
     answer_with_models(&reading, &request, Some(&reading.snapshot().providers()[place].id)).await

@@ -1,11 +1,11 @@
 //! `/api/tasks`.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::id::TaskId;
-use crate::http::reply::{ApiError, Edition, Lifetime, List, Reader, Resource, json};
+use crate::http::reply::{Edition, Lifetime, List, Reader, Reply, Resource, json};
 
 use super::list::{Envelope, ListOf};
 
@@ -31,7 +31,7 @@ type TaskList = ListOf<TaskView<'static>>;
 /// With how many models can serve each. Parameters are ignored.
 #[utoipa::path(get, path = "", operation_id = "list_tasks", tag = "Tasks",
     responses((status = 200, description = "All task types.", body = TaskList)))]
-pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     let reading = reader.read().await?;
     reading.answer(&request, Resource::List(List::Tasks), Lifetime::Models, written).await
 }

@@ -2,20 +2,17 @@
 
 mod document;
 
-use std::sync::Arc;
-
 use actix_web::http::StatusCode;
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use utoipa::ToSchema;
 
-use crate::cache::{Meter, Source};
-use crate::http::reply::{Momentary, Reader, json};
-use crate::status::{DatabaseReport, Status};
+use crate::cache::Source;
+use crate::http::reply::{Momentary, json, momentary};
+use crate::status::DatabaseReport;
 
-pub use document::KvState;
-use document::{Health, Overall, Sources};
+use document::{Health, Overall};
+pub use document::{KvState, Sources};
 
 /// State whose change shows in health at once. Everything else may be a second old.
 #[derive(Debug, PartialEq)]
@@ -46,14 +43,7 @@ pub struct HealthAnswer {
 }
 
 /// Hands the handlers their data.
-pub fn configure(
-    reader: web::Data<Reader>,
-    status: Arc<Status>,
-    kv: KvState,
-    meters: Vec<Meter>,
-    environment: String,
-) -> impl Fn(&mut web::ServiceConfig) {
-    let sources = Sources { reader, status, kv, meters, environment };
+pub fn configure(sources: Sources) -> impl Fn(&mut web::ServiceConfig) {
     let health = web::Data::new(HealthAnswer { sources, last: <_>::default() });
     move |app| {
         app.app_data(health.clone());
@@ -85,19 +75,14 @@ pub async fn health(data: web::Data<HealthAnswer>) -> HttpResponse {
         (status, json(&health).into())
     });
     let (status, body) = &held.document;
-    HttpResponse::build(*status)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .content_type("application/json")
-        .body(body.clone())
+    momentary(*status, body.clone())
 }
 
 /// Say whether the process runs.
 #[utoipa::path(get, path = "", operation_id = "get_health_live", tag = "Health",
     responses((status = 200, description = "It runs.", body = Probe)))]
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(serde_json::json!({ "status": "live" }))
+    momentary(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
 /// Say whether the server is ready.
@@ -107,14 +92,12 @@ pub async fn live() -> HttpResponse {
     responses((status = 200, description = "It is ready.", body = Probe),
         (status = 503, description = "It is starting, or about to stop.", body = Probe)))]
 pub async fn ready(data: web::Data<HealthAnswer>) -> HttpResponse {
-    let (status, word) = if data.sources.status.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining")
-    } else if data.sources.status.is_decided() {
-        (StatusCode::OK, "ready")
+    let status = &data.sources.status;
+    if status.is_draining() {
+        momentary(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+    } else if status.is_decided() {
+        momentary(StatusCode::OK, r#"{"status":"ready"}"#)
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting")
-    };
-    HttpResponse::build(status)
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(serde_json::json!({ "status": word }))
+        momentary(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#)
+    }
 }

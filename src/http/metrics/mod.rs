@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::cache::{Meter, SharedTier};
 use crate::clock::Clock;
-use crate::http::reply::{ApiError, Code, Reader, Route};
+use crate::http::reply::{ApiError, Code, Reader, Reply, Route};
 use crate::status::Status;
 
 use families::Families;
@@ -169,10 +169,7 @@ pub fn configure(metrics: Option<web::Data<Metrics>>) -> impl Fn(&mut web::Servi
     security(("metrics_token" = [])),
     responses((status = 200, description = "All families of metrics.", body = String,
         content_type = "application/openmetrics-text")))]
-pub async fn for_bearers(
-    metrics: web::Data<Metrics>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+pub async fn for_bearers(metrics: web::Data<Metrics>, request: HttpRequest) -> Reply {
     metrics.admit(request.headers())?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Everything(metrics)));

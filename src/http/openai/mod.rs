@@ -1,6 +1,6 @@
 //! `/v1/models`: the catalogue in OpenAI's shape, for clients that know nothing else.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,7 +8,7 @@ use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::model::Model;
 use crate::http::api::models::find;
 use crate::http::api::path_id::{MODEL_ID, PathId};
-use crate::http::reply::{ApiError, Edition, Lifetime, List, Reader, Resource, json};
+use crate::http::reply::{Edition, Lifetime, List, Reader, Reply, Resource, json};
 
 /// A model in OpenAI's shape.
 #[derive(Serialize, ToSchema)]
@@ -50,7 +50,7 @@ pub struct OpenAiList<'a> {
 /// All listed models. Parameters are ignored, as OpenAI does.
 #[utoipa::path(get, path = "", operation_id = "list_openai_models", tag = "OpenAI",
     responses((status = 200, description = "The models.", body = OpenAiList)))]
-pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     let reading = reader.read().await?;
     let write = |edition: &Edition| {
         let snapshot = edition.read().snapshot();
@@ -66,11 +66,7 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<Htt
 #[utoipa::path(get, path = "", operation_id = "get_openai_model", tag = "OpenAI",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = OpenAiModel)))]
-pub async fn item(
-    reader: web::Data<Reader>,
-    request: HttpRequest,
-    id: PathId,
-) -> Result<HttpResponse, ApiError> {
+pub async fn item(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     let reading = reader.read().await?;
     let place = find(reading.snapshot(), id.as_str())?;
     let write = move |edition: &Edition| json(&OpenAiModel::from(&edition.read().snapshot().models()[place]));

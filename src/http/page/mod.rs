@@ -4,9 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValu
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::closed::closed_enum;
-
-use crate::http::reply::ApiError;
-use crate::http::reply::Coded;
+use crate::http::reply::{ApiError, Coded, Reply};
 
 /// All files of the page must be of one release, so browsers revalidate each; a tag makes that cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("no-cache");
@@ -101,7 +99,7 @@ pub async fn page(page: web::Data<StatusPage>, request: HttpRequest) -> HttpResp
     params(("file" = PageFile, Path, description = "Its name.")),
     responses((status = 200, description = "The file.", content(
         (String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml")))))]
-pub async fn file(page: web::Data<StatusPage>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn file(page: web::Data<StatusPage>, request: HttpRequest) -> Reply {
     let file: PageFile = request.match_info().query("file").parse().map_err(|_| ApiError::no_route())?;
     let write = || file.text().into();
     Ok(with_policy(page.files[file as usize].respond(&request, file.content_type(), write)))

@@ -111,6 +111,9 @@ impl Code {
     }
 }
 
+/// What a handler answers.
+pub type Reply = Result<HttpResponse, ApiError>;
+
 /// An error on its way to the client. The middleware renders it, as only that knows the request.
 #[derive(Debug, Clone)]
 pub struct ApiError {

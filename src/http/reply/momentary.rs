@@ -3,6 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::Bytes;
+
 /// How old such a document may be.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
@@ -37,6 +42,14 @@ impl<K: PartialEq, D> Momentary<K, D> {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&written));
         written
     }
+}
+
+/// An answer that shows one moment, and that no client may keep.
+pub fn momentary(status: StatusCode, json: impl Into<Bytes>) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("application/json")
+        .body(json.into())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::domain::snapshot::Snapshot;
 use super::coding::{Accepted, Coding};
 use super::edition::{Edition, Resource, Target};
 use super::editions::Editions;
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Code, Reply};
 use super::freshness::Lifetime;
 use super::representation::Representation;
 use super::route::Route;
@@ -84,7 +84,7 @@ impl Reading {
         resource: Resource,
         lifetime: Lifetime,
         write: impl FnOnce(&Edition) -> Vec<u8> + Send + 'static,
-    ) -> Result<HttpResponse, ApiError> {
+    ) -> Reply {
         let body = self.edition.body(resource.clone(), Accepted::by(request.headers()), write).await?;
         let route = Route::of(request);
         self.edition.remember(address(request), Target { resource, lifetime, route });

@@ -5,7 +5,7 @@ mod view;
 
 use actix_web::http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -16,7 +16,7 @@ use crate::domain::id::{ModelId, ProviderId};
 use crate::domain::query::{Cursor, Facets, Parameter};
 use crate::domain::snapshot::Snapshot;
 use crate::http::reply::{
-    Accepted, ApiError, Code, Edition, Editions, Lifetime, List, Reader, Reading, Resource, json,
+    Accepted, ApiError, Code, Edition, Editions, Lifetime, List, Reader, Reading, Reply, Resource, json,
 };
 
 use super::list::Envelope;
@@ -35,7 +35,7 @@ pub use view::{Field, ModelList};
 #[utoipa::path(get, path = "", operation_id = "list_models", tag = "Models",
     params(ProviderParameter, ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]
-pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     answer_with_models(&reader.read().await?, &request, None).await
 }
 
@@ -72,7 +72,7 @@ pub async fn answer_with_models(
     reading: &Reading,
     request: &HttpRequest,
     provider: Option<&ProviderId>,
-) -> Result<HttpResponse, ApiError> {
+) -> Reply {
     let asked = ListRequest::parse(request.query_string(), reading.snapshot(), provider)?;
     let lifetime =
         if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
@@ -110,20 +110,12 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
 #[utoipa::path(get, path = "", operation_id = "get_model", tag = "Models",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = ModelView)))]
-pub async fn show(
-    reader: web::Data<Reader>,
-    request: HttpRequest,
-    id: PathId,
-) -> Result<HttpResponse, ApiError> {
+pub async fn show(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     show_model(&reader.read().await?, &request, id.as_str()).await
 }
 
 /// The answer that shows the model of that id.
-pub async fn show_model(
-    reading: &Reading,
-    request: &HttpRequest,
-    id: &str,
-) -> Result<HttpResponse, ApiError> {
+pub async fn show_model(reading: &Reading, request: &HttpRequest, id: &str) -> Reply {
     Params::parse(request.query_string())?.only(&[])?;
     let place = find(reading.snapshot(), id)?;
     let write = move |edition: &Edition| {

@@ -1,6 +1,7 @@
 //! The parameters of `/api/models`, checked against the catalogue.
 
 use std::fmt::{self, Display, Write};
+use std::sync::LazyLock;
 
 use utoipa::IntoParams;
 
@@ -10,7 +11,7 @@ use crate::domain::order::Sort;
 use crate::domain::price::{InvalidPrice, Price};
 use crate::domain::query::{Cursor, ModelQuery, Position};
 use crate::domain::snapshot::Snapshot;
-use crate::http::api::params::{Params, echo, not_among};
+use crate::http::api::params::{Params, echo, names, not_among};
 use crate::http::reply::{ApiError, Code, List, Resource};
 
 use super::view::{Field, FieldSet};
@@ -21,30 +22,9 @@ const MAX_LIMIT: usize = 1_000;
 /// The canonical text of a request for the whole list.
 const ALL: &str = "sort=provider";
 
-/// The first one is missing where the path names the provider.
-const PARAMETERS: &[&str] = &[
-    "provider",
-    "capability",
-    "input_modality",
-    "output_modality",
-    "task",
-    "kind",
-    "status",
-    "ids",
-    "min_context",
-    "max_input_price",
-    "max_output_price",
-    "free",
-    "open_weights",
-    "enabled",
-    "healthy_only",
-    "q",
-    "sort",
-    "limit",
-    "cursor",
-    "fields",
-    "facets",
-];
+/// The names of all parameters. The first is missing where the path names the provider.
+static PARAMETERS: LazyLock<Vec<String>> =
+    LazyLock::new(|| names::<ProviderParameter>().chain(names::<ModelParameters>()).collect());
 
 /// Describes the parameter that is missing where the path names the provider.
 #[derive(IntoParams)]
@@ -154,7 +134,7 @@ impl ListRequest {
         snapshot: &Snapshot,
         provider: Option<&ProviderId>,
     ) -> Result<Self, ApiError> {
-        let known = if provider.is_some() { &PARAMETERS[1..] } else { PARAMETERS };
+        let known = &PARAMETERS[usize::from(provider.is_some())..];
         let params = Params::parse(query_string)?.only(known)?;
         let mut query = ModelQuery {
             provider: providers(&params, snapshot)?,
