@@ -20,10 +20,12 @@ pub struct Envelope<T, F = (), H = ()> {
     revision: u64,
     source: Source,
     next_cursor: Option<String>,
+    /// Counts over all matches.
     #[serde(skip_serializing_if = "Option::is_none")]
-    facets: Option<F>,
+    pub facets: Option<F>,
+    /// What to drop from a query without matches.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hints: Option<H>,
+    pub hints: Option<H>,
 }
 
 impl<T: Serialize> Envelope<T> {
@@ -46,16 +48,6 @@ impl<T: Serialize, F: Serialize, H: Serialize> Envelope<T, F, H> {
             facets: None,
             hints: None,
         }
-    }
-
-    /// With counts over all matches.
-    pub fn with_facets(self, facets: Option<F>) -> Self {
-        Self { facets, ..self }
-    }
-
-    /// With what to drop from a query without matches.
-    pub fn with_hints(self, hints: Option<H>) -> Self {
-        Self { hints, ..self }
     }
 }
 

@@ -4,7 +4,6 @@ mod coded;
 mod coding;
 mod conditional;
 mod edition;
-mod editions;
 mod error;
 mod freshness;
 mod momentary;
@@ -14,8 +13,7 @@ mod route;
 
 pub use coded::Coded;
 pub use coding::Accepted;
-pub use edition::{Edition, List, Resource};
-pub use editions::Editions;
+pub use edition::{Edition, Editions, List, Resource};
 pub use error::{ApiError, Code, Problem, Reply};
 pub use freshness::Lifetime;
 pub use momentary::{Momentary, momentary};

@@ -12,8 +12,7 @@ use crate::catalogue::{Catalogue, CatalogueRead};
 use crate::domain::snapshot::Snapshot;
 
 use super::coding::{Accepted, Coding};
-use super::edition::{Edition, Resource, Target};
-use super::editions::Editions;
+use super::edition::{Edition, Editions, Resource, Target};
 use super::error::{ApiError, Code, Reply};
 use super::freshness::Lifetime;
 use super::representation::Representation;

@@ -100,8 +100,10 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
         hints.retain(|hint| !of_provider || hint.parameter != Parameter::Provider);
         hints
     });
-    let list = Envelope::page(edition.read(), matches.len(), data, next_cursor);
-    json(&list.with_facets(asked.facets.then(|| Facets::count(&matches))).with_hints(hints))
+    let mut list = Envelope::page(edition.read(), matches.len(), data, next_cursor);
+    list.facets = asked.facets.then(|| Facets::count(&matches));
+    list.hints = hints;
+    json(&list)
 }
 
 /// Show a model.
