@@ -27,6 +27,7 @@ const EXAMPLES: usize = 20;
 pub struct Catalogue {
     cache: Cache<Database>,
     store: Arc<OnceLock<Store>>,
+    failure: Arc<Mutex<Option<DatabaseFault>>>,
     status: Arc<Status>,
     scopes: Arc<Scopes>,
 }
@@ -98,8 +99,10 @@ impl Catalogue {
         runtime: Handle,
     ) -> Self {
         let store = Arc::new(OnceLock::new());
+        let failure = Arc::default();
         let origin = Database {
             store: Arc::clone(&store),
+            failure: Arc::clone(&failure),
             listed: Mutex::default(),
             clock: clock.clone(),
             left_out: Mutex::new(Outage::new(Duration::ZERO)),
@@ -114,7 +117,7 @@ impl Catalogue {
             clock,
             runtime,
         );
-        Self { cache, store, status, scopes }
+        Self { cache, store, failure, status, scopes }
     }
 
     /// Names the database to load from. The first call counts.
@@ -157,6 +160,12 @@ impl Catalogue {
     /// Why it could not be loaded.
     pub async fn refresh_when_due(&self) -> Result<(), LoadError> {
         self.cache.refresh_when_due(&Whole).await.map(drop)
+    }
+
+    /// Returns why the database gives no catalogue, until a load succeeds.
+    #[must_use]
+    pub fn failure(&self) -> Option<DatabaseFault> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads the catalogue aside and compares it with the one held. Equal version means equal data, unless an edit did not
@@ -222,6 +231,8 @@ struct Whole;
 /// The database as the cache's origin.
 struct Database {
     store: Arc<OnceLock<Store>>,
+    /// Why the last load failed.
+    failure: Arc<Mutex<Option<DatabaseFault>>>,
     /// The version loaded last, and how many models it lists.
     listed: Mutex<Option<(u64, usize)>>,
     clock: Clock,
@@ -297,13 +308,10 @@ impl Origin for Database {
     }
 
     async fn load(&self, _: &Whole) -> Result<Loaded<Snapshot>, LoadError> {
-        let loaded = self.store()?.load_catalogue().await.map_err(failed)?;
-        // One bad row costs itself; when no row at all can be understood, the tables are not those of this release, and
-        // what is held is worth more than an empty list.
-        if loaded.snapshot.models().is_empty() && !loaded.rejected.is_empty() {
-            let example = loaded.rejected.first().map_or("", String::as_str);
-            return Err(LoadError::Failed(format!("no model can be understood, such as {example}").into()));
-        }
+        let loaded = self.store()?.load_catalogue().await;
+        let failure = loaded.as_ref().err().map(StoreError::fault);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        let loaded = loaded.map_err(failed)?;
         let now = self.clock.now();
         self.log_left_out(&loaded.rejected, now);
         self.log_ignored(&loaded.ignored, now);

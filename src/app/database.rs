@@ -147,6 +147,10 @@ impl Supervisor {
         loop {
             let look =
                 if prepared { tables.look().await } else { self.prepare(store, &mut tables, first).await };
+            let look = match look {
+                Ok(state) => self.load(state, &tables, !prepared).await,
+                failed => failed,
+            };
             let (state, error) = match look {
                 Ok(state) => (state, None),
                 Err(error) => {
@@ -163,12 +167,7 @@ impl Supervisor {
                 // The second best source: KV, where it is configured.
                 let _ = self.catalogue.refresh().await;
             }
-            let before = self.report(state, error.as_ref(), unjudged, &mut logged);
-            let is_stale = || self.catalogue.report().is_some_and(|report| report.stale);
-            if !first && is_up && (before.is_some_and(DatabaseFault::is_of_tables) || is_stale()) {
-                // The version need not have changed, and the load of the last change may have failed.
-                let _ = self.catalogue.refresh().await;
-            }
+            self.report(state, error.as_ref(), unjudged, &mut logged);
             if is_up {
                 tables.look_for_lost_edits(&self.catalogue).await;
             }
@@ -223,12 +222,30 @@ impl Supervisor {
         }
         // A failure is logged, and shows in the look. The supervisor tries again, while the catalogue is served.
         let _ = tables.bring_up_to_date().await;
-        let state = tables.look().await?;
-        if self.catalogue.refresh().await.is_err() {
-            // The cache has logged it in its own words; a load of its own says what it means for the database.
-            store.load_catalogue().await.map(drop).map_err(|error| tables.explain(error, state.fault()))?;
+        tables.look().await
+    }
+
+    /// Loads the catalogue after a good look, if a load is due. A database that answers and gives no catalogue is at fault.
+    async fn load(
+        &self,
+        state: DatabaseState,
+        tables: &Tables<'_>,
+        is_first: bool,
+    ) -> Result<DatabaseState, StoreError> {
+        // The version need not have changed, and the load of the last change may have failed.
+        let was_of_tables = self.status.database().state.fault().is_some_and(DatabaseFault::is_of_tables);
+        let is_stale = || self.catalogue.report().is_none_or(|report| report.stale);
+        if !is_first && !was_of_tables && !is_stale() {
+            return Ok(state);
         }
-        Ok(state)
+        let failure = match self.catalogue.refresh().await {
+            // KV may have had something, which is no better than stale.
+            Ok(()) => self.catalogue.failure().filter(|_| is_stale()),
+            // A load that takes too long has found out nothing.
+            Err(_) => self.catalogue.failure().or(Some(DatabaseFault::Timeout)),
+        };
+        // The cache has logged it in its own words.
+        failure.map_or(Ok(state), |fault| Err(tables.explain(StoreError::Unusable(fault), state.fault())))
     }
 
     /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
@@ -265,14 +282,8 @@ impl Supervisor {
     }
 
     /// Publishes a look and logs what is new in it, in the database's own words. The status changes at once; of a database
-    /// that comes and goes, the log has each fault once. Returns the fault before.
-    fn report(
-        &self,
-        state: DatabaseState,
-        error: Option<&StoreError>,
-        unjudged: bool,
-        logged: &mut Logged,
-    ) -> Option<DatabaseFault> {
+    /// that comes and goes, the log has each fault once.
+    fn report(&self, state: DatabaseState, error: Option<&StoreError>, unjudged: bool, logged: &mut Logged) {
         let now = self.clock.now();
         let before = self.status.set_database(state);
         let is_down = is_down(state);
@@ -293,7 +304,7 @@ impl Supervisor {
                 }
                 None => {}
             }
-            return before.fault();
+            return;
         };
         let outage = if is_down { &mut logged.down } else { &mut logged.degraded };
         if outage.fails(fault, now) {
@@ -305,7 +316,6 @@ impl Supervisor {
                 self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
             self.status.set_misconfigured(fault.is_configuration() && has_nothing);
         }
-        before.fault()
     }
 }
 

@@ -47,6 +47,8 @@ closed_enum!(
         HiddenRows = "hidden_rows",
         /// There is no provider or no model.
         Empty = "empty",
+        /// There are providers and models, but none of either can be read.
+        Unreadable = "unreadable",
         /// The row with the catalogue's version is missing.
         NoVersion = "no_version",
         /// The triggers of the catalogue do not see every edit.
@@ -86,6 +88,7 @@ impl DatabaseFault {
             Self::MigrationFailed => "a migration failed",
             Self::HiddenRows => "row-level security hides rows from the database role",
             Self::Empty => "the catalogue's tables are empty",
+            Self::Unreadable => "no provider or no model can be understood",
             Self::NoVersion => "the row with the catalogue's version is missing",
             Self::Triggers => "the triggers of the catalogue do not see every edit",
             Self::Encoding => "the database is not in UTF-8",
@@ -151,6 +154,9 @@ impl DatabaseFault {
                  row-level security; `chatchonk check` names the tables"
             }
             Self::Empty => "run `chatchonk catalogue seed`, or restore a backup",
+            Self::Unreadable => {
+                "correct the rows or restore a backup; `chatchonk check` names one and what is wrong with it"
+            }
             Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
             Self::Triggers => {
                 "run `chatchonk migrate`, which installs missing, disabled and altered triggers again; `chatchonk check` names \
@@ -193,6 +199,7 @@ impl DatabaseFault {
                 | Self::MigrationFailed
                 | Self::HiddenRows
                 | Self::Empty
+                | Self::Unreadable
                 | Self::NoVersion
                 | Self::Encoding
                 | Self::Forbidden
@@ -259,6 +266,9 @@ pub enum StoreError {
     /// The statement succeeded, but what it read is no catalogue.
     #[error("{}", .0.reason())]
     Unusable(DatabaseFault),
+    /// Every provider or every model was left out, such as this one.
+    #[error("{}, such as {}", DatabaseFault::Unreadable.reason(), .0)]
+    Unreadable(String),
     /// Stores text in that encoding.
     #[error("{}, but in {}", DatabaseFault::Encoding.reason(), .0)]
     Encoding(String),
@@ -280,6 +290,7 @@ impl StoreError {
         match self {
             Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,
             Self::TimedOut => DatabaseFault::Timeout,
+            Self::Unreadable(_) => DatabaseFault::Unreadable,
             Self::Encoding(_) => DatabaseFault::Encoding,
             Self::Triggers(_) => DatabaseFault::Triggers,
             Self::Migrate(MigrateError::Execute(error)) => DatabaseFault::of(error),

@@ -101,7 +101,7 @@ impl Store {
                 union all select 'task_types', exists (select from chatchonk.task_types)
                 union all select 'model_tasks', exists (select from chatchonk.model_tasks)
                 union all select 'cache_version',
-                    exists (select from chatchonk.cache_version where scope = 'catalogue')
+                    exists (select from chatchonk.cache_version where scope = 'catalogue' and version::bigint > 0)
             ) tables
             join pg_class c on c.oid = ('chatchonk.' || name)::regclass
             order by name
@@ -115,23 +115,26 @@ impl Store {
     /// Passes on a loaded catalogue unless a part of it is empty for a reason that makes it no catalogue.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] with the reason, or the error of the inspection.
+    /// [`StoreError::Unusable`] or [`StoreError::Unreadable`] with the reason, or the error of the inspection.
     pub(super) async fn usable(&self, loaded: LoadedCatalogue) -> Result<LoadedCatalogue, StoreError> {
         let catalogue = &loaded.snapshot;
-        let lacks_rows = catalogue.providers().is_empty() || catalogue.models().is_empty();
+        let lacks_providers = catalogue.providers().is_empty();
+        let lacks_rows = lacks_providers || catalogue.models().is_empty();
         let lacks_tasks =
             catalogue.tasks().is_empty() || catalogue.models().iter().all(|model| model.tasks.is_empty());
-        // Rows that were rejected exist: what remains of them is the caller's to judge.
-        if loaded.version > 0 && !lacks_tasks && (!lacks_rows || !loaded.rejected.is_empty()) {
+        if loaded.version > 0 && !lacks_tasks && !lacks_rows {
             return Ok(loaded);
         }
+        // Models without their providers are left out too: those say nothing of the cause.
+        let cause = if lacks_providers { "provider " } else { "model " };
         match self.inspect_tables().await?.fault() {
             Some(fault) => Err(StoreError::Unusable(fault)),
             // Rows were committed since the load.
             None if loaded.version == 0 => Err(StoreError::Unusable(DatabaseFault::NoVersion)),
-            None if lacks_rows && loaded.rejected.is_empty() => {
-                Err(StoreError::Unusable(DatabaseFault::Empty))
-            }
+            None if lacks_rows => match loaded.rejected.into_iter().find(|row| row.starts_with(cause)) {
+                Some(example) => Err(StoreError::Unreadable(example)),
+                None => Err(StoreError::Unusable(DatabaseFault::Empty)),
+            },
             None => Ok(loaded),
         }
     }

@@ -34,7 +34,7 @@ impl Store {
             r#"select scopes.version::bigint as "version!", keys.digest as "digest?"
                from chatchonk.cache_version scopes
                left join chatchonk.kv_keys keys on keys.key = $2 and keys.version = scopes.version
-               where scopes.scope = $1"#,
+               where scopes.scope = $1 and scopes.version::bigint > 0"#,
             scope,
             key
         )
@@ -76,7 +76,8 @@ pub(super) async fn versions(
     scopes: &[String],
 ) -> Result<HashMap<String, u64>, StoreError> {
     let rows = sqlx::query!(
-        r#"select scope, version::bigint as "version!" from chatchonk.cache_version where scope = any($1)"#,
+        r#"select scope, version::bigint as "version!"
+           from chatchonk.cache_version where scope = any($1) and version::bigint > 0"#,
         scopes
     )
     .fetch_all(connection)

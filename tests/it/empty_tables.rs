@@ -195,6 +195,82 @@ async fn a_missing_version_row_is_a_failed_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_zero_or_below_is_a_failed_load() {
+    let reason = "the row with the catalogue's version is missing";
+    for version in [0, -7] {
+        let database = seeded_database().await;
+        let server = TestServer::on(&database).await;
+        healthy(&server).await;
+        let write = format!(
+            "alter table chatchonk.cache_version drop constraint cache_version_version_positive;
+             update chatchonk.cache_version set version = {version}"
+        );
+        run(&database, write).await;
+        assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
+        let (code, said) = chatchonk(&database, &["check"]).await;
+        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
+        assert_eq!(chatchonk(&database, &["cache", "purge"]).await.0, Some(0));
+        healthy(&server).await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_without_a_readable_row_are_a_failed_load() {
+    let reason = "no provider or no model can be understood";
+    for (spoil, named, restore) in [
+        (
+            "alter table chatchonk.models drop constraint models_kind_known;
+             update chatchonk.models set kind = 'x' || kind",
+            "such as model anthropic/claude-",
+            "update chatchonk.models set kind = substr(kind, 2)",
+        ),
+        (
+            "alter table chatchonk.models drop constraint models_provider_fkey;
+             alter table chatchonk.providers drop constraint providers_id_format;
+             update chatchonk.providers set id = id || ' x'",
+            "such as provider anthropic x: id: ",
+            "update chatchonk.providers set id = left(id, -2)",
+        ),
+    ] {
+        let database = seeded_database().await;
+        let server = TestServer::on(&database).await;
+        healthy(&server).await;
+        run(&database, spoil.to_owned()).await;
+        assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
+        let another = TestServer::on(&database).await;
+        assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
+        let (code, said) = chatchonk(&database, &["check"]).await;
+        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}, {named}")), "{said}");
+        run(&database, restore.to_owned()).await;
+        healthy(&server).await;
+        healthy(&another).await;
+        server.stop().await;
+        another.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_fails_after_a_good_look_degrades_health() {
+    let database = seeded_database().await;
+    let server = TestServer::on(&database).await;
+    healthy(&server).await;
+    // The look reads no column that is gone, and the version is raised for the load that fails.
+    run(
+        &database,
+        "alter table chatchonk.models rename id to identity;
+         update chatchonk.cache_version set version = version + 1"
+            .to_owned(),
+    )
+    .await;
+    let reason = "no provider or no model can be understood";
+    assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
+    run(&database, "alter table chatchonk.models rename identity to id".to_owned()).await;
+    healthy(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_migration_on_a_fresh_database_is_reported() {
     let database = empty_database().await;
     // The first migrations succeed and leave empty tables.
@@ -269,9 +345,14 @@ async fn check_names_the_rights_and_the_owner_of_the_tables() {
     assert!(code == Some(0) && said.contains("– privileges: ") && said.contains("– owner: "), "{said}");
     assert!(said.contains("may not write kv_budget, kv_keys"), "{said}");
 
+    let revoke = format!("revoke select on chatchonk.quarantined_values from reader_of_{}", database.name());
+    run(&database, revoke).await;
+    let (_, said) = chatchonk(&reader, &["check"]).await;
+    assert!(said.contains("– quarantine: not known: ") && !said.contains("✗ quarantine"), "{said}");
+
     run(&database, format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
     let (code, said) = chatchonk(&reader, &["check"]).await;
-    assert!(code == Some(1) && said.contains("may not read models\n"), "{said}");
+    assert!(code == Some(1) && said.contains("may not read models, quarantined_values\n"), "{said}");
     assert!(said.contains("→ as the owner: grant usage on schema chatchonk"), "{said}");
     let server = TestServer::on(&reader).await;
     assert_eq!(

@@ -188,6 +188,10 @@ async fn quarantined(store: &Store, lines: &mut Vec<Line>) {
             );
             Line::warning(SUBJECT, value.to_string(), remedy)
         })),
+        // The server never reads them.
+        Err(error) if error.fault() == DatabaseFault::Forbidden => {
+            lines.push(Line::new(Mark::Absent, SUBJECT, "not known: the role may not read it"));
+        }
         Err(error) => lines.push(Line::store_fault(SUBJECT, &error)),
     }
 }
