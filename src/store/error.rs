@@ -215,8 +215,9 @@ impl DatabaseFault {
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
                 pooler::CODE => pooler::fault_of(refusal.message()).unwrap_or(Self::Other),
-                // PostgreSQL's words where pg_hba.conf lets in connections with TLS only.
+                // Connections with TLS only, in the words of PostgreSQL's pg_hba.conf and of PgBouncer.
                 "28000" if refusal.message().contains("no encryption") => Self::Certificate,
+                "08P01" if refusal.message().contains("SSL required") => Self::Certificate,
                 code => Self::of_code(code),
             },
             _ => Self::Other,

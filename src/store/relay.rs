@@ -2,8 +2,9 @@
 //!
 //! The driver adds every public authority to the root certificate it is given, and answers each server that asks for
 //! the password in clear text. So it talks to a socket of this process instead. What arrives there goes to the
-//! database through TLS whose roots are exactly those of the settings, and where the server is not verified, its
-//! messages are read up to the end of the login. A fault is reported to the driver as PostgreSQL reports its own.
+//! database through TLS whose roots are exactly those of the settings, and the server's messages are read up to the end
+//! of the login. Until then a fault is reported to the driver as PostgreSQL reports its own. Later it only ends the
+//! connection, because it may come in the middle of a message.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -191,6 +192,9 @@ async fn connect(destination: &Destination) -> Result<Box<dyn Stream>, Fault> {
 }
 
 /// Passes on everything in both directions until one side ends.
+///
+/// # Errors
+/// What ends the connection before or between the messages of a login.
 async fn carry(
     driver: &mut UnixStream,
     mut server: Box<dyn Stream>,
@@ -201,26 +205,33 @@ async fn carry(
     server.flush().await?;
     let (mut from_server, mut to_server) = split(server);
     let (mut from_driver, mut to_driver) = driver.split();
+    let is_verified = matches!(security, Security::Verified(_));
     let answers = async {
-        if !matches!(security, Security::Verified(_)) {
-            watch_login(&mut from_server, &mut to_driver).await?;
-        }
-        copy(&mut from_server, &mut to_driver).await?;
+        watch_login(&mut from_server, &mut to_driver, is_verified).await?;
+        // An error ends the connection like any other end.
+        let _ = copy(&mut from_server, &mut to_driver).await;
         Ok(())
+    };
+    let requests = async {
+        if copy(&mut from_driver, &mut to_server).await.is_err() {
+            // The server may have said why it hung up, and the other direction ends as well.
+            std::future::pending::<()>().await;
+        }
     };
     let carried = tokio::select! {
         answered = answers => answered,
-        asked = copy(&mut from_driver, &mut to_server) => asked.map(drop).map_err(Fault::from),
+        () = requests => Ok(()),
     };
     let _ = tokio::time::timeout(GOODBYE_LIMIT, to_server.shutdown()).await;
     carried
 }
 
-/// Passes on the server's messages until it is ready for statements, which ends the time in which the driver answers a
-/// request for the password.
+/// Passes on the server's messages, each as a whole, until it is ready for statements, which ends the time in which the
+/// driver answers a request for the password.
 async fn watch_login(
     server: &mut (impl AsyncRead + Unpin),
     driver: &mut (impl AsyncWrite + Unpin),
+    is_verified: bool,
 ) -> Result<(), Fault> {
     const AUTHENTICATION: u8 = b'R';
     const CLEAR_TEXT_PASSWORD: &[u8] = &[0, 0, 0, 3];
@@ -228,12 +239,13 @@ async fn watch_login(
     loop {
         let kind = server.read_u8().await?;
         let length = server.read_u32().await?;
-        let Some(rest) = length.checked_sub(4).filter(|_| length <= LONGEST) else {
+        if !(4..=LONGEST).contains(&length) {
             return Err(Fault { code: UNREACHABLE, message: "this is not PostgreSQL".to_owned() });
-        };
+        }
         let mut message = [&[kind], &length.to_be_bytes()[..]].concat();
-        server.take(rest.into()).read_to_end(&mut message).await?;
-        if kind == AUTHENTICATION && message[5..].starts_with(CLEAR_TEXT_PASSWORD) {
+        message.resize(length as usize + 1, 0);
+        server.read_exact(&mut message[5..]).await?;
+        if !is_verified && kind == AUTHENTICATION && message[5..].starts_with(CLEAR_TEXT_PASSWORD) {
             let message = "an unverified connection does not answer a request for the password in clear text";
             return Err(Fault { code: CLEAR_TEXT, message: message.to_owned() });
         }
@@ -250,5 +262,55 @@ impl Fault {
         let fields = format!("SFATAL\0VFATAL\0C{}\0M{}\0\0", self.code, self.message);
         let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
         [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// `AuthenticationOk` and `ReadyForQuery`.
+    const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+    /// The beginning of a row.
+    const HALF_A_ROW: &[u8] = b"D\0\0\0\x40\0\x01";
+
+    /// What the driver receives from a server that sends `answer`, of which so much is passed on at once, and then ends the
+    /// connection, by a reset or in order.
+    async fn received(answer: &[u8], passed_on: usize, is_reset: bool) -> Vec<u8> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (host, port) = ("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
+        let relay = Relay::start(Destination { host, port, security: Security::Plain }).unwrap();
+        let socket = relay.folder().join(format!(".s.PGSQL.{port}"));
+        let mut driver = UnixStream::connect(socket).await.unwrap();
+        driver.write_all(b"\0\0\0\x08\0\x03\0\0").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.read_exact(&mut [0; 8]).await.unwrap();
+        server.write_all(answer).await.unwrap();
+        let mut received = vec![0; passed_on];
+        driver.read_exact(&mut received).await.unwrap();
+        if is_reset {
+            server.set_zero_linger().unwrap();
+        }
+        drop(server);
+        driver.read_to_end(&mut received).await.unwrap();
+        received
+    }
+
+    #[tokio::test]
+    async fn connection_that_breaks_after_the_login_just_ends() {
+        let answer = [WELCOME, HALF_A_ROW].concat();
+        for is_reset in [true, false] {
+            assert_eq!(received(&answer, answer.len(), is_reset).await, answer);
+        }
+    }
+
+    #[tokio::test]
+    async fn message_of_a_login_is_passed_on_whole_or_not_at_all() {
+        for is_reset in [true, false] {
+            let reported = received(&WELCOME[..7], 0, is_reset).await;
+            assert!(reported.starts_with(b"E") && reported.windows(5).any(|code| code == b"08001"));
+        }
     }
 }

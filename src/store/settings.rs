@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use nix::unistd::{User, geteuid};
 use reqwest::Url;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -60,14 +61,19 @@ pub enum InvalidDatabaseUrl {
          DATABASE_TLS=unverified if every machine in between is trusted"
     )]
     NoTls,
+    /// `PGOPTIONS`, which the driver adds to every connection.
+    #[error(
+        "PGOPTIONS would change every connection to the database; unset it, or move it into the URL as ?options=…"
+    )]
+    ForeignOptions,
     /// The client should prove who it is.
     #[error("sslcert and sslkey are not supported; use a password")]
     ClientCertificate,
 }
 
 impl DatabaseSettings {
-    /// Reads a URL, which alone names host, port, password and database: `PGHOST`, `PGPASSWORD`, `~/.pgpass` and the like
-    /// do not count. The connection to another machine is verified as `verification` says. The URL's `sslmode` cannot
+    /// Reads a URL, which alone names host, port, user, password and database: `PGHOST`, `PGUSER`, `~/.pgpass` and the
+    /// like do not count. Without a user it means the process's own. The connection to another machine is verified as `verification` says. The URL's `sslmode` cannot
     /// weaken that; with [`Verification::Off`] it decides whether there is TLS at all, and by default there is.
     ///
     /// # Errors
@@ -94,7 +100,16 @@ impl DatabaseSettings {
         }
         let mut options =
             url.as_str().parse::<PgConnectOptions>().map_err(|_| InvalidDatabaseUrl::Malformed)?;
-        // The driver completes a URL from the environment.
+        // The driver completes a URL from the environment, and has no way to take options back.
+        let bare: PgConnectOptions =
+            "postgres://localhost".parse().map_err(|_| InvalidDatabaseUrl::Malformed)?;
+        if bare.get_options().is_some() {
+            return Err(InvalidDatabaseUrl::ForeignOptions);
+        }
+        if url.username().is_empty() && parameter(&["user"]).is_none() {
+            let user = User::from_uid(geteuid()).ok().flatten().ok_or(InvalidDatabaseUrl::Malformed)?;
+            options = options.username(&user.name);
+        }
         if url.port().is_none() && parameter(&["port"]).is_none() {
             options = options.port(5432);
         }

@@ -1,9 +1,15 @@
 //! The password of a database on another machine: it goes to the verified server only.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use chatchonk::store::DatabaseFault;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-use crate::support::pooler::{Authority, Pooler, REMOTE};
+use crate::support::pooler::{Authority, Pooler, REMOTE, Refusal};
 use crate::support::postgres::database;
 use crate::support::process::{command, folder, run, text};
 use crate::support::server::TestServer;
@@ -175,7 +181,74 @@ async fn variables_of_other_programs_neither_divert_nor_weaken_the_connection() 
     url.set_password(None).unwrap();
     check(&[&others[..], &[("DATABASE_URL", url.as_str())]].concat()).await;
     assert_eq!((server.heard(), thief.heard()), (vec![], b"p\0\0\0\x05\0".to_vec()));
+    // Nor a user, and the process's own is used.
+    url.set_username("").unwrap();
+    let user = ("PGUSER", "thief");
+    let said = check(&[&others[..], &[user, ("DATABASE_URL", url.as_str())]].concat()).await;
+    assert!(!thief.greeted().contains("thief"), "{said}");
+    // The driver would add these to every connection.
+    let options = ("PGOPTIONS", "-c search_path=theirs");
+    let refusal = check(&[options, ("DATABASE_URL", &thief.url("disable"))]).await;
+    assert!(refusal.contains("DATABASE_URL: PGOPTIONS"), "{refusal}");
     let refusal = check(&[&others[..], &[("DATABASE_URL", "postgres:///postgres")]].concat()).await;
     assert!(refusal.contains("DATABASE_URL: expected postgres://"), "{refusal}");
     drop(ours);
+}
+
+/// Everything that a client sends to a server which gives that answer to the request for TLS.
+async fn robbed(mut client: TcpStream, answer: Vec<u8>) -> Vec<u8> {
+    let mut heard = vec![0; 8];
+    client.read_exact(&mut heard).await.unwrap();
+    client.write_all(&answer).await.unwrap();
+    // A client that hangs up may do so by a reset.
+    let _ = client.read_to_end(&mut heard).await;
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_the_request_for_tls_bring_no_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let encrypted = |kind: &[u8]| [b"S", kind].concat();
+    let error = b"E\0\0\0\x22SFATAL\0C08P01\0Munsupported\0\0";
+    for (answer, modes) in [
+        // Not at all, as an error, and as what follows in clear text.
+        (b"N".to_vec(), &["", "?sslmode=require", "?sslmode=prefer"][..]),
+        ([b"N", CLEAR_TEXT].concat(), &["", "?sslmode=prefer"]),
+        (error.to_vec(), &["", "?sslmode=prefer"]),
+        (encrypted(CLEAR_TEXT), &["", "?sslmode=prefer"]),
+        (encrypted(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"), &[""]),
+        (b"G".to_vec(), &[""]),
+        (b"R\0\0\0\x0c\0\0\0\x05salt".to_vec(), &[""]),
+    ] {
+        for mode in modes {
+            let url = format!("postgres://reader:hunter2@{REMOTE}:{port}/x{mode}");
+            let variables = [("DATABASE_URL", &*url)];
+            let (mut said, mut clients) = (pin!(check(&variables)), JoinSet::new());
+            let said = loop {
+                tokio::select! {
+                    said = &mut said => break said,
+                    client = listener.accept() => clients.spawn(robbed(client.unwrap().0, answer.clone())),
+                };
+            };
+            let heard = clients.join_all().await.concat();
+            assert!(said.contains("✗ database: "), "{answer:?}: {said}");
+            assert!(!heard.is_empty());
+            let heard = String::from_utf8_lossy(&heard).into_owned();
+            assert!(!heard.contains("reader") && !heard.contains("hunter2"), "{answer:?}: {heard}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn local_server_that_demands_tls_is_named_with_the_fix() {
+    let pooler = Pooler::to(&database().await.options()).await;
+    for (code, message) in [
+        ("28000", "no pg_hba.conf entry for host \"127.0.0.1\", user \"u\", database \"d\", no encryption"),
+        ("08P01", "SSL required"),
+    ] {
+        pooler.refuse(Refusal { code, message, delay: Duration::ZERO });
+        let said = check(&[("DATABASE_URL", &pooler.url("prefer"))]).await;
+        assert!(said.contains("✗ database: TLS") && said.contains("sslmode=require"), "{said}");
+    }
 }

@@ -82,6 +82,8 @@ struct Behaviour {
     request: Mutex<Option<Vec<u8>>>,
     /// What it received after that, from all clients.
     heard: Mutex<Vec<u8>>,
+    /// The last client's first message.
+    greeted: Mutex<Vec<u8>>,
 }
 
 impl Pooler {
@@ -111,6 +113,7 @@ impl Pooler {
             cut: Notify::new(),
             request: Mutex::default(),
             heard: Mutex::default(),
+            greeted: Mutex::default(),
         });
         let (upstream, shared) = (options.clone(), Arc::clone(&behaviour));
         tokio::spawn(async move {
@@ -151,6 +154,11 @@ impl Pooler {
         self.behaviour.heard.lock().unwrap().clone()
     }
 
+    /// User, database and options of the last client.
+    pub(crate) fn greeted(&self) -> String {
+        String::from_utf8_lossy(&self.behaviour.greeted.lock().unwrap()).into_owned()
+    }
+
     /// Throws everybody out and refuses whoever comes from now on.
     pub(crate) fn refuse(&self, refusal: Refusal) {
         *self.behaviour.refusal.lock().unwrap() = Some(refusal);
@@ -181,6 +189,7 @@ async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &B
     } else {
         Box::new(client)
     };
+    behaviour.greeted.lock().unwrap().clone_from(&first);
     let refusal = behaviour.refusal.lock().unwrap().clone();
     if let Some(Refusal { code, message, delay }) = refusal {
         behaviour.refused.fetch_add(1, Ordering::Relaxed);
