@@ -108,8 +108,7 @@ impl Probes {
     /// Takes over what another process saw.
     pub fn adopt(&self, standings: &Standings) {
         let mut known = self.known();
-        let ours = standings.iter().filter(|(id, _)| known.targets.contains_key(*id));
-        known.standings = ours.map(|(id, standing)| (id.clone(), standing.adopted())).collect();
+        known.standings = standings.iter().map(|(id, standing)| (id.clone(), standing.adopted())).collect();
     }
 
     /// How those stand who are asked.
@@ -178,7 +177,12 @@ impl Origin for Probes {
     }
 
     fn decode(&self, json: &str) -> Option<Findings> {
-        serde_json::from_str(json).ok().map(|standings| Findings { standings, is_news: false })
+        let found: Standings = serde_json::from_str(json).ok()?;
+        let (now, known) = (self.0.clock.utc(), self.known());
+        // Another instance may probe providers that this one does not.
+        let ours = found.into_iter().filter(|(id, _)| known.targets.contains_key(id));
+        let standings = ours.map(|(id, standing)| standing.is_possible(now).then_some((id, standing)));
+        Some(Findings { standings: standings.collect::<Option<_>>()?, is_news: false })
     }
 
     fn weight(&self, findings: &Findings) -> u32 {

@@ -17,6 +17,8 @@ const INTERVAL: Duration = Duration::from_mins(5);
 pub(super) const SHORTEST: Duration = Duration::from_mins(1);
 /// An answer that takes longer is slow.
 const SLOW: Duration = Duration::from_secs(3);
+/// How far another instance's clock may be ahead of this one.
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// How many answers the percentiles are of: a little more than an hour and a half.
 const LATENCIES: usize = 20;
 
@@ -122,6 +124,15 @@ impl Standing {
             self.settled = status == ProviderStatus::Healthy || self.contrary == Some(status);
             (self.status, self.reason, self.since, self.contrary) = (status, reason, Some(at), None);
         }
+    }
+
+    /// Whether an instance could have written this by `now`. Anyone who can write to the shared tier may have.
+    pub(super) fn is_possible(&self, now: OffsetDateTime) -> bool {
+        let has_passed = |at: Option<OffsetDateTime>| at.is_none_or(|at| at <= now + CLOCK_SKEW);
+        self.latencies.len() <= LATENCIES
+            && has_passed(self.last_checked)
+            && has_passed(self.since)
+            && (self.status != ProviderStatus::Healthy || self.reason.is_none())
     }
 
     /// What another process saw, as a process that starts takes it: a key may have been replaced meanwhile, so a bad

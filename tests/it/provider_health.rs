@@ -339,6 +339,50 @@ async fn a_start_shows_what_was_seen_hours_ago_while_it_asks_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
+    let (database, clock) = (database().await, Clock::system());
+    let kv = FakeKv::start(clock.clone()).unwrap();
+    let upstream = Upstream::start(clock.clone()).await;
+    let base_urls = upstream.base_urls();
+    let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
+    let first = start_with(&database.url(), &kv, &variables).await;
+    let key = "chatchonk:development:responses.1:providers";
+    eventually(async || kv.value(key).is_some()).await;
+    first.stop().await;
+
+    let left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
+    upstream.becomes("openai", Mood::Waits);
+    let tomorrow = (clock.utc() + 24 * 60 * MINUTE).format(&Rfc3339).unwrap();
+    for (case, (detail, forged, shown)) in [
+        ("latencies", json!([7]), "healthy"),
+        ("latencies", json!(vec![7; 21]), "unknown"),
+        ("latencies", json!([-7]), "unknown"),
+        ("last_checked", json!(tomorrow), "unknown"),
+        ("since", json!(tomorrow), "unknown"),
+        ("status", json!("excellent"), "unknown"),
+        ("reason", json!("unauthorized"), "unknown"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut value = left.clone();
+        // The answer of another instance's provider is left out, and costs the others nothing.
+        value["value"]["elsewhere"] = value["value"]["openai"].clone();
+        // Due at once: a look that waits leaves what the start found.
+        let then = (clock.utc() - 60 * MINUTE).format(&Rfc3339).unwrap();
+        (value["value"]["openai"]["last_checked"], value["value"]["openai"]["since"]) =
+            (json!(then), json!(then));
+        value["value"]["openai"][detail] = forged.clone();
+        kv.plant(key, value.to_string().as_bytes());
+        let server = start_with(&database.url(), &kv, &variables).await;
+        eventually(async || upstream.count("openai") == case + 2).await;
+        assert_eq!(provider(&server, "openai").await["status"], shown, "{detail}: {forged}");
+        assert_eq!(provider(&server, "elsewhere").await, Value::Null);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_tells_of_the_family_that_probes_are_read_through() {
     let watched = Watched::start().await;
     let health = watched.server.get("/api/health").await.json();
