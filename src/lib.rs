@@ -3,7 +3,6 @@
 //! `docs/architecture.md` shows the modules and the path of a request through them.
 
 pub mod app;
-pub mod automodel;
 pub mod cache;
 pub mod catalogue;
 pub mod cli;
@@ -14,6 +13,7 @@ pub mod embedded;
 pub mod histogram;
 pub mod http;
 mod outage;
+pub mod provider_health;
 pub mod status;
 pub mod store;
 pub mod telemetry;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
-use chatchonk::automodel::ProviderHealthBoard;
 use chatchonk::cache::Scopes;
 use chatchonk::catalogue::{Catalogue, CatalogueRead};
 use chatchonk::clock::Clock;
 use chatchonk::http::{Editions, list_of_models};
+use chatchonk::provider_health::ProviderHealthBoard;
 use chatchonk::status::{DatabaseKind, Status};
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use tokio::runtime::{Builder, Handle, Runtime};

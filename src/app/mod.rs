@@ -17,7 +17,6 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::automodel::{ProviderHealthBoard, Watch};
 use crate::cache::{KvClient, KvSettings, Scopes, SharedTier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
@@ -25,6 +24,7 @@ use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
 use crate::http::{self, Dependencies, KvState};
+use crate::provider_health::{ProviderHealthBoard, Watch};
 use crate::status::{DatabaseKind, Status};
 
 pub use check::{Line, Mark, check};

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::automodel::{ProviderHealthBoard, Reason, Standing};
 use crate::cache::{SharedTier, Source};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::provider::ProviderStatus;
 use crate::histogram::Durations;
+use crate::provider_health::{ProviderHealthBoard, Reason, Standing};
 use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Totals};
 use crate::store::DatabaseFault;
 

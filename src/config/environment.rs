@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
-/// `automodel/known.rs`.
+/// `provider_health/known.rs`.
 pub const SETTINGS: &[&str] = &[
     "PORT",
     "HOST",

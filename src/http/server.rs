@@ -10,10 +10,10 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use tracing_actix_web::TracingLogger;
 
-use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::cache::Meter;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
+use crate::provider_health::{ProbeSettings, ProviderHealthBoard};
 use crate::status::Status;
 
 use super::edge::{Edge, Failures, RateLimit, connections, cors, layers};

@@ -10,7 +10,7 @@ const ROOMS: [&str; 16] = [
     "app",
     "config",
     "http",
-    "automodel",
+    "provider_health",
     "catalogue",
     "status",
     "cache",

@@ -1,7 +1,7 @@
 //! `docs/operate.md` explains whatever health, log and `check` can say.
 
-use chatchonk::automodel::Reason;
 use chatchonk::cache::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
+use chatchonk::provider_health::Reason;
 use chatchonk::store::DatabaseFault;
 
 use crate::rooms::{sources, src};

@@ -6,7 +6,6 @@ use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 
-use crate::automodel::{AutoModelHealth, Standings};
 use crate::cache::Source;
 use crate::http::health::Probe;
 use crate::http::reply::{Momentary, Reader, json, momentary};

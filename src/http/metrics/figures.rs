@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
-use crate::automodel::ProviderHealthBoard;
 use crate::cache::Source;
 use crate::catalogue::{Catalogue, CatalogueRead};
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
+use crate::provider_health::ProviderHealthBoard;
 use crate::status::{DatabaseState, Status};
 use crate::store::DatabaseFault;
 use crate::telemetry;

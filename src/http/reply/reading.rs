@@ -7,9 +7,9 @@ use actix_web::http::uri::PathAndQuery;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use crate::automodel::{ProbeSettings, ProviderHealthBoard};
 use crate::catalogue::{Catalogue, CatalogueRead};
 use crate::domain::snapshot::Snapshot;
+use crate::provider_health::{ProbeSettings, ProviderHealthBoard};
 
 use super::coding::{Accepted, Coding};
 use super::edition::{Edition, Editions, Resource, Target};

@@ -4,10 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use chatchonk::app::App;
-use chatchonk::automodel::{ProviderHealthBoard, Standing};
 use chatchonk::clock::Clock;
 use chatchonk::config::{Config, Environment};
 use chatchonk::domain::provider::ProviderStatus;
+use chatchonk::provider_health::{ProviderHealthBoard, Standing};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;

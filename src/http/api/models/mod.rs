@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::automodel::ProviderHealthBoard;
 use crate::catalogue::CatalogueRead;
 use crate::domain::did_you_mean::did_you_mean;
 use crate::domain::id::{ModelId, ProviderId};
@@ -18,6 +17,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::http::reply::{
     Accepted, ApiError, Code, Edition, Editions, Lifetime, List, Reader, Reading, Reply, Resource, json,
 };
+use crate::provider_health::ProviderHealthBoard;
 
 use super::list::Envelope;
 use super::params::{Params, echo};

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use serde_json::value::RawValue;
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::automodel::ProviderHealthBoard;
+use crate::provider_health::ProviderHealthBoard;
 use crate::catalogue::CatalogueRead;
 use crate::domain::health::ProviderHealth;
 use crate::domain::model::Model;

@@ -50,8 +50,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::automodel::standing::{Look, Reason, Standing};
     use crate::domain::provider::ProviderStatus;
+    use crate::provider_health::standing::{Look, Reason, Standing};
 
     #[test]
     fn only_a_change_makes_a_new_state_and_another_look_is_no_change_of_status() {

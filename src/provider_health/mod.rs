@@ -1,4 +1,4 @@
-//! AutoModel, which its users also know as ModelSwapper: the health of providers and what they can serve.
+//! The health of providers: probes, what they mean, and the report behind `/api/automodel/health`.
 
 mod address;
 mod base_urls;
