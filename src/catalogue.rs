@@ -1,8 +1,9 @@
 //! The one API that handlers call for models and providers.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
@@ -165,7 +166,7 @@ impl Catalogue {
     /// Returns why the database gives no catalogue, until a load succeeds.
     #[must_use]
     pub fn failure(&self) -> Option<DatabaseFault> {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.failure.lock()
     }
 
     /// Loads the catalogue aside and compares it with the one held. Equal version means equal data, unless an edit did not
@@ -249,7 +250,7 @@ impl Database {
 
     /// Remembers how many models a version lists. Returns how many the version before listed, if those were more.
     fn lists(&self, version: u64, listed: usize) -> Option<usize> {
-        let mut last = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.listed.lock();
         let (_, before) = last.replace((version, listed)).filter(|(of, _)| *of != version)?;
         (before > listed).then_some(before)
     }
@@ -287,7 +288,7 @@ enum News {
 /// Records how many rows or details a load could not understand, with examples. The lock is released before the caller
 /// logs.
 fn news(outage: &Mutex<Outage<(usize, String)>>, found: (usize, &str), now: Instant) -> News {
-    let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut outage = outage.lock();
     match found {
         (0, _) if outage.works(now).is_some() => News::Recovery,
         (1.., examples) if outage.fails((found.0, examples.to_owned()), now) => News::Fault,
@@ -310,7 +311,7 @@ impl Origin for Database {
     async fn load(&self, _: &Whole) -> Result<Loaded<Snapshot>, LoadError> {
         let loaded = self.store()?.load_catalogue().await;
         let failure = loaded.as_ref().err().map(StoreError::fault);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        *self.failure.lock() = failure;
         let loaded = loaded.map_err(failed)?;
         let now = self.clock.now();
         self.log_left_out(&loaded.rejected, now);

@@ -1,8 +1,9 @@
 //! The one source of time for freshness, back-off and timers alike.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
@@ -60,7 +61,7 @@ impl Clock {
         match &self.0 {
             Kind::System => Instant::now(),
             Kind::Manual(manual) => {
-                let manual = lock(manual);
+                let manual = manual.lock();
                 manual.start + manual.passed
             }
         }
@@ -73,7 +74,7 @@ impl Clock {
         match &self.0 {
             Kind::System => OffsetDateTime::now_utc(),
             Kind::Manual(manual) => {
-                let manual = lock(manual);
+                let manual = manual.lock();
                 manual.start_utc + manual.passed
             }
         }
@@ -85,7 +86,7 @@ impl Clock {
             Kind::System => tokio::time::sleep(duration).await,
             Kind::Manual(manual) => {
                 let woken = {
-                    let mut manual = lock(manual);
+                    let mut manual = manual.lock();
                     let (wake, woken) = oneshot::channel();
                     let due = manual.passed + duration;
                     manual.sleepers.push((due, wake));
@@ -120,12 +121,12 @@ impl ClockHand {
     /// How many wait for the time to move. Those who have given up waiting do not count.
     #[must_use]
     pub fn sleepers(&self) -> usize {
-        lock(&self.0).sleepers.iter().filter(|(_, wake)| !wake.is_closed()).count()
+        self.0.lock().sleepers.iter().filter(|(_, wake)| !wake.is_closed()).count()
     }
 
     /// Moves the time on and wakes everybody whose wait is over.
     pub fn advance(&self, duration: Duration) {
-        let mut manual = lock(&self.0);
+        let mut manual = self.0.lock();
         manual.passed += duration;
         let now = manual.passed;
         let (due, waiting): (Vec<_>, _) =
@@ -141,18 +142,13 @@ impl ClockHand {
     /// Moves the time on to the next moment at which somebody's wait is over, by `limit` at most, and wakes them.
     pub fn advance_to_next(&self, limit: Duration) {
         let next = {
-            let mut manual = lock(&self.0);
+            let mut manual = self.0.lock();
             manual.sleepers.retain(|(_, wake)| !wake.is_closed());
             let passed = manual.passed;
             manual.sleepers.iter().map(|(due, _)| due.saturating_sub(passed)).min()
         };
         self.advance(next.map_or(limit, |next| next.min(limit)));
     }
-}
-
-/// Nothing in here panics while it holds the lock, so a poisoned one is still whole.
-fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
-    manual.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

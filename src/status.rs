@@ -2,10 +2,11 @@
 
 mod history;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -121,19 +122,19 @@ impl Status {
     /// Sets how the connection to the database is protected, where that is not local.
     #[must_use]
     pub fn with_tls(mut self, tls: DatabaseTls) -> Self {
-        self.database.get_mut().unwrap_or_else(PoisonError::into_inner).tls = Some(tls);
+        self.database.get_mut().tls = Some(tls);
         self
     }
 
     /// The last look at the database.
     #[must_use]
     pub fn database(&self) -> DatabaseReport {
-        *self.database.read().unwrap_or_else(PoisonError::into_inner)
+        *self.database.read()
     }
 
     /// Takes in a new look at the database; returns the state before.
     pub fn set_database(&self, state: DatabaseState) -> DatabaseState {
-        let mut report = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut report = self.database.write();
         report.checked_at = Some(self.clock.utc());
         if state == DatabaseState::NotConfigured {
             report.kind = DatabaseKind::None;

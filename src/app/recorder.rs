@@ -34,8 +34,7 @@ impl Recorder {
             let (now, utc, seen) = (self.clock.now(), self.clock.utc(), self.seen());
             let is_due = now.saturating_duration_since(sampled) >= SAMPLE_INTERVAL;
             let totals = is_due.then(|| self.totals());
-            let mut history =
-                self.status.history().write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut history = self.status.history().write();
             history.observe(utc, seen);
             if let Some(totals) = totals {
                 sampled = now;

@@ -1,8 +1,9 @@
 //! Flights: one load at a time per key, in a task of its own, shared by all who wait for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -61,7 +62,7 @@ impl Knowledge {
     }
 
     fn state(&self) -> MutexGuard<'_, KnowledgeState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -227,7 +228,7 @@ impl<O: Origin> Inner<O> {
         // Learning the version and publishing the value are one step for those who come for a flight: they see either
         // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
         // whoever learned a newer version has published it, so versions in memory never go backwards.
-        let one_step = self.slots();
+        let one_step = self.slots.lock();
         let loaded_at = self.clock.utc();
         let (version, (learned, epoch)) = if scope.has_versions() {
             (loaded.version, self.scopes.learn_read(scope, loaded.version, begun))
@@ -290,7 +291,7 @@ impl<O: Origin> Inner<O> {
     /// Frees the slot for the flight that waits, and remembers how this one went.
     fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
         let now = self.clock.now();
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(key) else { return };
         slot.flights.retain(|flight| flight.id != id);
         // When another one set out since, with more knowledge, that one's fortune counts.
@@ -312,10 +313,10 @@ impl<O: Origin> Inner<O> {
         }
         if let Some(error) = error {
             self.counters.load_failed();
-            if !matches!(error, LoadError::NoOrigin) && self.outage().fails((), now) {
+            if !matches!(error, LoadError::NoOrigin) && self.outage.lock().fails((), now) {
                 tracing::warn!(family = self.family.name, %error, "cannot load; the newest value held serves on");
             }
-        } else if self.outage().works(now).is_some() {
+        } else if self.outage.lock().works(now).is_some() {
             tracing::info!(family = self.family.name, "loads again");
         }
     }

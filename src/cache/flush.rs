@@ -33,7 +33,7 @@ impl SharedTier {
         // It is looked at again in an hour.
         let Ok(known) = ledger.keys(&inner.prefix()).await else { return };
         let now = inner.clock.now();
-        let mut queue = inner.queue();
+        let mut queue = inner.queue.lock();
         for key in superseded(&known, &inner.prefix(), &FAMILIES) {
             queue.delete(key, now);
         }
@@ -63,13 +63,13 @@ fn parts<'k>(key: &'k str, prefix: &str) -> Option<(&'k str, u32, &'k str)> {
 impl Inner {
     /// Whether anything was spent.
     async fn flush_deletes(&self) -> bool {
-        let keys = self.queue().due_deletes(self.clock.now());
+        let keys = self.queue.lock().due_deletes(self.clock.now());
         if keys.is_empty() {
             return false;
         }
         let deleted = self.delete(&keys).await;
         let now = self.clock.now();
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         match deleted {
             Ok(refused) => {
                 // Whoever finds a refused one again asks again.
@@ -90,7 +90,7 @@ impl Inner {
     /// Returns the keys that were not taken or, where nothing was deleted, whether anything was spent.
     async fn delete(&self, keys: &[KvKey]) -> Result<Vec<KvKey>, bool> {
         let Some(ledger) = self.ledger.get() else { return Err(self.skips(Skip::NoDatabase)) };
-        let admitted = self.gate().admits(Operation::Delete, self.clock.now());
+        let admitted = self.gate.lock().admits(Operation::Delete, self.clock.now());
         admitted.map_err(|skip| self.skips(skip))?;
         let count = keys.len() as u64;
         match ledger.spend(KvSpending::Delete, count, KvLimits::usable(self.limits.deletes)).await {
@@ -108,7 +108,7 @@ impl Inner {
         match self.call(Operation::Delete, self.namespace.delete_many(keys)).await {
             Ok(refused) => Ok(refused),
             Err(class) => {
-                self.queue().failed(self.clock.now());
+                self.queue.lock().failed(self.clock.now());
                 self.refund(KvSpending::Delete, count, class).await;
                 Err(true)
             }
@@ -117,11 +117,11 @@ impl Inner {
 
     /// Whether anything was spent.
     async fn flush_writes(&self) -> bool {
-        let due = self.queue().due(self.clock.now());
+        let due = self.queue.lock().due(self.clock.now());
         if due.is_empty() {
             return false;
         }
-        let admitted = self.gate().admits(Operation::Write, self.clock.now());
+        let admitted = self.gate.lock().admits(Operation::Write, self.clock.now());
         if let Err(skip) = admitted {
             self.skips(skip);
             self.put_back(due);
@@ -173,7 +173,7 @@ impl Inner {
             }
         };
         let now = self.clock.now();
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         for (pending, outcome) in open.into_iter().zip(outcomes) {
             match outcome {
                 KvClaimed::Granted => ours.push(Pending { claimed: true, ..pending }),
@@ -195,7 +195,7 @@ impl Inner {
             key: pending.key.as_str().to_owned(),
             version: pending.version,
             digest: pending.digest,
-            missing: self.queue().missing_for(&pending.key, self.clock.now()),
+            missing: self.queue.lock().missing_for(&pending.key, self.clock.now()),
             rewrite_after: rewrite_after(pending.keep),
         }
     }
@@ -235,7 +235,7 @@ impl Inner {
                     .map(|pending| (pending.key.as_str().to_owned(), pending.version))
                     .collect();
                 {
-                    let mut queue = self.queue();
+                    let mut queue = self.queue.lock();
                     queue.written(written, now);
                     if !back.is_empty() {
                         queue.put_back(back, now);
@@ -258,7 +258,7 @@ impl Inner {
                 if !is_hopeless {
                     self.put_back(due);
                 }
-                self.queue().failed(now);
+                self.queue.lock().failed(now);
                 self.refund(KvSpending::Write, count, class).await;
             }
         }
@@ -281,12 +281,12 @@ impl Inner {
     pub async fn look_at_spending(&self) {
         let Some(ledger) = self.ledger.get() else { return };
         if let Ok(used) = ledger.used().await {
-            self.spending().take_in(used);
+            self.spending.lock().take_in(used);
         }
     }
 
     fn put_back(&self, due: Vec<Pending>) {
-        self.queue().put_back(due, self.clock.now());
+        self.queue.lock().put_back(due, self.clock.now());
     }
 
     /// Counts why nothing is done; false, as nothing was spent.
@@ -298,18 +298,18 @@ impl Inner {
     /// Logs an outage, and leaves the queue alone for a while.
     fn lost_ledger(&self, operation: Operation, error: &StoreError) -> bool {
         let now = self.clock.now();
-        let is_news = self.ledger_outage().fails(operation, now);
+        let is_news = self.ledger_outage.lock().fails(operation, now);
         if is_news {
             tracing::warn!(%operation, %error, "the database keeps no account of Cloudflare KV; no {operation} is made");
         }
-        self.queue().failed(now);
+        self.queue.lock().failed(now);
         self.skips(Skip::NoDatabase)
     }
 
     /// Logs a recovery: it works for an operation that it failed for. That it works for another one proves nothing.
     fn found_ledger(&self, operation: Operation) {
         let recovered = {
-            let mut outage = self.ledger_outage();
+            let mut outage = self.ledger_outage.lock();
             if outage.has(&operation) { outage.works(self.clock.now()) } else { None }
         };
         if recovered.is_some() {

@@ -1,8 +1,9 @@
 //! Following the database's announcements, so that changes show at once.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -120,7 +121,7 @@ impl<A: Announcer> Follower<A> {
     }
 
     fn report(&self, listening: bool, event: bool) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         state.listening = listening;
         if event {
             state.last_event = Some(self.clock.utc());

@@ -15,11 +15,11 @@ mod error;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, redirect};
@@ -288,7 +288,7 @@ impl KvClient {
     /// What the last answer that arrived says is left; nothing before the first.
     #[must_use]
     pub fn allowance(&self) -> Option<KvAllowance> {
-        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.allowance.lock()
     }
 
     async fn verify_token_at(&self, url: &str) -> Result<TokenStatus, KvError> {
@@ -331,7 +331,7 @@ impl KvClient {
             KvError::failed(failure, &error)
         })?;
         if let Some(allowance) = allowance(response.headers(), self.clock.now()) {
-            *self.allowance.lock().unwrap_or_else(PoisonError::into_inner) = Some(allowance);
+            *self.allowance.lock() = Some(allowance);
         }
         let (body, broken) = read(&mut response).await;
         Ok(Answer { status: response.status(), headers: response.headers().clone(), body, broken })

@@ -172,7 +172,7 @@ impl<O: Origin> Inner<O> {
     /// Better than nothing, where the family says so: it is known to be outdated, or too old to be fresh.
     fn serve_stale(&self, key: &O::Key, stale: Option<Arc<Entry<O::Value>>>) -> Option<Landed<O::Value>> {
         let entry = stale?;
-        let one_step = self.slots();
+        let one_step = self.slots.lock();
         let known = entry.scope.known();
         if self.memory.get(key).is_some_and(|held| !entry.supersedes(&held, &known)) {
             return None;
@@ -218,7 +218,7 @@ impl<O: Origin> Inner<O> {
         // A value from the future may be of any age: it is good for the time that the origin fails.
         let is_dated = found.loaded_at <= utc + MAX_CLOCK_SKEW;
         let born = now.checked_sub(age).unwrap_or(now);
-        let _one_step = self.slots();
+        let _one_step = self.slots.lock();
         let (validated, epoch) = match told {
             Told::Version { epoch, begun, is_current, .. } => {
                 ((is_current && verdict == Verdict::Proven).then_some(begun), epoch)

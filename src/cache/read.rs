@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -48,9 +49,9 @@ pub(super) struct Inner<O: Origin> {
     unscoped: Arc<Scope>,
     /// How many callers wait for a flight.
     pub waiters: watch::Sender<usize>,
-    slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
+    pub slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     /// Loads that fail, of whatever key.
-    outage: Mutex<Outage>,
+    pub outage: Mutex<Outage>,
     flights: AtomicU64,
 }
 
@@ -192,7 +193,7 @@ impl<O: Origin> Cache<O> {
     /// # Errors
     /// The [`LoadError`] of the flight.
     pub async fn refresh_when_due(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
-        let failures = self.0.slots().get(key).and_then(|slot| slot.failures);
+        let failures = self.0.slots.lock().get(key).and_then(|slot| slot.failures);
         let wait = failures.map_or(Duration::ZERO, |failures| failures.due_in(self.0.clock.now(), true));
         self.0.clock.sleep(wait).await;
         self.refresh(key).await
@@ -247,14 +248,6 @@ impl<O: Origin> Inner<O> {
         Waits(&self.waiters)
     }
 
-    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<O::Key, Slot<O::Value>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn scope(&self, key: &O::Key) -> Arc<Scope> {
         self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
     }
@@ -293,7 +286,7 @@ impl<O: Origin> Inner<O> {
 
     fn in_front(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
         let front = self.front.get().filter(|front| front.key == *key)?;
-        Some(Arc::clone(&front.entry.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(&front.entry.read()))
     }
 
     /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version. Nor
@@ -305,7 +298,7 @@ impl<O: Origin> Inner<O> {
         let first = || Front { key: key.clone(), entry: RwLock::new(Arc::clone(entry)) };
         let front = self.front.get_or_init(first);
         if front.key == *key {
-            *front.entry.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(entry);
+            *front.entry.write() = Arc::clone(entry);
         }
     }
 
@@ -316,7 +309,7 @@ impl<O: Origin> Inner<O> {
         let now = self.clock.now();
 
         let (flight, failing, error) = {
-            let mut slots = self.slots();
+            let mut slots = self.slots.lock();
             // A flight may have landed since the first look at memory.
             if let Some((read, _)) = self.fresh(key) {
                 return Ok(read);
@@ -378,14 +371,14 @@ impl<O: Origin> Inner<O> {
 
     fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
         let scope = self.scope(key);
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         self.join_or_start(key, &scope, slots.entry(key.clone()).or_default())
     }
 
     fn refresh_in_background(self: &Arc<Self>, key: &O::Key) {
         let scope = self.scope(key);
         let now = self.clock.now();
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let slot = slots.entry(key.clone()).or_default();
         if slot.failures.is_none_or(|failures| failures.may_retry(now, true)) {
             // Nobody waits for it.

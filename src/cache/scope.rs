@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -84,7 +85,7 @@ impl Learned {
     /// lock: a log may be slow.
     pub fn log(self, scope: &Scope, version: u64, now: Instant) {
         let is_news = {
-            let mut replaced = scope.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut replaced = scope.replaced.lock();
             if self == Self::Lowered {
                 replaced.fails((), now)
             } else {
@@ -131,11 +132,11 @@ impl Scope {
     }
 
     pub(super) fn known(&self) -> Known {
-        *self.known.read().unwrap_or_else(PoisonError::into_inner)
+        *self.known.read()
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
-        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.known.write())
     }
 
     /// Takes in the version that a read of the database showed, and when that read began. Returns what it told, and the
@@ -182,7 +183,7 @@ impl Scopes {
 
     /// The scope of that name, made when it is new. Scopes that nobody holds any more are forgotten.
     pub(super) fn of(&self, name: &ScopeName) -> Arc<Scope> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if let Some(scope) = held.get(name) {
             return Arc::clone(scope);
         }
@@ -195,7 +196,7 @@ impl Scopes {
     /// The names of all scopes held.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.lock();
         held.keys().map(ToString::to_string).collect()
     }
 
@@ -203,7 +204,7 @@ impl Scopes {
     /// an equal version. A scope absent from `versions` has never changed.
     pub fn learn_versions(&self, versions: &HashMap<String, u64>, begun: Instant) {
         let scopes: Vec<_> = {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = self.held.lock();
             held.values().cloned().collect()
         };
         let mut moved = false;

@@ -1,9 +1,10 @@
 //! The shared tier: Cloudflare KV as the caches see it. Calls pass a gate, writes wait in a queue, and nothing in here
 //! ever fails a request or holds up a hit.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tracing::Instrument as _;
@@ -43,14 +44,14 @@ pub(super) struct Inner {
     pub environment: String,
     pub limits: KvLimits,
     pub clock: Clock,
-    gate: Mutex<Gate>,
-    queue: Mutex<Queue>,
+    pub gate: Mutex<Gate>,
+    pub queue: Mutex<Queue>,
     bucket: Mutex<Bucket>,
     faults: Mutex<Faults>,
     pub spending: Mutex<Spending>,
     pub counters: Counters,
     /// The operations that the ledger fails for.
-    ledger_outage: Mutex<Outage<Operation>>,
+    pub ledger_outage: Mutex<Outage<Operation>>,
     /// One flush at a time, so that whoever flushes last waits for the one under way.
     pub flushing: tokio::sync::Mutex<()>,
 }
@@ -107,7 +108,7 @@ impl SharedTier {
 
     /// Whether its answer is worth waiting for: the last calls did not all fail.
     pub(super) fn is_closed(&self) -> bool {
-        self.0.gate().is_closed()
+        self.0.gate.lock().is_closed()
     }
 
     /// Looks a value up. A fault, a miss and an envelope that is not whole are all `None`, counted and, where the state
@@ -119,10 +120,10 @@ impl SharedTier {
             inner.counters.skipped(skip);
             return None;
         }
-        inner.spending().read(inner.clock.utc());
+        inner.spending.lock().read(inner.clock.utc());
         let Some(bytes) = inner.call(Operation::Read, inner.namespace.get(&key)).await.ok()? else {
             inner.counters.missed();
-            inner.queue().lacks(&key, inner.clock.now());
+            inner.queue.lock().lacks(&key, inner.clock.now());
             return None;
         };
         match envelope::open(&bytes, key.as_str(), family.schema) {
@@ -150,7 +151,7 @@ impl SharedTier {
         {
             let now = inner.clock.now();
             let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
-            inner.queue().holds(&key, found.version, now + rewrite_after(keep).saturating_sub(age), now);
+            inner.queue.lock().holds(&key, found.version, now + rewrite_after(keep).saturating_sub(age), now);
         }
     }
 
@@ -178,7 +179,7 @@ impl SharedTier {
             let now = self.0.clock.now();
             let digest = envelope::digest(value.get());
             let pending = Pending { key, version, digest, bytes, keep, claimed: false, not_before: None };
-            self.0.queue().put(pending, now);
+            self.0.queue.lock().put(pending, now);
         }
     }
 
@@ -191,13 +192,13 @@ impl SharedTier {
             self.0.clock.sleep(FLUSH_INTERVAL).await;
             self.flush().await;
             let now = self.0.clock.now();
-            let is_probe_due = self.0.gate().admits_probe(now);
+            let is_probe_due = self.0.gate.lock().admits_probe(now);
             if is_probe_due {
                 self.probe().await;
             }
             self.0.look_at_outage(now);
             // Not in the head of the loop, which would hold the gate while the log is written.
-            let renewed = self.0.gate().renewed(now);
+            let renewed = self.0.gate.lock().renewed(now);
             for operation in renewed {
                 tracing::info!(%operation, "Cloudflare KV's quota is back");
             }
@@ -223,11 +224,11 @@ impl SharedTier {
         let inner = &self.0;
         let now = inner.clock.now();
         let (state, fault) = {
-            let gate = inner.gate();
-            (gate.state(), inner.faults().current(&gate, now))
+            let gate = inner.gate.lock();
+            (gate.state(), inner.faults.lock().current(&gate, now))
         };
-        let budget = inner.spending().report(inner.limits, inner.clock.utc());
-        KvReport::new(state, fault, inner.queue().len(), budget, &inner.counters)
+        let budget = inner.spending.lock().report(inner.limits, inner.clock.utc());
+        KvReport::new(state, fault, inner.queue.lock().len(), budget, &inner.counters)
     }
 
     /// Asks for the namespace, which costs no quota of reads.
@@ -248,34 +249,14 @@ impl Inner {
         format!("chatchonk:{}:", self.environment)
     }
 
-    pub fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn spending(&self) -> MutexGuard<'_, Spending> {
-        self.spending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn ledger_outage(&self) -> MutexGuard<'_, Outage<Operation>> {
-        self.ledger_outage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn admits_read(&self, key: &KvKey) -> Result<(), Skip> {
         let now = self.clock.now();
-        if self.queue().is_known_absent(key, now) {
+        if self.queue.lock().is_known_absent(key, now) {
             return Err(Skip::KnownAbsent);
         }
         // The gate last: once it has let a probe through, that must be made.
-        let mut gate = self.gate();
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate.lock();
+        let mut bucket = self.bucket.lock();
         if !bucket.has_one(now) {
             return Err(Skip::ReadBudget);
         }
@@ -289,7 +270,7 @@ impl Inner {
         if matches!(reason, Rejected::Unreadable | Rejected::OtherKey | Rejected::Forged) {
             // Whoever has the value should write it. What another release wrote is left to it.
             let now = self.clock.now();
-            let mut queue = self.queue();
+            let mut queue = self.queue.lock();
             queue.lacks(&key, now);
             queue.delete(key, now);
         }
@@ -358,10 +339,10 @@ impl Inner {
         let now = self.clock.now();
         let jitter =
             xxhash_rust::xxh3::xxh3_64(&self.clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0];
-        let change = self.gate().ended(ended, now, jitter);
-        let news = self.faults().took(change, fault.map(|(fault, _)| fault), now);
+        let change = self.gate.lock().ended(ended, now, jitter);
+        let news = self.faults.lock().took(change, fault.map(|(fault, _)| fault), now);
         if change == Some(Change::Reopened) {
-            self.queue().resume();
+            self.queue.lock().resume();
         }
         match (news, fault) {
             (News::Fault, Some((fault, words))) => {
@@ -376,8 +357,8 @@ impl Inner {
 
     /// Logs a recovery that has lasted long enough by now.
     fn look_at_outage(&self, now: std::time::Instant) {
-        let is_closed = self.gate().is_closed();
-        let news = if is_closed { self.faults().works(now) } else { News::None };
+        let is_closed = self.gate.lock().is_closed();
+        let news = if is_closed { self.faults.lock().works(now) } else { News::None };
         log_recovery(news);
     }
 }

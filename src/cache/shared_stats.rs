@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use time::{Date, OffsetDateTime};
 
@@ -100,7 +100,7 @@ impl Counters {
         self.took[operation as usize].record(took);
         self.calls.fetch_add(1, Ordering::Relaxed);
         let microseconds = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latencies = self.latencies.lock();
         let next = latencies.next;
         match latencies.microseconds.get_mut(next) {
             Some(oldest) => *oldest = microseconds,
@@ -158,7 +158,7 @@ impl Counters {
     }
 
     fn percentile(&self, percent: usize) -> Option<f64> {
-        let mut sorted = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).microseconds.clone();
+        let mut sorted = self.latencies.lock().microseconds.clone();
         sorted.sort_unstable();
         let at = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
         sorted.get(at).map(|microseconds| f64::from(*microseconds) / 1e3)

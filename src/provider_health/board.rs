@@ -1,6 +1,8 @@
 //! Where the providers' health stands for all to see.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::domain::health::ProviderHealth;
 
@@ -23,19 +25,19 @@ impl ProviderHealthBoard {
     /// The statuses known now. They change far less often than the rest.
     #[must_use]
     pub fn current(&self) -> Arc<ProviderHealth> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).statuses)
+        Arc::clone(&self.0.read().statuses)
     }
 
     /// All that is known now.
     #[must_use]
     pub fn standings(&self) -> Arc<Standings> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).standings)
+        Arc::clone(&self.0.read().standings)
     }
 
     /// Takes the place of what was known. Shows in every answer that begins later.
     pub fn replace(&self, standings: Standings) {
         let statuses = standings.statuses();
-        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.0.write();
         if *shown.statuses != statuses {
             shown.statuses = Arc::new(statuses);
         }

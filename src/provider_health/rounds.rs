@@ -1,9 +1,10 @@
 //! Rounds of probes: asking all providers that are due, as the origin of what the cache holds of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
@@ -95,7 +96,7 @@ impl Probes {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock()
     }
 
     /// Names those to ask from now on. Of others nothing is known any more.
@@ -258,7 +259,7 @@ mod tests {
         struct Lines(Arc<Mutex<Vec<u8>>>);
         impl Write for Lines {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().write(bytes)
+                self.0.lock().write(bytes)
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
@@ -278,7 +279,7 @@ mod tests {
                 log_change(&openai(), before, &standing);
             }
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         assert_eq!(
             lines,

@@ -20,10 +20,11 @@ mod tls;
 mod triggers;
 mod version;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
@@ -182,7 +183,7 @@ impl Store {
         }
         // What fails in another way, such as by being slow, says nothing of the refusal.
         if tried.is_ok() || refusal.is_some() {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+            *self.refused.lock() = refusal;
         }
         tried
     }
@@ -192,7 +193,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] after a refusal, until [`Store::dial`] succeeds.
     fn pool(&self) -> Result<&PgPool, StoreError> {
-        match *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.refused.lock() {
             Some(fault) => Err(StoreError::Refused(fault)),
             None => Ok(&self.pool),
         }

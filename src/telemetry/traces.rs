@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +16,7 @@ use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use parking_lot::Mutex;
 use reqwest::redirect;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Span, Subscriber};
@@ -152,7 +152,7 @@ impl Collector {
     fn took(&self, fault: Option<&str>) -> bool {
         let now = self.clock.now();
         let is_news = {
-            let mut outage = self.outage.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut outage = self.outage.lock();
             if fault.is_some() { outage.fails((), now) } else { outage.works(now).is_some() }
         };
         match fault {

@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, web};
 use crate::cache::Source;
 use crate::http::health::Probe;
 use crate::http::reply::{Momentary, Reader, json, momentary};
+use crate::provider_health::{AutoModelHealth, Standings};
 use crate::status::Status;
 
 /// What the route answers from, and its last answer.

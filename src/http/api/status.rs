@@ -1,6 +1,6 @@
 //! `/api/status`: the samples of the last hour and the last changes, as this instance remembers them.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
@@ -54,7 +54,7 @@ impl<'a> StatusHistory<'a> {
     responses((status = 200, description = "What this instance remembers.", body = StatusHistory)))]
 pub async fn status(data: web::Data<StatusAnswer>, request: HttpRequest) -> HttpResponse {
     let StatusAnswer { status, last } = &**data;
-    let read = || status.history().read().unwrap_or_else(PoisonError::into_inner);
+    let read = || status.history().read();
     let revision = read().revision();
     // It ages with its revision only.
     let held = last.get(revision, Duration::ZERO, Coded::default);

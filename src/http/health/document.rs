@@ -1,7 +1,7 @@
 //! The document of `/api/health`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use actix_web::web::Data;
 use serde::Serialize;
@@ -262,7 +262,7 @@ impl CacheHealth {
     fn of(kv: &KvHealth, Sources { reader, status, meters, .. }: &Sources) -> Self {
         let statistics = reader.catalogue.statistics();
         let (bodies, bytes) = reader.editions.kept();
-        let listener: ListenerState = *status.listener().read().unwrap_or_else(PoisonError::into_inner);
+        let listener: ListenerState = *status.listener().read();
         let families = meters.iter().map(Meter::read);
         let families = families.map(|of| (of.family, FamilyHealth::from(of.statistics)));
         Self {

@@ -1,7 +1,6 @@
 //! What the server is, and how what it stands on is: written from what others have counted or last seen.
 
 use std::fmt;
-use std::sync::PoisonError;
 
 use time::OffsetDateTime;
 
@@ -70,7 +69,7 @@ pub(super) fn database(to: &mut Families<'_>, status: &Status, catalogue: &Catal
     )?;
     let checked = report.checked_at.map(seconds);
     to.gauge("chatchonk_database_checked_timestamp_seconds", "When the last check ended.", checked)?;
-    let listener = *status.listener().read().unwrap_or_else(PoisonError::into_inner);
+    let listener = *status.listener().read();
     let help = "1 when changes are announced; 0 when versions are polled.";
     to.gauge("chatchonk_database_listening", help, Some(u64::from(listener.listening)))?;
     let connections = catalogue.connections();

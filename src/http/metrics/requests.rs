@@ -2,11 +2,12 @@
 //! contends for, briefly.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use actix_web::http::{Method, StatusCode};
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::histogram::{Durations, Histogram};
@@ -74,7 +75,7 @@ impl Requests {
             unmatched: Counts::default(),
             routes: Mutex::default(),
         });
-        lock(&self.workers).push(Arc::clone(&worker));
+        self.workers.lock().push(Arc::clone(&worker));
         worker
     }
 
@@ -85,15 +86,15 @@ impl Requests {
             let over = worker.over.load(Ordering::Relaxed);
             worker.begun.load(Ordering::Relaxed).saturating_sub(over)
         };
-        lock(&self.workers).iter().map(under_way).sum()
+        self.workers.lock().iter().map(under_way).sum()
     }
 
     /// What was counted, by route.
     pub(super) fn by_route(&self) -> BTreeMap<&'static str, Counted> {
         let mut routes: BTreeMap<_, Counted> = BTreeMap::new();
-        for worker in lock(&self.workers).iter() {
+        for worker in self.workers.lock().iter() {
             routes.entry(UNMATCHED).or_default().add(&worker.unmatched);
-            for (Route(path), counts) in lock(&worker.routes).iter() {
+            for (Route(path), counts) in worker.routes.lock().iter() {
                 routes.entry(path).or_default().add(counts);
             }
         }
@@ -111,7 +112,7 @@ impl Worker {
 
     /// The counts of a route, which are made when it is first asked for.
     fn counts(&self, route: Route) -> Arc<Counts> {
-        let mut routes = lock(&self.routes);
+        let mut routes = self.routes.lock();
         if let Some((_, counts)) = routes.iter().find(|(known, _)| *known == route) {
             return Arc::clone(counts);
         }
@@ -158,8 +159,4 @@ fn place(method: &Method) -> usize {
         Method::OPTIONS => 2,
         _ => 3,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

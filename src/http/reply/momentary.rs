@@ -1,12 +1,13 @@
 //! Documents that are asked for far more often than they change.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
+use parking_lot::RwLock;
 
 /// How old such a document may be.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -33,13 +34,13 @@ impl<K: PartialEq, D> Momentary<K, D> {
     /// The document that rests on `of`. `now` is monotonic time since any beginning. A lock is held only to take or to
     /// put the document, never while it is written.
     pub fn get(&self, of: K, now: Duration, write: impl FnOnce() -> D) -> Arc<Written<K, D>> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = self.0.read().clone();
         let is_young = |held: &Arc<Written<K, D>>| held.of == of && now.saturating_sub(held.at) < MAX_AGE;
         if let Some(held) = held.filter(is_young) {
             return held;
         }
         let written = Arc::new(Written { of, at: now, document: write() });
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&written));
+        *self.0.write() = Some(Arc::clone(&written));
         written
     }
 }

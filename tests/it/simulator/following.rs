@@ -1,13 +1,14 @@
 //! How an instance looks after its database: `Follower` on the simulated one, and what `app` does.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chatchonk::cache::{
     Announcements, Announcer, Cache, Follower, ListenerState, ScopeName, Scopes, SharedTier,
 };
 use chatchonk::store::{EditTraces, StoreError};
+use parking_lot::RwLock;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::task::AbortOnDropHandle;
 

@@ -4,8 +4,9 @@ mod bodies;
 mod resource;
 mod targets;
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::RwLock;
 use serde_json::value::RawValue;
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -214,11 +215,11 @@ impl Editions {
     /// The edition that shows this read of the catalogue with the providers' current health. A new edition replaces the
     /// last, whose bodies are freed once no answer uses them.
     pub fn of(&self, read: &CatalogueRead, health: &ProviderHealthBoard) -> Arc<Edition> {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.0.read().clone();
         if let Some(edition) = current.filter(|edition| edition.shows(read, &health.current())) {
             return edition;
         }
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.write();
         // Read again behind the lock, so that health never goes back.
         let health = health.current();
         if let Some(edition) = current.as_ref().filter(|edition| edition.shows(read, &health)) {
@@ -234,7 +235,7 @@ impl Editions {
 
     /// Bodies kept, and their bytes.
     pub fn kept(&self) -> (u64, u64) {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.0.read().clone();
         current.map_or((0, 0), |edition| edition.kept())
     }
 }
