@@ -64,25 +64,21 @@ impl From<Read<Snapshot>> for CatalogueRead {
 
 impl CatalogueRead {
     /// The catalogue.
-    #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.entry.value
     }
 
     /// Whether both reads found the very same value in memory, so that what was made of one holds for the other.
-    #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)
     }
 
     /// Where this instance has it from.
-    #[must_use]
     pub fn source(&self) -> Source {
         self.entry.source
     }
 
     /// The version of the scope `catalogue`; 0 when builtin.
-    #[must_use]
     pub fn revision(&self) -> u64 {
         self.entry.version
     }
@@ -90,7 +86,6 @@ impl CatalogueRead {
 
 impl Catalogue {
     /// A catalogue that serves `builtin` until a database is connected. Loads run on `runtime`.
-    #[must_use]
     pub fn new(
         builtin: Snapshot,
         shared: Option<SharedTier>,
@@ -164,7 +159,6 @@ impl Catalogue {
     }
 
     /// Returns why the database gives no catalogue, until a load succeeds.
-    #[must_use]
     pub fn failure(&self) -> Option<DatabaseFault> {
         *self.failure.lock()
     }
@@ -196,7 +190,6 @@ impl Catalogue {
     }
 
     /// What is held now. Not a read; waits for nothing.
-    #[must_use]
     pub fn report(&self) -> Option<CatalogueReport> {
         self.cache.held(&Whole).map(|held| CatalogueReport {
             loaded_at: held.entry.loaded_at,
@@ -207,19 +200,16 @@ impl Catalogue {
     }
 
     /// A reader of the cache's counters.
-    #[must_use]
     pub fn meter(&self) -> Meter {
         self.cache.meter()
     }
 
     /// The connections to its database; `None` before one is connected.
-    #[must_use]
     pub fn connections(&self) -> Option<Connections> {
         self.store.get().map(Store::connections)
     }
 
     /// The counters of the cache.
-    #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.cache.statistics()
     }

@@ -36,13 +36,11 @@ pub struct Elapsed;
 
 impl Clock {
     /// The system's time.
-    #[must_use]
     pub fn system() -> Self {
         Self(Kind::System)
     }
 
     /// A clock that stands still until its hand is moved. For tests without real I/O: sockets keep real time.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
     pub fn manual(start_utc: OffsetDateTime) -> (Self, ClockHand) {
         let manual = Arc::new(Mutex::new(Manual {
@@ -55,7 +53,6 @@ impl Clock {
     }
 
     /// Monotonic time, for measuring.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
     pub fn now(&self) -> Instant {
         match &self.0 {
@@ -68,7 +65,6 @@ impl Clock {
     }
 
     /// Wall-clock time, for people and for other machines.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
     pub fn utc(&self) -> OffsetDateTime {
         match &self.0 {
@@ -119,7 +115,6 @@ impl Clock {
 
 impl ClockHand {
     /// How many wait for the time to move. Those who have given up waiting do not count.
-    #[must_use]
     pub fn sleepers(&self) -> usize {
         self.0.lock().sleepers.iter().filter(|(_, wake)| !wake.is_closed()).count()
     }

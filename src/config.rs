@@ -64,7 +64,6 @@ pub enum DatabaseChoice {
 
 impl DatabaseChoice {
     /// Returns how the connection is protected.
-    #[must_use]
     pub fn tls(&self) -> DatabaseTls {
         match self {
             Self::Url(settings) => settings.tls,

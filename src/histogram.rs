@@ -25,7 +25,6 @@ impl Histogram {
     }
 
     /// A copy of the counts.
-    #[must_use]
     pub fn read(&self) -> Durations {
         Durations {
             counts: std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed)),
@@ -45,13 +44,11 @@ pub struct Durations {
 
 impl Durations {
     /// How many there were.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// The mean of those since `before`, in milliseconds with three decimals; `None` where there was none.
-    #[must_use]
     pub fn mean_since(&self, before: &Self) -> Option<f64> {
         let count = u32::try_from(self.count().saturating_sub(before.count())).unwrap_or(u32::MAX);
         let mean = self.total.saturating_sub(before.total).checked_div(count)?;

@@ -64,7 +64,6 @@ pub struct DatabaseReport {
 
 impl DatabaseState {
     /// What is wrong with it, if it answers or is expected to.
-    #[must_use]
     pub fn fault(self) -> Option<DatabaseFault> {
         match self {
             Self::Up { fault, .. } => fault,
@@ -76,7 +75,6 @@ impl DatabaseState {
 
 impl DatabaseReport {
     /// The round trip of the last look, in milliseconds with two decimals; `None` when it does not answer.
-    #[must_use]
     pub fn latency_ms(&self) -> Option<f64> {
         let DatabaseState::Up { latency, .. } = self.state else { return None };
         Some((latency.as_secs_f64() * 1e5).round() / 1e2)
@@ -99,7 +97,6 @@ pub struct Status {
 
 impl Status {
     /// The status at the start of the process: nothing has been looked at yet.
-    #[must_use]
     pub fn new(clock: Clock, kind: DatabaseKind) -> Self {
         Self {
             started: clock.now(),
@@ -120,14 +117,12 @@ impl Status {
     }
 
     /// Sets how the connection to the database is protected, where that is not local.
-    #[must_use]
     pub fn with_tls(mut self, tls: DatabaseTls) -> Self {
         self.database.get_mut().tls = Some(tls);
         self
     }
 
     /// The last look at the database.
-    #[must_use]
     pub fn database(&self) -> DatabaseReport {
         *self.database.read()
     }
@@ -144,13 +139,11 @@ impl Status {
     }
 
     /// Where the listener reports.
-    #[must_use]
     pub fn listener(&self) -> &Arc<RwLock<ListenerState>> {
         &self.listener
     }
 
     /// Whether the very first connection was refused for a fault of configuration and none has worked since.
-    #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         self.misconfigured.load(Ordering::Relaxed)
     }
@@ -161,7 +154,6 @@ impl Status {
     }
 
     /// Whether the process is about to stop.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -172,7 +164,6 @@ impl Status {
     }
 
     /// Whether the first source of the catalogue is decided.
-    #[must_use]
     pub fn is_decided(&self) -> bool {
         *self.decided.borrow()
     }
@@ -189,25 +180,21 @@ impl Status {
     }
 
     /// What became of all this: the last hour, and the last changes. Locked for moments only.
-    #[must_use]
     pub fn history(&self) -> &RwLock<History> {
         &self.history
     }
 
     /// When the process began.
-    #[must_use]
     pub fn started_at(&self) -> OffsetDateTime {
         self.started_at
     }
 
     /// How long the process has run.
-    #[must_use]
     pub fn uptime(&self) -> Duration {
         self.clock.now().saturating_duration_since(self.started)
     }
 
     /// Now.
-    #[must_use]
     pub fn utc(&self) -> OffsetDateTime {
         self.clock.utc()
     }

@@ -41,7 +41,6 @@ pub struct TelemetrySettings {
 }
 
 /// Whether the text can be read as a filter.
-#[must_use]
 pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }

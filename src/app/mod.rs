@@ -159,19 +159,16 @@ impl App {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Where metrics have a listener of their own, if they have one.
-    #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(address, _)| *address)
     }
 
     /// Where whoever watches the providers says how they are.
-    #[must_use]
     pub fn provider_health(&self) -> &ProviderHealthBoard {
         &self.provider_health
     }

@@ -46,7 +46,6 @@ pub struct Follower<A> {
 
 impl<A: Announcer> Follower<A> {
     /// Follows `announcer` for `scopes`, reporting into `state`.
-    #[must_use]
     pub fn new(announcer: A, scopes: Arc<Scopes>, clock: Clock, state: Arc<RwLock<ListenerState>>) -> Self {
         Self { announcer, scopes, clock, state, outage: Outage::new(CATCH_UP) }
     }

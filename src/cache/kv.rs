@@ -62,7 +62,6 @@ pub struct InvalidKvKey;
 
 impl KvKey {
     /// The bare key.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -286,7 +285,6 @@ impl KvClient {
     }
 
     /// What the last answer that arrived says is left; nothing before the first.
-    #[must_use]
     pub fn allowance(&self) -> Option<KvAllowance> {
         *self.allowance.lock()
     }

@@ -26,7 +26,6 @@ pub struct Metered {
 
 impl Meter {
     /// What the counters say now.
-    #[must_use]
     pub fn read(&self) -> Metered {
         (self.0)()
     }
@@ -40,7 +39,6 @@ impl fmt::Debug for Meter {
 
 impl<O: Origin> Cache<O> {
     /// A reader of its counters.
-    #[must_use]
     pub fn meter(&self) -> Meter {
         let cache = self.clone();
         Meter(Arc::new(move || Metered {

@@ -100,7 +100,6 @@ impl<O: Origin> Cache<O> {
     /// An empty cache. Flights run on `runtime`, whatever becomes of their callers. `floor` is served when there is
     /// nothing else, as [`Source::Builtin`] with version 0. `shared` is asked when memory has nothing, or nothing
     /// better than an outdated value while the origin fails; not at all for a family that keeps nothing there.
-    #[must_use]
     pub fn new(
         family: Family,
         origin: O,
@@ -214,7 +213,6 @@ impl<O: Origin> Cache<O> {
     }
 
     /// What is held, the floor included. Not a read; waits for nothing.
-    #[must_use]
     pub fn held(&self, key: &O::Key) -> Option<Held<O::Value>> {
         let inner = &self.0;
         let entry = inner.memory.get(key).or_else(|| inner.floor.clone())?;
@@ -225,7 +223,6 @@ impl<O: Origin> Cache<O> {
     }
 
     /// The counters since the start of the process.
-    #[must_use]
     pub fn statistics(&self) -> Statistics {
         let memory = &self.0.memory;
         Statistics::read(&self.0.counters, memory.entry_count(), memory.weighted_size())

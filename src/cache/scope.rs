@@ -20,13 +20,11 @@ pub struct ScopeName(Arc<str>);
 
 impl ScopeName {
     /// The scope of that name.
-    #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 
     /// Its name in `cache_version`.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,7 +65,6 @@ pub(super) struct Seen {
 }
 
 /// What a version told.
-#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learned {
     /// The fence rose.
@@ -176,7 +173,6 @@ pub struct Scopes {
 
 impl Scopes {
     /// No scopes yet.
-    #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, held: Mutex::default(), changes: watch::channel(0).0 }
     }
@@ -194,7 +190,6 @@ impl Scopes {
     }
 
     /// The names of all scopes held.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         let held = self.held.lock();
         held.keys().map(ToString::to_string).collect()
@@ -237,7 +232,6 @@ impl Scopes {
 
     /// Changes whenever the follower's reads move a fence, hence at most 5 times per second. What a flight learns is not
     /// news to others: the flight publishes the value that belongs to it.
-    #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

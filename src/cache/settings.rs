@@ -19,7 +19,6 @@ pub enum KvSettings {
 
 impl KvSettings {
     /// What is wrong with them, and the way out; nothing when none or all of them are set.
-    #[must_use]
     pub fn remark(&self) -> Option<(String, &'static str)> {
         match self {
             Self::NotConfigured { missing } if missing.is_empty() => None,
@@ -62,7 +61,6 @@ impl KvLimits {
     pub const FREE_PLAN: Self = Self { reads: 100_000, writes: 1_000, deletes: 1_000 };
 
     /// What instances may use of a limit.
-    #[must_use]
     pub const fn usable(limit: u64) -> u64 {
         limit / 10 * 9 + limit % 10 * 9 / 10
     }
@@ -116,7 +114,6 @@ impl KvId {
         "an id of 32 hexadecimal characters, as Cloudflare's dashboard shows it (not a name or title)";
 
     /// The bare id.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -147,20 +144,17 @@ impl KvBaseUrl {
                                 query or fragment, such as https://api.cloudflare.com/client/v4/accounts/0123abcd";
 
     /// Cloudflare's own (<https://developers.cloudflare.com/api/resources/kv/>).
-    #[must_use]
     pub fn of_account(account_id: &KvId) -> Self {
         let url = format!("https://api.cloudflare.com/client/v4/accounts/{}", account_id.as_str());
         Self { url, is_encrypted: true }
     }
 
     /// The address.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.url
     }
 
     /// Whether it begins with https.
-    #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }

@@ -81,7 +81,6 @@ pub(super) enum Verdict {
 impl SharedTier {
     /// A tier over `namespace`. `environment` keeps the keys of deployments apart. What is used of `limits` stays within
     /// 90 % of them.
-    #[must_use]
     pub fn new(namespace: impl Namespace, environment: String, limits: KvLimits, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             namespace: Box::new(namespace),
@@ -213,13 +212,11 @@ impl SharedTier {
     }
 
     /// Its calls to Cloudflare, by operation.
-    #[must_use]
     pub fn calls(&self) -> Vec<KvCalls> {
         self.0.counters.by_operation()
     }
 
     /// How the tier stands.
-    #[must_use]
     pub fn report(&self) -> KvReport {
         let inner = &self.0;
         let now = inner.clock.now();

@@ -110,19 +110,16 @@ impl Statistics {
     }
 
     /// Reads that needed no load: memory, shared tier and stale.
-    #[must_use]
     pub fn hits(&self) -> u64 {
         self.memory + self.kv + self.stale
     }
 
     /// Reads that waited for a load, or got nothing.
-    #[must_use]
     pub fn misses(&self) -> u64 {
         self.origin + self.error
     }
 
     /// Hits among all reads with one decimal, such as `96.5%`; `0.0%` before the first read.
-    #[must_use]
     pub fn hit_ratio(&self) -> String {
         let per_mille = (self.hits() * 1_000 + self.reads / 2).checked_div(self.reads).unwrap_or(0);
         format!("{}.{}%", per_mille / 10, per_mille % 10)

@@ -97,7 +97,6 @@ enum CacheCommand {
 
 /// Runs the command that the process's arguments name. A fault is one line in the log and exit code 1; arguments that
 /// cannot be understood are exit code 2.
-#[must_use]
 pub fn run() -> ExitCode {
     // Until the end, so that the last lines are written however the command ends.
     let log = Log::open();

@@ -36,7 +36,6 @@ macro_rules! closed_enum {
             pub const MEANINGS: &'static [&'static str] = &[$(concat!($($meaning),*)),+];
 
             /// The name in JSON, SQL and queries.
-            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }

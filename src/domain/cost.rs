@@ -89,7 +89,6 @@ pub struct Amount(Decimal);
 
 impl Amount {
     /// The exact amount.
-    #[must_use]
     pub fn amount(self) -> Decimal {
         self.0
     }

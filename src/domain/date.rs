@@ -28,7 +28,6 @@ pub struct InvalidDate(pub String);
 
 impl PartialDate {
     /// Midnight UTC at the start of the day, or of the month's first day.
-    #[must_use]
     pub fn midnight(self) -> OffsetDateTime {
         self.first.midnight().assume_utc()
     }

@@ -11,7 +11,6 @@ use super::id::MAX_ID_BYTES;
 /// `/` is also compared without its first part and by its last part alone, so that `gpt-5.5` finds `openai/gpt-5.5`.
 /// Fewer typos win, then the more complete name, then the shorter one, then the alphabet; the order of `known` plays no
 /// part.
-#[must_use]
 pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nothing longer can be an id, and a guess must stay cheap whatever comes in.
     if given.is_empty() || given.len() > 2 * MAX_ID_BYTES {

@@ -11,13 +11,11 @@ pub struct ProviderHealth(BTreeMap<ProviderId, ProviderStatus>);
 
 impl ProviderHealth {
     /// The status of that provider; [`ProviderStatus::Unknown`] when nobody has said.
-    #[must_use]
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.0.get(provider).copied().unwrap_or(ProviderStatus::Unknown)
     }
 
     /// Whether nobody has said anything of any provider.
-    #[must_use]
     pub fn is_silent(&self) -> bool {
         self.0.values().all(|status| *status == ProviderStatus::Unknown)
     }

@@ -36,7 +36,6 @@ macro_rules! text_id {
 
         impl $type {
             /// The id as text.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -96,13 +95,11 @@ text_id!(
 
 impl ModelId {
     /// The part before the first `/`.
-    #[must_use]
     pub fn provider(&self) -> &str {
         self.0.split_once('/').map_or("", |(provider, _)| provider)
     }
 
     /// The part after the first `/`: the provider's own name of the model, unless its row says otherwise.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }

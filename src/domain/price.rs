@@ -39,13 +39,11 @@ impl Price {
     pub const ZERO: Self = Self(Decimal::ZERO);
 
     /// The exact amount.
-    #[must_use]
     pub fn amount(self) -> Decimal {
         self.0
     }
 
     /// The amount as a whole number of 0.00000001 USD, at most 10^15, for comparing.
-    #[must_use]
     pub fn smallest_units(self) -> u64 {
         let factor = 10_u64.saturating_pow(MAX_SCALE.saturating_sub(self.0.scale()));
         u64::try_from(self.0.mantissa()).unwrap_or(u64::MAX).saturating_mul(factor)
@@ -107,7 +105,6 @@ pub struct Pricing {
 
 impl Pricing {
     /// True when a token price is known.
-    #[must_use]
     pub fn has_token_price(&self) -> bool {
         [self.input, self.output, self.cache_read, self.cache_write].iter().any(Option::is_some)
     }

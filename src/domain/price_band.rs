@@ -27,7 +27,6 @@ const ONE_USD: u64 = 100_000_000;
 
 impl PriceBand {
     /// The band of a model.
-    #[must_use]
     pub fn of(model: &Model) -> Self {
         if model.is_free == Some(true) {
             return Self::Free;

@@ -23,7 +23,6 @@ closed_enum!(
 
 impl ProviderStatus {
     /// Whether `healthy_only=true` keeps the provider's models. Fails open: what is unknown counts as usable.
-    #[must_use]
     pub fn is_usable(self) -> bool {
         matches!(self, Self::Healthy | Self::Unknown)
     }

@@ -68,7 +68,6 @@ pub struct ModelQuery {
 
 impl ModelQuery {
     /// The order that applies.
-    #[must_use]
     pub fn order(&self) -> Order {
         match (self.sort, &self.q) {
             (Some(sort), _) => Order::By(sort),

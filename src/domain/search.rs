@@ -38,14 +38,12 @@ pub struct InvalidSearchText;
 
 impl SearchText {
     /// The text, trimmed.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The words searched for, in order and in lower case. All that a search depends on; empty when the text has
     /// neither letter nor digit, and then nothing matches.
-    #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
     }
@@ -96,7 +94,6 @@ pub struct SearchIndex {
 
 impl SearchIndex {
     /// Indexes the models, which are known by their place in the slice from here on.
-    #[must_use]
     pub fn build(models: &[Model]) -> Self {
         let mut places: HashMap<String, Vec<u32>> = HashMap::new();
         for (place, model) in (0_u32..).zip(models) {
@@ -115,7 +112,6 @@ impl SearchIndex {
     }
 
     /// The relevance of each model, by its place; `None` where it does not match.
-    #[must_use]
     pub fn rank(&self, text: &SearchText) -> Vec<Option<Relevance>> {
         let words = text.words();
         if words.is_empty() {

@@ -41,7 +41,6 @@ impl Seed {
     }
 
     /// The seed as a catalogue of its own: `source: "builtin"`, revision 0.
-    #[must_use]
     pub fn into_snapshot(self) -> Snapshot {
         Snapshot::build(self.providers, self.tasks, self.models, LeftOut::default()).0
     }
@@ -57,7 +56,6 @@ impl Seed {
 /// - with pictures, sound, video or PDF among its inputs also `media_analysis`.
 ///
 /// Only the seed follows it: rows edited by hand keep the tasks they were given.
-#[must_use]
 pub fn tasks_of(model: &Model) -> Vec<TaskId> {
     let takes = |wanted: &[Modality]| model.input_modalities.iter().any(|m| wanted.contains(m));
     let gives_text = model.output_modalities.contains(&Modality::Text);

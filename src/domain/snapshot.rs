@@ -101,7 +101,6 @@ impl<'de> Deserialize<'de> for Snapshot {
 impl Snapshot {
     /// Takes the rows in. Models that contradict themselves or name an unknown provider are left out and returned;
     /// they count as skipped, together with what `left_out` counts. Of two rows with one id the first stays.
-    #[must_use]
     pub fn build(
         mut providers: Vec<Provider>,
         mut tasks: Vec<TaskType>,
@@ -168,7 +167,6 @@ impl Snapshot {
 
     /// Its bytes in memory as it was built, measured. The search index and the sorts, which later queries add, are not
     /// counted.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.providers.heap()
@@ -182,43 +180,36 @@ impl Snapshot {
     }
 
     /// All providers, by id.
-    #[must_use]
     pub fn providers(&self) -> &[Provider] {
         &self.providers
     }
 
     /// All task types, by id.
-    #[must_use]
     pub fn tasks(&self) -> &[TaskType] {
         &self.tasks
     }
 
     /// All models, hidden and retired ones included, by provider, name and id.
-    #[must_use]
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
     /// The provider of that id.
-    #[must_use]
     pub fn provider(&self, id: &str) -> Option<&Provider> {
         self.provider_at.get(id).and_then(|&at| self.providers.get(at))
     }
 
     /// The model of that id.
-    #[must_use]
     pub fn model(&self, id: &str) -> Option<&Model> {
         self.place(id).and_then(|at| self.models.get(at))
     }
 
     /// The place of the model of that id in [`Snapshot::models`].
-    #[must_use]
     pub fn place(&self, id: &str) -> Option<usize> {
         self.model_at.get(id).copied()
     }
 
     /// The index that `q` is answered from; it numbers models by their place in [`Snapshot::models`].
-    #[must_use]
     pub fn search(&self) -> &SearchIndex {
         self.search.get_or_init(|| SearchIndex::build(&self.models))
     }
@@ -239,37 +230,31 @@ impl Snapshot {
     }
 
     /// Whether a task type of that id exists.
-    #[must_use]
     pub fn has_task(&self, id: &TaskId) -> bool {
         self.tasks.binary_search_by(|task| task.id.cmp(id)).is_ok()
     }
 
     /// Whether neither the model nor its provider is hidden.
-    #[must_use]
     pub fn is_enabled(&self, model: &Model) -> bool {
         model.enabled && self.provider(model.provider.as_str()).is_some_and(|p| p.enabled)
     }
 
     /// Whether lists show the model when nothing else is asked for: enabled and not retired.
-    #[must_use]
     pub fn is_listed(&self, model: &Model) -> bool {
         model.status != ModelStatus::Retired && self.is_enabled(model)
     }
 
     /// How many models are listed when nothing else is asked for.
-    #[must_use]
     pub fn listed(&self) -> usize {
         self.listed
     }
 
     /// How many rows could not be understood and were left out.
-    #[must_use]
     pub fn skipped(&self) -> usize {
         self.left_out.rows
     }
 
     /// How many optional details could not be understood and were left out of their rows.
-    #[must_use]
     pub fn details_ignored(&self) -> usize {
         self.left_out.details
     }

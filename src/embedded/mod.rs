@@ -107,31 +107,26 @@ impl Cluster {
     }
 
     /// The folder of the Unix socket; its path is short enough for one. Only root and PostgreSQL's user can enter.
-    #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.folders.socket
     }
 
     /// The port in the name of the socket's file; there is no such port on a network.
-    #[must_use]
     pub fn port(&self) -> u16 {
         PORT
     }
 
     /// The superuser of the cluster, who needs no password.
-    #[must_use]
     pub fn user(&self) -> &'static str {
         USER
     }
 
     /// The database, which exists and is empty in a new cluster.
-    #[must_use]
     pub fn database(&self) -> &'static str {
         DATABASE
     }
 
     /// How to connect to [`Self::database`]. The cluster allows 40 connections unless the settings say otherwise.
-    #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.folders.socket)
@@ -155,7 +150,6 @@ impl Cluster {
 }
 
 /// Whether a server has used this data folder before. Changes nothing, unlike [`Cluster::start`].
-#[must_use]
 pub fn was_used(data_dir: &Path) -> bool {
     folders::has_lock(data_dir)
 }

@@ -16,7 +16,6 @@ pub(super) const DATABASE: &str = "chatchonk";
 ///
 /// `None` for an ordinary user without a home: then only `DATA_DIR` can name a folder. A relative `xdg_data_home` is
 /// ignored, as the [XDG specification](https://specifications.freedesktop.org/basedir-spec/latest/) demands.
-#[must_use]
 pub fn default_data_dir(is_root: bool, xdg_data_home: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
     if is_root {
         return Some(PathBuf::from("/var/lib/chatchonk"));

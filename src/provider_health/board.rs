@@ -23,13 +23,11 @@ struct Shown {
 
 impl ProviderHealthBoard {
     /// The statuses known now. They change far less often than the rest.
-    #[must_use]
     pub fn current(&self) -> Arc<ProviderHealth> {
         Arc::clone(&self.0.read().statuses)
     }
 
     /// All that is known now.
-    #[must_use]
     pub fn standings(&self) -> Arc<Standings> {
         Arc::clone(&self.0.read().standings)
     }

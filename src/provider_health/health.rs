@@ -89,7 +89,6 @@ pub struct Latency {
 
 impl<'a> AutoModelHealth<'a> {
     /// Builds the report from what is known. Pure: makes no request.
-    #[must_use]
     pub fn of(
         snapshot: &'a Snapshot,
         standings: &Standings,

@@ -33,7 +33,6 @@ impl ProviderKeys {
     }
 
     /// Whether a key for the provider is set.
-    #[must_use]
     pub fn configured(&self, provider: &ProviderId) -> bool {
         self.of(provider).is_some()
     }

@@ -157,7 +157,6 @@ impl Standing {
     }
 
     /// The latency that this share of the last 20 answers did not exceed, in whole milliseconds; `None` before the first.
-    #[must_use]
     pub fn latency(&self, percent: usize) -> Option<u32> {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
@@ -198,13 +197,11 @@ impl IntoIterator for Standings {
 
 impl Standings {
     /// How that provider stands, if anything is said of it.
-    #[must_use]
     pub fn of(&self, provider: &str) -> Option<&Standing> {
         self.0.get(provider)
     }
 
     /// The status of that provider.
-    #[must_use]
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.of(provider).map_or(ProviderStatus::Unknown, |standing| standing.status)
     }
@@ -215,7 +212,6 @@ impl Standings {
     }
 
     /// Its bytes in memory.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         let entry = |(id, standing): (&ProviderId, &Standing)| {
             size_of_val(id)
@@ -227,7 +223,6 @@ impl Standings {
     }
 
     /// What the domain wants to know of it.
-    #[must_use]
     pub fn statuses(&self) -> ProviderHealth {
         self.iter().map(|(id, standing)| (id.clone(), standing.status)).collect()
     }

@@ -37,7 +37,6 @@ pub struct ProbeSettings {
 
 impl ProbeSettings {
     /// Whether any of these providers will be probed: none is, as long as none has a key.
-    #[must_use]
     pub fn ask_any(&self, providers: &[Provider]) -> bool {
         self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
     }
@@ -61,7 +60,6 @@ pub struct Watch {
 
 impl Watch {
     /// Makes no request yet. Probes run on `runtime`.
-    #[must_use]
     pub fn new(
         settings: ProbeSettings,
         catalogue: Catalogue,
@@ -77,7 +75,6 @@ impl Watch {
     }
 
     /// A reader of the counters of its cache.
-    #[must_use]
     pub fn meter(&self) -> Meter {
         self.cache.meter()
     }

@@ -146,7 +146,6 @@ impl History {
     }
 
     /// Rises whenever there is something new in it.
-    #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -58,13 +58,11 @@ pub struct IgnoredDetails {
 
 impl IgnoredDetails {
     /// The first 1,000 of them by row and column, whatever the order in which rows were read.
-    #[must_use]
     pub fn named(&self) -> &BTreeSet<IgnoredDetail> {
         &self.named
     }
 
     /// How many there are.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }

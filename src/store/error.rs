@@ -68,7 +68,6 @@ closed_enum!(
 
 impl DatabaseFault {
     /// What is wrong, for health and log. Names no host, user or database.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Unreachable => "the database cannot be reached",
@@ -100,7 +99,6 @@ impl DatabaseFault {
     }
 
     /// The way out.
-    #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Unreachable => {
@@ -177,7 +175,6 @@ impl DatabaseFault {
     }
 
     /// True for faults of configuration, which do not go away by waiting.
-    #[must_use]
     pub const fn is_configuration(self) -> bool {
         self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate | Self::ClearText)
     }
@@ -185,13 +182,11 @@ impl DatabaseFault {
     /// True where trying again soon does harm: Supabase's pooler blocks an address for minutes after ten wrong passwords
     /// in five minutes, also for a server that knows the right one; and what is set on a connection of a transaction
     /// pooler reaches others.
-    #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused | Self::TransactionPooler)
     }
 
     /// True where the database answers but its tables hold no catalogue.
-    #[must_use]
     pub const fn is_of_tables(self) -> bool {
         matches!(
             self,
@@ -207,7 +202,6 @@ impl DatabaseFault {
     }
 
     /// Sorts an error of the driver into a class.
-    #[must_use]
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
             // Something that accepts a connection and speaks no PostgreSQL, such as a proxy whose server starts up.
@@ -286,7 +280,6 @@ pub enum StoreError {
 
 impl StoreError {
     /// Its class.
-    #[must_use]
     pub fn fault(&self) -> DatabaseFault {
         match self {
             Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,

@@ -32,7 +32,6 @@ struct TableState {
 impl EditTraces {
     /// Whether the tables were edited since. The version says nothing here: it may have risen before an edit that did not
     /// raise it.
-    #[must_use]
     pub fn show_an_edit_since(&self, before: &Self) -> bool {
         self.traces != before.traces
     }
@@ -40,7 +39,6 @@ impl EditTraces {
 
 impl TableInspection {
     /// Returns the fault that makes a load meaningless, if there is one.
-    #[must_use]
     pub fn fault(&self) -> Option<DatabaseFault> {
         let is_empty = |name| self.tables.iter().any(|table| table.name == name && !table.has_rows);
         if !self.hidden().is_empty() {
@@ -55,19 +53,16 @@ impl TableInspection {
     }
 
     /// Names the tables whose rows row-level security hides from this role, all of them.
-    #[must_use]
     pub fn hidden(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted && !table.has_rows)
     }
 
     /// Names the tables that show rows although row-level security applies: some rows may be missing.
-    #[must_use]
     pub fn restricted(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted && table.has_rows)
     }
 
     /// Returns the traces that edits have left until now.
-    #[must_use]
     pub fn traces(&self) -> EditTraces {
         let edited = self.tables.iter().filter(|table| table.name != "cache_version");
         EditTraces {

@@ -97,7 +97,6 @@ pub struct Connections {
 
 impl Store {
     /// Describes the database without connecting.
-    #[must_use]
     pub fn new(settings: DatabaseSettings) -> Self {
         let mut options = settings.options.clone();
         let relay = settings.destination.clone().and_then(|destination| match Relay::start(destination) {
@@ -218,7 +217,6 @@ impl Store {
     }
 
     /// The connections of the pool. Counts them without waiting.
-    #[must_use]
     pub fn connections(&self) -> Connections {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
         // The two are read one after the other.
@@ -227,7 +225,6 @@ impl Store {
     }
 
     /// How the database is reached.
-    #[must_use]
     pub fn settings(&self) -> &DatabaseSettings {
         &self.settings
     }

@@ -42,26 +42,22 @@ struct TableRights {
 
 impl Rights {
     /// Names the tables that the role may not read.
-    #[must_use]
     pub fn unreadable(&self) -> Vec<&str> {
         self.named(|table| !table.reads)
     }
 
     /// Names the tables of the KV ledger that the role may not write.
-    #[must_use]
     pub fn unwritable_ledger(&self) -> Vec<&str> {
         self.named(|table| LEDGER.contains(&table.name.as_str()) && !table.writes)
     }
 
     /// Names the tables to which row-level security applies for the role.
-    #[must_use]
     pub fn restricted(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted)
     }
 
     /// Names the tables whose rows row-level security hides all, because it applies without any policy; those of the KV
     /// ledger only if `has_kv`.
-    #[must_use]
     pub fn closed(&self, has_kv: bool) -> Vec<&str> {
         self.named(|table| {
             table.is_restricted && !table.has_policy && (has_kv || !LEDGER.contains(&table.name.as_str()))
@@ -69,20 +65,17 @@ impl Rights {
     }
 
     /// Names the tables of the migrations that are missing, or have a view in their place.
-    #[must_use]
     pub fn missing(&self) -> Vec<&str> {
         let is_missing = |name: &&str| !self.tables.iter().any(|table| table.name == *name);
         TABLES.into_iter().filter(is_missing).collect()
     }
 
     /// Names another role that owns one of the tables.
-    #[must_use]
     pub fn other_owner(&self) -> Option<&str> {
         self.tables.iter().find(|table| !table.is_owner).map(|table| table.owner.as_str())
     }
 
     /// Whether there is any table at all.
-    #[must_use]
     pub fn has_tables(&self) -> bool {
         !self.tables.is_empty()
     }

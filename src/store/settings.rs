@@ -164,7 +164,6 @@ impl DatabaseSettings {
     }
 
     /// The root certificates that the database's certificate must lead to; `None` where it is not verified.
-    #[must_use]
     pub fn roots(&self) -> Option<&Roots> {
         match &self.destination.as_ref()?.security {
             Security::Verified(roots) => Some(roots),
@@ -173,7 +172,6 @@ impl DatabaseSettings {
     }
 
     /// Uses ready-made options, as of the embedded cluster.
-    #[must_use]
     pub fn from_options(options: PgConnectOptions, max_connections: u32) -> Self {
         let options = options
             // The relay does what TLS there is.

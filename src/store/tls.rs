@@ -72,7 +72,6 @@ impl fmt::Debug for Roots {
 
 impl Roots {
     /// Reads a path, a PEM text, or `system` as libpq does.
-    #[must_use]
     pub fn given(certificate: &str) -> Self {
         let certificate = certificate.trim();
         if certificate.contains("-----BEGIN") {
@@ -85,7 +84,6 @@ impl Roots {
     }
 
     /// Returns what the operator must do before these roots expire.
-    #[must_use]
     pub fn ageing(&self, now: OffsetDateTime) -> Option<&'static str> {
         (*self == Self::Supabase && now >= SUPABASE_ROOT_AGES).then_some(
             "Supabase's root certificate in this release expires on 2031-04-26: update the server, or set PGSSLROOTCERT \

@@ -29,7 +29,6 @@ pub struct ConnectionErrors {
 }
 
 /// Returns the counts of this process. Nothing is counted before a subscriber is installed.
-#[must_use]
 pub fn connection_errors() -> ConnectionErrors {
     ConnectionErrors { request: REQUESTS.load(Ordering::Relaxed), accept: ACCEPTS.load(Ordering::Relaxed) }
 }

@@ -29,7 +29,6 @@ thread_local! {
 }
 
 /// Returns how many lines this process has dropped because they could not be written.
-#[must_use]
 pub fn dropped_lines() -> u64 {
     COUNTS.get().map_or(0, |counts| counts.dropped.load(Ordering::Relaxed))
 }
@@ -51,7 +50,6 @@ pub struct Log {
 impl Log {
     /// Opens the log on a duplicate of standard error's descriptor. `std::io::stderr()` has a lock, which another writer
     /// may hold while the pipe is full.
-    #[must_use]
     pub fn open() -> Self {
         let log = match io::stderr().as_fd().try_clone_to_owned().map(OwnedFd::into) {
             Ok(file) => Self::to(Descriptor(file)),

@@ -50,7 +50,6 @@ impl TracesEndpoint {
     }
 
     /// Returns whether headers with secrets may be sent there: over https, or to this machine.
-    #[must_use]
     pub fn may_get_secrets(&self) -> bool {
         let host = self.host().trim_start_matches('[').trim_end_matches(']');
         let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
@@ -95,7 +94,6 @@ impl TracesHeaders {
     pub const EXPECTED: &'static str = "headers such as name=value,other=value, percent-encoded where needed";
 
     /// Returns whether there are none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -46,19 +46,16 @@ impl fmt::Display for Line {
 
 impl Line {
     /// A line without a remedy.
-    #[must_use]
     pub fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
         Self { mark, subject, finding: finding.into(), remedy: None }
     }
 
     /// A warning with its remedy.
-    #[must_use]
     pub fn warning(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { mark: Mark::Warning, ..Self::fault(subject, finding, remedy) }
     }
 
     /// A fault with its remedy.
-    #[must_use]
     pub fn fault(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::new(Mark::Fault, subject, finding) }
     }

@@ -67,7 +67,6 @@ pub struct KvError {
 
 impl KvError {
     /// An error of that class, of which no more is known.
-    #[must_use]
     pub const fn new(class: KvErrorClass) -> Self {
         Self { class, status: None, code: None, ray: None, detail: None }
     }
@@ -83,7 +82,6 @@ impl KvError {
     }
 
     /// What is wrong, for health and log.
-    #[must_use]
     pub const fn reason(&self) -> &'static str {
         use KvMisconfiguration::{Account, Namespace, Request};
         match self.class {
@@ -106,7 +104,6 @@ impl KvError {
     }
 
     /// The way out.
-    #[must_use]
     pub const fn remedy(&self) -> &'static str {
         use KvMisconfiguration::{Account, Namespace, Request};
         match self.class {

@@ -13,7 +13,6 @@ impl ModelQuery {
     ///
     /// It holds all that decides which models match and in which order, and nothing else: no limit, cursor, fields or
     /// facets. Two runs of it over one snapshot differ only when `healthy_only` is asked for and the health has changed.
-    #[must_use]
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         for &parameter in Parameter::ALL {

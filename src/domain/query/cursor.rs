@@ -42,7 +42,6 @@ struct Content<P> {
 
 impl Cursor {
     /// The cursor that continues the query's list after the position.
-    #[must_use]
     pub fn encode(position: &Position, query: &ModelQuery) -> Self {
         let hash = query_hash(query);
         // Strings, numbers and named variants cannot fail to serialise; an empty cursor would be refused as damaged.
@@ -72,7 +71,6 @@ impl Cursor {
     }
 
     /// The cursor as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -63,7 +63,6 @@ pub struct Facets<'s> {
 
 impl<'s> Facets<'s> {
     /// Counts the matches. Models that are alike are counted first and looked at once.
-    #[must_use]
     pub fn count(matches: &Matches<'s>) -> Self {
         let snapshot = matches.snapshot();
         let mut facets = Self {

@@ -64,7 +64,6 @@ pub struct Hint {
 
 impl ModelQuery {
     /// Whether the parameter was given.
-    #[must_use]
     pub fn is_given(&self, parameter: Parameter) -> bool {
         match parameter {
             Parameter::Provider => !self.provider.is_empty(),

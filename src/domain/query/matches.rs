@@ -39,7 +39,6 @@ impl ModelQuery {
     /// The models that match, in order. Paging comes after: the number of matches is the total.
     ///
     /// Linear in the number of models; by relevance, `n log n` in that of matches besides.
-    #[must_use]
     pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
         let filters = Filters::new(self, snapshot, health);
         let models = snapshot.models();
@@ -61,7 +60,6 @@ impl ModelQuery {
     ///
     /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
     /// hint; and dropping `status` or `enabled` brings that default back.
-    #[must_use]
     pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
         Filters::new(self, snapshot, health).hints()
     }
@@ -79,19 +77,16 @@ impl<'s> Matches<'s> {
     }
 
     /// How many models match: the total, whatever is shown of it.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.found.len()
     }
 
     /// Whether nothing matches.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
     /// The models, in order.
-    #[must_use]
     pub fn models(&self) -> impl ExactSizeIterator<Item = &'s Model> + '_ {
         self.found.iter().map(|found| found.model)
     }
@@ -101,7 +96,6 @@ impl<'s> Matches<'s> {
     /// Pages taken one after the other show each match once, also when the catalogue changes in between, as long as
     /// the match itself stays in its place. A position of another order makes no sense here; [`super::Cursor::decode`]
     /// gives none. A limit of 0 gives an empty page that nothing follows.
-    #[must_use]
     pub fn page(&self, after: Option<&Position>, limit: Option<usize>) -> Page<'s> {
         let start = after.map_or(0, |position| {
             self.found.partition_point(|found| {
