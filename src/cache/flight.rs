@@ -1,21 +1,24 @@
 //! Flights: one load at a time per key, in a task of its own, shared by all who wait for it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
+use super::backoff::{Backoff, jitter};
 use super::entry::{Entry, Source};
 use super::origin::{LoadError, Origin};
 use super::read::Inner;
-use super::retry::Failures;
 use super::scope::{Known, Learned, Scope};
 use super::stats::Outcome;
 
 /// The most flights of one key at a time: one that hangs does not keep another, which knows more, from setting out.
 const MAX_FLIGHTS: usize = 2;
+
+/// The first pause after a load that failed, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What a flight brought.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ pub(super) struct Slot<V> {
     /// The last that set out.
     newest: Option<u64>,
     next: Option<Waiting<V>>,
-    pub failures: Option<Failures>,
+    pub failures: Option<Backoff>,
     pub error: Option<LoadError>,
 }
 
@@ -298,7 +301,7 @@ impl<O: Origin> Inner<O> {
         let is_last = slot.newest == Some(id);
         let before = slot.failures;
         if is_last {
-            slot.failures = error.map(|_| Failures::after(before, now, id));
+            slot.failures = error.map(|_| Backoff::after(before, PAUSES, now, jitter(&self.clock)));
             slot.error = error.cloned();
         }
         let failures = slot.failures;

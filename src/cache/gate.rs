@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::domain::closed::closed_enum;
 
+use super::backoff::Backoff;
+
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 3;
-/// The first pause of an open breaker.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Its longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The first pause of an open breaker, and its longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often a fault of configuration is looked at again.
 const CONFIGURATION_PAUSE: Duration = Duration::from_mins(1);
 /// How long to stay away when throttled without being told.
@@ -69,9 +69,9 @@ enum State {
     /// Yes.
     Closed { failures: u32 },
     /// Not before `until`; then one call probes.
-    Open { until: Instant, pause: Duration, why: Skip },
+    Open { until: Instant, failures: Option<Backoff>, why: Skip },
     /// One call is probing.
-    HalfOpen { pause: Duration, since: Instant, why: Skip },
+    HalfOpen { failures: Option<Backoff>, since: Instant, why: Skip },
 }
 
 /// A change worth telling.
@@ -111,17 +111,17 @@ impl Gate {
     }
 
     fn turns_half_open(&mut self, now: Instant) -> bool {
-        let (State::Open { pause, why, .. } | State::HalfOpen { pause, why, .. }) = self.state else {
+        let (State::Open { failures, why, .. } | State::HalfOpen { failures, why, .. }) = self.state else {
             return false;
         };
         let due = match self.state {
             State::Open { until, .. } => now >= until,
             // A probe whose caller vanished must not keep the gate shut.
-            State::HalfOpen { since, .. } => now.saturating_duration_since(since) >= LONGEST_PAUSE,
+            State::HalfOpen { since, .. } => now.saturating_duration_since(since) >= PAUSES.1,
             State::Closed { .. } => false,
         };
         if due {
-            self.state = State::HalfOpen { pause, since: now, why };
+            self.state = State::HalfOpen { failures, since: now, why };
         }
         due
     }
@@ -170,9 +170,15 @@ impl Gate {
     /// Takes in how a call ended. `jitter` (0 to 255) shortens pauses by up to a quarter.
     pub fn ended(&mut self, ended: Ended, now: Instant, jitter: u8) -> Option<Change> {
         let before = self.state;
-        let open =
-            |pause: Duration, next: Duration, why| State::Open { until: now + pause, pause: next, why };
-        let shortened = |pause: Duration| pause.saturating_sub(pause / 4 * u32::from(jitter) / 255);
+        let open = |pause, why| State::Open { until: now + pause, failures: None, why };
+        let fails = |before| {
+            let failures = Backoff::after(before, PAUSES, now, jitter);
+            State::Open {
+                until: now + failures.due_in(now),
+                failures: Some(failures),
+                why: Skip::BreakerOpen,
+            }
+        };
         let mut spent = None;
         self.state = match (ended, before) {
             // A call that set out before the gate shut proves nothing about what came after it.
@@ -188,19 +194,13 @@ impl Gate {
                     state => state,
                 }
             }
-            (Ended::Misconfigured, _) => open(CONFIGURATION_PAUSE, FIRST_PAUSE, Skip::Misconfigured),
-            (Ended::Throttled(after), _) => {
-                open(after.unwrap_or(THROTTLED_PAUSE), FIRST_PAUSE, Skip::Throttled)
-            }
+            (Ended::Misconfigured, _) => open(CONFIGURATION_PAUSE, Skip::Misconfigured),
+            (Ended::Throttled(after), _) => open(after.unwrap_or(THROTTLED_PAUSE), Skip::Throttled),
             (Ended::Failed, State::Closed { failures }) if failures + 1 < FAILURES_TO_OPEN => {
                 State::Closed { failures: failures + 1 }
             }
-            (Ended::Failed, State::Closed { .. }) => {
-                open(shortened(FIRST_PAUSE), FIRST_PAUSE * 2, Skip::BreakerOpen)
-            }
-            (Ended::Failed, State::HalfOpen { pause, .. }) => {
-                open(shortened(pause), (pause * 2).min(LONGEST_PAUSE), Skip::BreakerOpen)
-            }
+            (Ended::Failed, State::Closed { .. }) => fails(None),
+            (Ended::Failed, State::HalfOpen { failures, .. }) => fails(failures),
         };
         match (before, self.state) {
             (State::Closed { .. }, State::Open { .. }) => Some(Change::Shut),

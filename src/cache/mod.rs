@@ -3,6 +3,7 @@
 //! It knows no model, no SQL and no route. A value is validated by the version of its *scope*, which the origin raises in
 //! the transaction of every change: equal version means equal data. See `docs/cache.md`.
 
+mod backoff;
 mod bucket;
 mod entry;
 mod envelope;
@@ -19,7 +20,6 @@ mod queue;
 mod race;
 mod read;
 mod remote;
-mod retry;
 mod scope;
 mod settings;
 mod shared;

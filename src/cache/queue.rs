@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::store::KvDigest;
 
+use super::backoff::Backoff;
 use super::kv::KvKey;
 
 /// The shortest time between two writes of one key; Cloudflare itself allows one a second.
@@ -52,7 +53,7 @@ pub(super) struct Queue {
     waiting: BTreeMap<KvKey, Pending>,
     deletes: BTreeSet<KvKey>,
     known: BTreeMap<KvKey, Known>,
-    pause: Option<(Duration, Instant)>,
+    backoff: Option<Backoff>,
 }
 
 impl Queue {
@@ -123,7 +124,7 @@ impl Queue {
                 };
             }
         }
-        self.pause = None;
+        self.backoff = None;
     }
 
     /// Remembers what was deleted: whoever has a value for such a key may write it at once.
@@ -169,13 +170,12 @@ impl Queue {
 
     /// Waits with everything after a flush that failed: 2 s, doubling to 5 min until one succeeds.
     pub fn failed(&mut self, now: Instant) {
-        let pause = self.pause.map_or(PAUSES.0, |(last, _)| (last * 2).min(PAUSES.1));
-        self.pause = Some((pause, now + pause));
+        self.backoff = Some(Backoff::after(self.backoff, PAUSES, now, 0));
     }
 
     /// Waits no longer: the shared tier answers again.
     pub fn resume(&mut self) {
-        self.pause = None;
+        self.backoff = None;
     }
 
     /// How many keys wait, to be written or deleted.
@@ -184,7 +184,7 @@ impl Queue {
     }
 
     fn is_paused(&self, now: Instant) -> bool {
-        self.pause.is_some_and(|(_, until)| now < until)
+        self.backoff.is_some_and(|backoff| !backoff.due_in(now).is_zero())
     }
 
     fn is_held(&self, key: &KvKey, version: u64, now: Instant) -> bool {

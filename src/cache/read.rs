@@ -13,15 +13,17 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::outage::Outage;
 
+use super::backoff::Backoff;
 use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
 use super::flight::{Flight, Landed, Slot};
 use super::origin::{LoadError, Origin};
-use super::retry::Failures;
 use super::scope::{Known, Scope, Scopes};
 use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
 
+/// Without any value to serve, callers get the remembered error this long before the origin is queried again.
+const WITHOUT_VALUE: Duration = Duration::from_millis(500);
 /// The most keys about which failures are remembered. Beyond that, all of these memories are dropped at once.
 const MAX_SLOTS: usize = 10_000;
 
@@ -193,7 +195,7 @@ impl<O: Origin> Cache<O> {
     /// The [`LoadError`] of the flight.
     pub async fn refresh_when_due(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
         let failures = self.0.slots.lock().get(key).and_then(|slot| slot.failures);
-        let wait = failures.map_or(Duration::ZERO, |failures| failures.due_in(self.0.clock.now(), true));
+        let wait = failures.map_or(Duration::ZERO, |failures| failures.due_in(self.0.clock.now()));
         self.0.clock.sleep(wait).await;
         self.refresh(key).await
     }
@@ -317,9 +319,12 @@ impl<O: Origin> Inner<O> {
             let slot = slots.entry(key.clone()).or_default();
             // A read of the version since then shows that the origin answers again.
             let answers =
-                |failures: &Failures| known.seen.is_some_and(|seen| failures.ended_before(seen.begun));
+                |failures: &Backoff| known.seen.is_some_and(|seen| failures.ended_before(seen.begun));
             let failing = slot.failures.filter(|failures| !answers(failures));
-            let due = failing.is_none_or(|failures| failures.may_retry(now, fallback.is_some()));
+            let due = failing.is_none_or(|failures| match fallback {
+                Some(_) => failures.due_in(now).is_zero(),
+                None => failures.passed(now) >= WITHOUT_VALUE,
+            });
             let flight =
                 if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
             (flight, failing.is_some(), slot.error.clone())
@@ -377,7 +382,7 @@ impl<O: Origin> Inner<O> {
         let now = self.clock.now();
         let mut slots = self.slots.lock();
         let slot = slots.entry(key.clone()).or_default();
-        if slot.failures.is_none_or(|failures| failures.may_retry(now, true)) {
+        if slot.failures.is_none_or(|failures| failures.due_in(now).is_zero()) {
             // Nobody waits for it.
             drop(self.join_or_start(key, &scope, slot));
         }

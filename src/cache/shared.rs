@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::outage::Outage;
 use crate::store::KvDigest;
 
+use super::backoff::jitter;
 use super::bucket::Bucket;
 use super::envelope::{self, Rejected};
 use super::family::Family;
@@ -334,9 +335,7 @@ impl Inner {
 
     fn ended(&self, ended: Ended, fault: Option<(Fault, &str)>) {
         let now = self.clock.now();
-        let jitter =
-            xxhash_rust::xxh3::xxh3_64(&self.clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0];
-        let change = self.gate.lock().ended(ended, now, jitter);
+        let change = self.gate.lock().ended(ended, now, jitter(&self.clock));
         let news = self.faults.lock().took(change, fault.map(|(fault, _)| fault), now);
         if change == Some(Change::Reopened) {
             self.queue.lock().resume();
