@@ -10,11 +10,11 @@ use parking_lot::RwLock;
 use serde_json::value::RawValue;
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::provider_health::ProviderHealthBoard;
 use crate::catalogue::CatalogueRead;
 use crate::domain::health::ProviderHealth;
 use crate::domain::model::Model;
 use crate::domain::snapshot::Snapshot;
+use crate::provider_health::ProviderHealthBoard;
 
 use super::coding::{Accepted, Coding};
 use super::error::{ApiError, Code};
