@@ -6,7 +6,7 @@ use std::fmt;
 use crate::domain::id::ProviderId;
 
 use super::base_urls::ProviderBaseUrls;
-use super::known::{KNOWN, Known};
+use super::known::{KNOWN, Known, variable_of};
 
 /// The keys by provider. Which variable holds a provider's key is fixed by this build and by `PROVIDER_BASE_URLS`; a row of
 /// the catalogue has no say. Other variables are not kept. `Debug` shows ids only.
@@ -41,12 +41,6 @@ impl ProviderKeys {
     pub(super) fn of(&self, provider: &ProviderId) -> Option<&str> {
         self.0.get(provider).map(String::as_str)
     }
-}
-
-/// The variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
-pub(super) fn variable_of(id: &str) -> String {
-    let id = id.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    format!("{id}_API_KEY")
 }
 
 #[cfg(test)]

@@ -79,6 +79,12 @@ impl Known {
     }
 }
 
+/// The variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
+pub(super) fn variable_of(id: &str) -> String {
+    let id = id.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    format!("{id}_API_KEY")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -9,8 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use crate::domain::id::ProviderId;
 use crate::domain::provider::Provider;
 
-use super::keys::variable_of;
-use super::known::Known;
+use super::known::{Known, variable_of};
 
 /// Headers that say where a request goes, who sends it or where it ends, or that belong to one connection. A row must not
 /// set them. `authorization` is the place of the key alone.
@@ -30,9 +29,22 @@ const RESERVED: [&str; 14] = [
     "upgrade",
     "via",
 ];
-/// As above. Gateways are told their upstream by headers such as `x-portkey-custom-host` and `helicone-target-url`.
+/// As above. Gateways are told their upstream by headers such as `x-portkey-custom-host`, `x-portkey-config`,
+/// `helicone-target-url` and `helicone-openai-api-base`.
 const RESERVED_BEGINNINGS: [&str; 3] = ["proxy-", "x-forwarded-", "sec-"];
-const RESERVED_ENDINGS: [&str; 4] = ["-host", "-url", "-uri", "-override"];
+const RESERVED_ENDINGS: [&str; 11] = [
+    "-base",
+    "-config",
+    "-endpoint",
+    "-host",
+    "-ip",
+    "-origin",
+    "-override",
+    "-target",
+    "-upstream",
+    "-uri",
+    "-url",
+];
 /// As much of a host as a name can have. A row may hold more.
 const MAX_SHOWN: usize = 253;
 

@@ -127,6 +127,11 @@ fn the_path_on_the_trusted_host_may_change_and_nothing_else() {
         "https://127.0.0.1/v1/models",
         "https://[::1]/v1/models",
         "https://2130706433/v1/models",
+        "https://0x7f.1/v1/models",
+        "https://[::ffff:127.0.0.1]/v1/models",
+        "https://api.openai.com\n.evil.example/v1/models",
+        "https://api.openai.com%2eevil.example/v1/models",
+        "https://api.openai.com:444/v1/models",
         "https://169.254.169.254/latest/meta-data",
         "https://api.anthropic.com/v1/models",
         "https://api.openai.com/v1/..%2f..%2fevil",
@@ -250,6 +255,17 @@ fn an_unknown_provider_needs_its_host_named_and_gets_its_own_variable_only() {
         "X-Forwarded-Host",
         "x-portkey-custom-host",
         "Helicone-Target-URL",
+        "Helicone-OpenAI-Api-Base",
+        "x-portkey-config",
+        "X-Upstream",
+        "X-Target",
+        "X-Endpoint",
+        "X-Real-IP",
+        "Forwarded",
+        "Connection",
+        "TE",
+        "Sec-Fetch-Site",
+        "X-HTTP-Method-Override",
     ] {
         let extra_headers = BTreeMap::from([(name.to_owned(), "1".to_owned())]);
         let row = Provider { extra_headers, ..acme() };
@@ -257,6 +273,17 @@ fn an_unknown_provider_needs_its_host_named_and_gets_its_own_variable_only() {
         let row = Provider { auth_header: name.to_owned(), ..acme() };
         assert_eq!(named(&row).is_ok(), name == "Authorization", "{name}");
     }
+    for (name, value) in
+        [("x-a", "1\r\nHost: evil.example"), ("x-a\r\nhost", "1"), ("x a", "1"), (":authority", "1")]
+    {
+        let extra_headers = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        assert!(named(&Provider { extra_headers, ..acme() }).is_err(), "{name}: {value}");
+    }
+    // The key takes the place of a header of the same name in another case.
+    let extra_headers = BTreeMap::from([("X-Acme-Key".to_owned(), "forged".to_owned())]);
+    let asked = named(&Provider { extra_headers, ..acme() }).unwrap();
+    let values: Vec<_> = asked.headers.get_all("x-acme-key").iter().collect();
+    assert_eq!(values, ["ACME_API_KEY"]);
     let extra_headers = BTreeMap::from([("acme-version".to_owned(), "2".to_owned())]);
     assert_eq!(named(&Provider { extra_headers, ..acme() }).unwrap().headers["acme-version"], "2");
 }
