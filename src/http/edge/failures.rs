@@ -23,7 +23,6 @@ pub struct Failures {
 
 impl Failures {
     /// Starts with all lines of a minute left.
-    #[must_use]
     pub fn new(clock: Clock) -> Self {
         let limiter = RateLimiter::direct_with_clock(Quota::per_minute(LINES), LimiterClock(clock));
         Self { limiter, left_out: AtomicU64::new(0) }

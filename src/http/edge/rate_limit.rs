@@ -102,7 +102,6 @@ impl governor::clock::Clock for LimiterClock {
 
 impl RateLimit {
     /// Starts without requests. `behind_render`: whether the header that Render sets names the client.
-    #[must_use]
     pub fn new(per_minute: NonZeroU32, behind_render: bool, clock: Clock) -> Self {
         let clock = LimiterClock(clock);
         Self {

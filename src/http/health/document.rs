@@ -28,7 +28,6 @@ pub enum KvState {
 
 impl KvState {
     /// The shared tier, if there is one.
-    #[must_use]
     pub fn tier(&self) -> Option<&SharedTier> {
         if let Self::Tier(tier) = self { Some(tier) } else { None }
     }

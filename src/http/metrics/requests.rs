@@ -60,13 +60,11 @@ pub(super) struct Counted {
 
 impl Requests {
     /// None yet.
-    #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, workers: Mutex::default() }
     }
 
     /// A worker that starts.
-    #[must_use]
     pub fn worker(&self) -> Arc<Worker> {
         let worker = Arc::new(Worker {
             clock: self.clock.clone(),
@@ -104,7 +102,6 @@ impl Requests {
 
 impl Worker {
     /// A request that has arrived.
-    #[must_use]
     pub fn begin(self: &Arc<Self>) -> Underway {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Underway { begun: self.clock.now(), worker: Arc::clone(self) }

@@ -52,7 +52,6 @@ closed_enum!(
 
 impl Code {
     /// Its HTTP status.
-    #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
             Self::InvalidParameter
@@ -73,7 +72,6 @@ impl Code {
     }
 
     /// Its title, the same for every occurrence.
-    #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::InvalidParameter => "A parameter has a value that cannot be used",
@@ -97,7 +95,6 @@ impl Code {
     }
 
     /// The code for an answer that did not come from a handler of ours.
-    #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::RouteNotFound,
@@ -128,7 +125,6 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error of that code; `detail` says what is wrong with this request and the way out.
-    #[must_use]
     pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
         Self {
             code,
@@ -141,52 +137,44 @@ impl ApiError {
     }
 
     /// A value of `parameter` that cannot be used.
-    #[must_use]
     pub fn parameter(parameter: &str, expected: impl fmt::Display) -> Self {
         Self::new(Code::InvalidParameter, format!("`{parameter}`: {expected}")).of(parameter)
     }
 
     /// Names the parameter.
-    #[must_use]
     pub fn of(self, parameter: &str) -> Self {
         Self { parameter: Some(parameter.into()), ..self }
     }
 
     /// Lists what would have been understood.
-    #[must_use]
     pub fn allowing<T: Into<String>>(self, allowed: impl IntoIterator<Item = T>) -> Self {
         Self { allowed: allowed.into_iter().map(Into::into).collect(), ..self }
     }
 
     /// Names what was probably meant.
-    #[must_use]
     pub fn suggesting(self, suggestion: Option<&str>) -> Self {
         Self { did_you_mean: suggestion.map(str::to_owned), ..self }
     }
 
     /// A wrong method; `allow` goes into the header of that name.
-    #[must_use]
     pub fn method(allow: &'static str) -> Self {
         Self::new(Code::MethodNotAllowed, format!("use one of {allow}"))
             .with(ALLOW, HeaderValue::from_static(allow))
     }
 
     /// An address without a route.
-    #[must_use]
     pub fn no_route() -> Self {
         let routes = "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health";
         Self::new(Code::RouteNotFound, routes)
     }
 
     /// Adds a header to the answer.
-    #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
     /// The body. Under `/v1` it also has the `error` object that OpenAI's clients read.
-    #[must_use]
     pub fn body(&self, request_id: &str, openai: bool) -> Vec<u8> {
         let server_fault = self.code.status().is_server_error();
         // A fault of ours is always told in the same words: what really happened is in the log.
