@@ -1,7 +1,6 @@
 //! Reading through the cache.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +15,8 @@ use crate::outage::Outage;
 use super::backoff::Backoff;
 use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
-use super::flight::{Flight, Landed, Slot};
+use super::flight::{Flight, Landed};
+use super::inner::{Front, Inner};
 use super::origin::{LoadError, Origin};
 use super::scope::{Known, Scope, Scopes};
 use super::shared::SharedTier;
@@ -34,34 +34,6 @@ impl<O: Origin> Clone for Cache<O> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
-}
-
-pub(super) struct Inner<O: Origin> {
-    pub family: Family,
-    pub origin: O,
-    pub scopes: Arc<Scopes>,
-    pub clock: Clock,
-    pub runtime: Handle,
-    pub memory: moka::sync::Cache<O::Key, Arc<Entry<O::Value>>>,
-    front: OnceLock<Front<O::Key, O::Value>>,
-    pub counters: Counters,
-    pub shared: Option<SharedTier>,
-    floor: Option<Arc<Entry<O::Value>>>,
-    /// The scope of keys that have none.
-    unscoped: Arc<Scope>,
-    /// How many callers wait for a flight.
-    pub waiters: watch::Sender<usize>,
-    pub slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
-    /// Loads that fail, of whatever key.
-    pub outage: Mutex<Outage>,
-    flights: AtomicU64,
-}
-
-/// The value of the first key that was hit, once more: a family of one key, such as the catalogue, is read without the
-/// housekeeping of `memory`, which takes longer than the rest of a hit and now and then allocates.
-struct Front<K, V> {
-    key: K,
-    entry: RwLock<Arc<Entry<V>>>,
 }
 
 /// A value as it was read.
@@ -245,14 +217,6 @@ impl<O: Origin> Inner<O> {
     fn wait(&self) -> Waits<'_> {
         self.waiters.send_modify(|waiters| *waiters += 1);
         Waits(&self.waiters)
-    }
-
-    pub(super) fn scope(&self, key: &O::Key) -> Arc<Scope> {
-        self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
-    }
-
-    pub(super) fn next_flight(&self) -> u64 {
-        self.flights.fetch_add(1, Ordering::Relaxed)
     }
 
     fn hit(self: &Arc<Self>, key: &O::Key) -> Option<Read<O::Value>> {

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use crate::domain::closed::closed_enum;
 
-use super::{pooler, relay};
+use super::relay;
 
 /// How many characters of a failed statement a message holds.
 const STATEMENT: usize = 300;
@@ -208,7 +208,7 @@ impl DatabaseFault {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
-                pooler::CODE => pooler::fault_of(refusal.message()).unwrap_or(Self::Other),
+                POOLER => pooler_fault(refusal.message()).unwrap_or(Self::Other),
                 // Connections with TLS only, in the words of PostgreSQL's pg_hba.conf and of PgBouncer.
                 "28000" if refusal.message().contains("no encryption") => Self::Certificate,
                 "08P01" if refusal.message().contains("SSL required") => Self::Certificate,
@@ -239,6 +239,39 @@ impl DatabaseFault {
             _ => Self::Other,
         }
     }
+}
+
+/// The code under which Supabase's pooler sends its own errors; PostgreSQL's name for it is `internal_error`.
+const POOLER: &str = "XX000";
+
+/// The pooler's words, in lower case, and what they mean. The first that are found count. Newer releases put a code in
+/// front. Source: <https://github.com/supabase/supavisor>, `lib/supavisor/errors/`, and for older releases
+/// `lib/supavisor/client_handler/error.ex`.
+const POOLER_WORDS: &[(&str, DatabaseFault)] = &[
+    ("(enotfound)", DatabaseFault::Paused),
+    ("tenant or user not found", DatabaseFault::Paused),
+    ("tenant is banned", DatabaseFault::Paused),
+    ("max clients reached", DatabaseFault::PoolFull),
+    ("max client connections reached", DatabaseFault::PoolFull),
+    ("pool checkout timeout", DatabaseFault::PoolFull),
+    ("unable to check out", DatabaseFault::PoolFull),
+    ("too many authentication", DatabaseFault::Blocked),
+    // Its other blocks are for when its own calls to the database fail.
+    ("circuit breaker open", DatabaseFault::Unreachable),
+    ("(ecircuitbreaker)", DatabaseFault::Unreachable),
+    ("dbhandler exited", DatabaseFault::Unreachable),
+    ("connection to database closed", DatabaseFault::Unreachable),
+    ("(eauthquery) user not found", DatabaseFault::WrongPassword),
+    ("(eauthquery)", DatabaseFault::Unreachable),
+    ("no tenant identifier", DatabaseFault::WrongPassword),
+    ("not in tenant allow_list", DatabaseFault::AddressRefused),
+    ("ssl connection is required", DatabaseFault::Certificate),
+];
+
+/// Returns what a message of the pooler means; nothing where it says something else.
+fn pooler_fault(message: &str) -> Option<DatabaseFault> {
+    let message = message.to_ascii_lowercase();
+    POOLER_WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, fault)| *fault)
 }
 
 /// A statement or connection that failed. `Display` is safe to show to operators; it may hold what the driver said.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
 
-use super::{Store, StoreError, triggers};
+use super::{Store, StoreError, accept_encoding, triggers};
 
 /// How long all migrations may take.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -28,13 +28,6 @@ pub struct Migrations {
     pub failed: bool,
     /// Whether a newer release has applied migrations of its own.
     pub newer: bool,
-}
-
-/// # Errors
-/// [`StoreError::Encoding`] for any encoding but UTF-8: the others cannot hold every name, and a database without an
-/// encoding holds bytes that are no text.
-pub(super) fn accept_encoding(encoding: &str) -> Result<(), StoreError> {
-    if encoding == "UTF8" { Ok(()) } else { Err(StoreError::Encoding(encoding.to_owned())) }
 }
 
 impl Store {

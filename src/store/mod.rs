@@ -80,8 +80,15 @@ impl Probe {
     /// # Errors
     /// [`StoreError::Encoding`] when the database is not in UTF-8.
     pub fn accept_encoding(&self) -> Result<(), StoreError> {
-        migrate::accept_encoding(&self.encoding)
+        accept_encoding(&self.encoding)
     }
+}
+
+/// # Errors
+/// [`StoreError::Encoding`] for any encoding but UTF-8: the others cannot hold every name, and a database without an
+/// encoding holds bytes that are no text.
+fn accept_encoding(encoding: &str) -> Result<(), StoreError> {
+    if encoding == "UTF8" { Ok(()) } else { Err(StoreError::Encoding(encoding.to_owned())) }
 }
 
 /// The connections of the pool at one moment.

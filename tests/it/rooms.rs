@@ -1,6 +1,6 @@
 //! The rooms of `docs/architecture.md`: arrows point downwards only, and files stay short.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From top to bottom. A room may import those that stand after it.
@@ -120,6 +120,190 @@ fn no_room_imports_one_that_stands_above_it() {
     }
     assert!(faults.is_empty(), "arrows that point up:\n{}", faults.join("\n"));
     assert!(arrows > 50, "only {arrows} imports were found: does this test still read them?");
+}
+
+/// A path in the code: its segments, and whether it stands in a `pub use`, which only passes a name on.
+struct Named {
+    segments: Vec<String>,
+    is_exported: bool,
+}
+
+/// The code of a file without comments, strings' contents aside, and without its unit tests.
+fn code_of(file: &Path) -> String {
+    let source = std::fs::read_to_string(file).unwrap();
+    let code = source.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// Every path that begins with `crate`, `super`, `self` or a module that the file declares; lists are spread out.
+fn paths(code: &str) -> Vec<Named> {
+    let declared = code.split("mod ").skip(1).filter_map(|rest| rest.split_once(';')).map(|(name, _)| name);
+    let starts: Vec<_> =
+        declared.filter(|name| name.chars().all(is_word)).chain(["crate", "super", "self"]).collect();
+    let mut found = Vec::new();
+    for start in starts {
+        for (at, _) in code.match_indices(&format!("{start}::")) {
+            let before = &code[..at];
+            // `pub(in crate::a)` limits a name, and imports none.
+            if before.ends_with(|c: char| is_word(c) || c == ':') || before.ends_with("in ") {
+                continue;
+            }
+            let statement = before.rsplit([';', '}']).next().unwrap().trim();
+            let is_exported = statement.ends_with("use") && statement.contains("pub");
+            spread(&code[at..], &mut Vec::new(), &mut |segments| {
+                found.push(Named { segments: segments.to_vec(), is_exported });
+            });
+        }
+    }
+    found
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Reads `a::{b, c::d}` from the start of the text, names each path, and returns the text behind it.
+fn spread<'t>(text: &'t str, above: &mut Vec<String>, each: &mut impl FnMut(&[String])) -> &'t str {
+    let mut rest = text.trim_start();
+    if let Some(list) = rest.strip_prefix('{') {
+        rest = list;
+        while !rest.trim_start().starts_with('}') && !rest.is_empty() {
+            rest = spread(rest, above, each).trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+            if !rest.trim_start().starts_with(|c: char| is_word(c) || c == '{' || c == '}') {
+                break;
+            }
+        }
+        return rest.trim_start().strip_prefix('}').unwrap_or(rest);
+    }
+    let name = rest.chars().take_while(|c| is_word(*c)).collect::<String>();
+    rest = &rest[name.len()..];
+    if name != "self" || above.is_empty() {
+        above.push(name);
+    }
+    let depth = above.len();
+    rest = match rest.strip_prefix("::") {
+        Some(below) if below.trim_start().starts_with(|c: char| is_word(c) || c == '{') => {
+            spread(below, above, each)
+        }
+        _ => {
+            each(above);
+            rest
+        }
+    };
+    above.truncate(depth.saturating_sub(1));
+    rest
+}
+
+/// The files of `src` by their module paths.
+struct Modules(BTreeMap<Vec<String>, PathBuf>);
+
+impl Modules {
+    fn read() -> Self {
+        let modules = sources(&src()).into_iter().filter_map(|file| {
+            let path = file.strip_prefix(src()).unwrap().with_extension("");
+            let mut path: Vec<_> = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+            let last = path.last().unwrap().clone();
+            if ["mod", "lib"].contains(&last.as_str()) {
+                path.pop();
+            }
+            (!["main", "tests", "testing"].contains(&last.as_str())).then_some((path, file))
+        });
+        Self(modules.collect())
+    }
+
+    /// The module path and the name in it that a path in `module` leads to.
+    fn resolve(&self, module: &[String], segments: &[String]) -> Option<(Vec<String>, Option<String>)> {
+        let mut at = module.to_vec();
+        let mut segments = segments.iter().peekable();
+        match segments.peek()?.as_str() {
+            "crate" => (at, _) = (Vec::new(), segments.next()),
+            "self" => _ = segments.next(),
+            _ => {}
+        }
+        while segments.next_if(|segment| *segment == "super").is_some() {
+            at.pop();
+        }
+        while let Some(segment) = segments.peek() {
+            at.push((*segment).clone());
+            if !self.0.contains_key(&at) {
+                at.pop();
+                break;
+            }
+            segments.next();
+        }
+        Some((at, segments.next().cloned()))
+    }
+
+    /// What each module imports from which others; names that a module only passes on lead to where they are defined.
+    fn arrows(&self) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+        let named: BTreeMap<_, _> =
+            self.0.iter().map(|(module, file)| (module, paths(&code_of(file)))).collect();
+        let mut exports = BTreeMap::new();
+        for (module, paths) in &named {
+            for path in paths.iter().filter(|path| path.is_exported) {
+                if let Some((from, Some(name))) = self.resolve(module, &path.segments) {
+                    exports.insert(((*module).clone(), name), from);
+                }
+            }
+        }
+        let mut arrows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (module, paths) in &named {
+            for path in paths.iter().filter(|path| !path.is_exported) {
+                let Some((mut to, name)) = self.resolve(module, &path.segments) else { continue };
+                while let Some(next) = name.as_ref().and_then(|name| exports.get(&(to.clone(), name.clone())))
+                {
+                    to.clone_from(next);
+                }
+                if to != **module {
+                    arrows.entry((*module).clone()).or_default().insert(to);
+                }
+            }
+        }
+        arrows
+    }
+}
+
+#[test]
+fn no_file_imports_one_that_imports_it_back() {
+    let arrows = Modules::read().arrows();
+    let reach = |from: &Vec<String>| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(module) = next.pop() {
+            for to in arrows.get(module).into_iter().flatten() {
+                if seen.insert(to) {
+                    next.push(to);
+                }
+            }
+        }
+        seen
+    };
+    let mut cyclic = Vec::new();
+    for (from, all) in &arrows {
+        for to in all.iter().filter(|to| reach(to).contains(from)) {
+            cyclic.push(format!("{} -> {}", from.join("::"), to.join("::")));
+        }
+    }
+    assert!(cyclic.is_empty(), "arrows in cycles: {cyclic:#?}");
+    let count: usize = arrows.values().map(BTreeSet::len).sum();
+    assert!(count > 300, "only {count} arrows were found: does this test still read the imports?");
+}
+
+#[test]
+fn a_path_in_a_list_is_found_with_all_that_stands_before_it() {
+    let code = "mod deep;\npub use deep::Passed;\nuse super::{a::{B, c}, D};\nfn f() { crate::x::Y::new(); deep::g() }";
+    let found: Vec<_> =
+        paths(code).iter().map(|named| (named.segments.join("::"), named.is_exported)).collect();
+    for (path, is_exported) in [
+        ("deep::Passed", true),
+        ("super::a::B", false),
+        ("super::a::c", false),
+        ("super::D", false),
+        ("crate::x::Y::new", false),
+        ("deep::g", false),
+    ] {
+        assert!(found.contains(&(path.to_owned(), is_exported)), "{path}: {found:?}");
+    }
 }
 
 #[test]

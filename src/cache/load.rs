@@ -1,0 +1,216 @@
+//! Loading: starts flights, each in a task of its own, and publishes what they bring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use super::backoff::{Backoff, jitter};
+use super::entry::{Entry, Source};
+use super::flight::{Flight, Knowledge, Landed, Landing, Slot, Waiting};
+use super::inner::Inner;
+use super::origin::{LoadError, Origin};
+use super::scope::{Known, Learned, Scope};
+use super::stats::Outcome;
+
+/// The most flights of one key at a time: one that hangs does not keep another, which knows more, from setting out.
+const MAX_FLIGHTS: usize = 2;
+/// The first pause after a load that failed, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+impl<O: Origin> Inner<O> {
+    /// The flight to wait for: the one that is under way, if it knows all that is known now, else a new one. In a storm of
+    /// changes at most [`MAX_FLIGHTS`] are under way and one waits.
+    pub(super) fn join_or_start(
+        self: &Arc<Self>,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        slot: &mut Slot<O::Value>,
+    ) -> Flight<O::Value> {
+        let known = scope.known();
+        let waiting = slot.next.as_ref().map(|waiting| &waiting.flight);
+        if let Some(flight) = slot.flights.iter().rev().find(|flight| flight.serves(&known)).or(waiting) {
+            return flight.clone();
+        }
+        let (land, landing) = watch::channel(None);
+        let flight =
+            Flight { id: self.next_flight(), started: self.clock.now(), knowledge: Arc::default(), landing };
+        let waiting = Waiting { flight: flight.clone(), land };
+        if slot.flights.len() < MAX_FLIGHTS {
+            self.launch(key, scope, slot, waiting);
+        } else {
+            slot.next = Some(waiting);
+        }
+        flight
+    }
+
+    fn launch(
+        self: &Arc<Self>,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        slot: &mut Slot<O::Value>,
+        waiting: Waiting<O::Value>,
+    ) {
+        let Waiting { flight, land } = waiting;
+        let (id, knowledge) = (flight.id, Arc::clone(&flight.knowledge));
+        knowledge.grows(&scope.known());
+        slot.newest = Some(id);
+        slot.flights.push(flight);
+        let (inner, key, scope) = (Arc::clone(self), key.clone(), Arc::clone(scope));
+        let work = self.runtime.spawn({
+            let (inner, key, scope) = (Arc::clone(&inner), key.clone(), Arc::clone(&scope));
+            async move {
+                let limit = inner.family.flight_limit;
+                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, &knowledge));
+                flight.await.unwrap_or(Err(LoadError::TimedOut))
+            }
+            .instrument(tracing::debug_span!("load", family = self.family.name))
+        });
+        // A second task, so that a panic in the first still frees the slot and is told to all who wait.
+        self.runtime.spawn(async move {
+            let landing = work.await.unwrap_or(Err(LoadError::Panicked));
+            inner.settle(&key, &scope, id, landing.as_ref().err());
+            land.send_replace(Some(landing));
+        });
+    }
+
+    /// The work of a flight: finds the held value unchanged, or loads a new one.
+    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, knowledge: &Knowledge) -> Landing<O::Value> {
+        let set_out = scope.known();
+        let held = self.memory.get(key);
+        if scope.has_versions()
+            && let Some(entry) = held.as_ref().filter(|entry| self.worth_validating(entry, &set_out))
+        {
+            let begun = self.clock.now();
+            let version = self.origin.version(key).await?;
+            let (learned, _) = self.scopes.learn_read(scope, version, begun);
+            learned.log(scope, version, self.clock.now());
+            if version == entry.version && matches!(learned, Learned::Unchanged | Learned::Raised) {
+                self.counters.validated();
+                return Ok(Landed { entry: Arc::clone(entry), outcome: Outcome::Memory });
+            }
+        }
+        match (&self.shared, held) {
+            (Some(shared), None) => self.race(key, scope, shared, knowledge).await,
+            // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
+            (Some(shared), Some(held)) if held.version < set_out.fence => {
+                match self.load(key, scope, knowledge).await {
+                    Err(error) => self.rescue(key, scope, shared, error).await,
+                    landed => landed,
+                }
+            }
+            _ => self.load(key, scope, knowledge).await,
+        }
+    }
+
+    /// Reads the value from the origin, publishes it, and hands it to the shared tier.
+    pub(super) async fn load(
+        &self,
+        key: &O::Key,
+        scope: &Arc<Scope>,
+        knowledge: &Knowledge,
+    ) -> Landing<O::Value> {
+        let begun = self.clock.now();
+        knowledge.is_settled(&scope.known());
+        self.counters.loaded();
+        let loaded = self.origin.load(key).await;
+        self.counters.load_took(self.clock.now().saturating_duration_since(begun));
+        let loaded = loaded?;
+        let weight = self.origin.weight(&loaded.value);
+        // Learning the version and publishing the value are one step for those who come for a flight: they see either
+        // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
+        // whoever learned a newer version has published it, so versions in memory never go backwards.
+        let one_step = self.slots.lock();
+        let loaded_at = self.clock.utc();
+        let (version, (learned, epoch)) = if scope.has_versions() {
+            (loaded.version, self.scopes.learn_read(scope, loaded.version, begun))
+        } else {
+            let milliseconds = loaded_at.unix_timestamp_nanos() / 1_000_000;
+            (u64::try_from(milliseconds).unwrap_or(0), (Learned::Unchanged, 0))
+        };
+        let entry = Arc::new(Entry {
+            weight,
+            value: loaded.value,
+            version,
+            source: Source::Postgres,
+            loaded_at,
+            loaded: begun,
+            born: begun,
+            validated: Some(begun),
+            epoch,
+            scope: Arc::clone(scope),
+        });
+        // Below the fence it is served stale at most. Still it takes the place of an older one, or a caller who comes after
+        // those that wait for it would see time go backwards while the origin fails.
+        let follows = |held: &Arc<Entry<O::Value>>| {
+            let known = scope.known();
+            held.epoch == epoch && begun >= known.epoch_began && entry.supersedes(held, &known)
+        };
+        let publish = match learned {
+            Learned::Older => self.memory.get(key).as_ref().is_some_and(follows),
+            Learned::Raised | Learned::Unchanged | Learned::Lowered => true,
+        };
+        if publish {
+            self.memory.insert(key.clone(), Arc::clone(&entry));
+        }
+        drop(one_step);
+        learned.log(scope, version, self.clock.now());
+        if let Some(shared) = self.shared.as_ref().filter(|_| learned != Learned::Older)
+            && let Some(json) = self.origin.encode(&entry.value)
+        {
+            shared.put(&self.family, &self.origin.id(key), entry.version, entry.loaded_at, &json);
+        }
+        Ok(Landed { entry, outcome: Outcome::Origin })
+    }
+
+    fn worth_validating(&self, entry: &Entry<O::Value>, known: &Known) -> bool {
+        entry.validated.is_some()
+            && entry.epoch == known.epoch
+            && entry.version >= known.fence
+            && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
+    }
+
+    /// Puts the value into memory unless something newer is known, or something newer or better confirmed is held. Must be
+    /// called with the lock on the slots, which makes the check and the insertion one step, so versions never go backwards.
+    pub(super) fn publish(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
+        let known = entry.scope.known();
+        let is_kept = self.memory.get(key).is_some_and(|held| !entry.supersedes(&held, &known));
+        if entry.epoch == known.epoch && entry.version >= known.fence && !is_kept {
+            self.memory.insert(key.clone(), Arc::clone(entry));
+        }
+    }
+
+    /// Frees the slot for the flight that waits, and remembers how this one went.
+    fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
+        let now = self.clock.now();
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(key) else { return };
+        slot.flights.retain(|flight| flight.id != id);
+        // When another one set out since, with more knowledge, that one's fortune counts.
+        let is_last = slot.newest == Some(id);
+        let before = slot.failures;
+        if is_last {
+            slot.failures = error.map(|_| Backoff::after(before, PAUSES, now, jitter(&self.clock)));
+            slot.error = error.cloned();
+        }
+        let failures = slot.failures;
+        if let Some(waiting) = slot.next.take() {
+            self.launch(key, scope, slot, waiting);
+        } else if !slot.is_flying() && failures.is_none() {
+            slots.remove(key);
+        }
+        drop(slots);
+        if !is_last {
+            return;
+        }
+        if let Some(error) = error {
+            self.counters.load_failed();
+            if !matches!(error, LoadError::NoOrigin) && self.outage.lock().fails((), now) {
+                tracing::warn!(family = self.family.name, %error, "cannot load; the newest value held serves on");
+            }
+        } else if self.outage.lock().works(now).is_some() {
+            tracing::info!(family = self.family.name, "loads again");
+        }
+    }
+}
