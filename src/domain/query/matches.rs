@@ -56,7 +56,7 @@ impl ModelQuery {
     }
 
     /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
-    /// results, in the order of [`Parameter::ALL`]. Empty when the query matches something.
+    /// results, in the order of [`Parameter::ALL`](super::Parameter::ALL). Empty when the query matches something.
     ///
     /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
     /// hint; and dropping `status` or `enabled` brings that default back.
