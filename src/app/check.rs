@@ -57,8 +57,10 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
 pub(super) async fn check_start(config: &Config, store: Option<&Store>, catalogue: &Catalogue) -> Vec<Line> {
     let mut lines = vec![settings(config)];
     if let Some(store) = store {
-        check_database(store, &mut lines).await;
-        lines.push(migrations(store).await.0);
+        // One that does not answer says nothing of its migrations.
+        if check_database(store, &mut lines).await {
+            lines.push(migrations(store).await.0);
+        }
     }
     if let Some(report) = catalogue.report() {
         let (source, snapshot) = (report.read.source(), report.read.snapshot());

@@ -92,6 +92,17 @@ async fn the_descriptor_limit_is_raised_to_the_hard_one() {
     assert_eq!(server.end().0.code(), Some(0));
 }
 
+#[tokio::test]
+async fn a_start_without_its_database_names_no_other_fault() {
+    let folder = folder();
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", NO_DATABASE));
+    server.line_with("cloudflare kv: ");
+    server.signal(Signal::SIGTERM);
+    let (_, lines) = server.end();
+    assert!(lines.iter().any(|line| line.contains("database: the database cannot be reached")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("migrations: ")), "{lines:#?}");
+}
+
 /// It stands still, so all of them wait in the queue of the listener.
 #[tokio::test]
 async fn three_hundred_clients_at_once_wait_for_no_retransmission() {
