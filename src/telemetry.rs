@@ -1,5 +1,8 @@
 //! Logging: one line per event, for people on a terminal and for machines otherwise. And traces, where they are wanted.
 
+#[cfg(test)]
+#[path = "../tests/it/support/log.rs"]
+pub(crate) mod captured;
 mod clients;
 mod lines;
 mod settings;
@@ -101,6 +104,15 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+
+    #[test]
+    fn a_line_that_another_thread_comes_to_first_is_captured_where_somebody_listens() {
+        let line = || tracing::warn!("heard");
+        let (log, _captured) = captured::Captured::here(tracing::level_filters::LevelFilter::INFO);
+        std::thread::spawn(line).join().unwrap();
+        line();
+        assert_eq!(log.lines(), ["WARN heard"]);
+    }
 
     #[test]
     fn without_traces_requests_have_spans_at_debug_only() {

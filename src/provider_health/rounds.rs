@@ -213,9 +213,10 @@ fn log_change(provider: &ProviderId, before: Before, standing: &Standing) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use tracing::level_filters::LevelFilter;
 
     use super::*;
+    use crate::telemetry::captured::Captured;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -255,34 +256,16 @@ mod tests {
 
     #[test]
     fn a_change_is_one_line_and_a_look_that_changes_nothing_is_none() {
-        #[derive(Clone, Default)]
-        struct Lines(Arc<Mutex<Vec<u8>>>);
-        impl Write for Lines {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().write(bytes)
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
+        let (log, _captured) = Captured::here(LevelFilter::INFO);
+        let mut standing = Standing::from(ProviderStatus::Unknown);
+        let (well, broken) = (Look::Answered(SECOND), Look::Failed(Reason::Connect));
+        for look in [well, well, broken, broken, broken, broken, well, well, well] {
+            let before = (standing.status, standing.reason);
+            standing.took(look, OffsetDateTime::UNIX_EPOCH);
+            log_change(&openai(), before, &standing);
         }
-        let lines = Lines::default();
-        let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false).with_writer({
-            let lines = lines.clone();
-            move || lines.clone()
-        });
-        tracing::subscriber::with_default(log.finish(), || {
-            let mut standing = Standing::from(ProviderStatus::Unknown);
-            let (well, broken) = (Look::Answered(SECOND), Look::Failed(Reason::Connect));
-            for look in [well, well, broken, broken, broken, broken, well, well, well] {
-                let before = (standing.status, standing.reason);
-                standing.took(look, OffsetDateTime::UNIX_EPOCH);
-                log_change(&openai(), before, &standing);
-            }
-        });
-        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
-        let lines: Vec<_> = text.lines().map(str::trim).collect();
         assert_eq!(
-            lines,
+            log.lines(),
             [
                 r#"WARN the provider is down provider=openai reason="connect""#,
                 "INFO the provider is healthy again provider=openai"

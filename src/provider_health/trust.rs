@@ -196,49 +196,30 @@ pub(super) fn shown(list: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use tracing::level_filters::LevelFilter;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::captured::Captured;
 
     #[test]
     fn a_row_that_is_not_trusted_is_logged_once_until_it_changes() {
-        let lines = Lines::default();
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer({
-            let lines = lines.clone();
-            move || lines.clone()
-        });
+        let (log, _captured) = Captured::here(LevelFilter::INFO);
         let mut distrusted = Distrusted::default();
-        let logged = || String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().count();
         let one = |distrust: Distrust| BTreeMap::from([("acme".parse().unwrap(), distrust)]);
-        tracing::subscriber::with_default(log.finish(), || {
-            for (now, lines) in [
-                (one(Distrust::Path), 1),
-                (one(Distrust::Path), 1),
-                (one(Distrust::Column("env")), 2),
-                (one(Distrust::Column("env")), 2),
-                (BTreeMap::new(), 2),
-                (one(Distrust::Column("env")), 3),
-                (one(Distrust::Copied), 3),
-            ] {
-                distrusted.replace(now);
-                assert_eq!(logged(), lines);
-            }
-            let many = (0..5_000).map(|n| (format!("p-{n}").parse().unwrap(), Distrust::Path));
-            distrusted.replace(many.collect());
-            assert_eq!(logged(), 3 + MAX_NAMED + 1, "however many rows there are");
-        });
+        for (now, lines) in [
+            (one(Distrust::Path), 1),
+            (one(Distrust::Path), 1),
+            (one(Distrust::Column("env")), 2),
+            (one(Distrust::Column("env")), 2),
+            (BTreeMap::new(), 2),
+            (one(Distrust::Column("env")), 3),
+            (one(Distrust::Copied), 3),
+        ] {
+            distrusted.replace(now);
+            assert_eq!(log.lines().len(), lines);
+        }
+        let many = (0..5_000).map(|n| (format!("p-{n}").parse().unwrap(), Distrust::Path));
+        distrusted.replace(many.collect());
+        assert_eq!(log.lines().len(), 3 + MAX_NAMED + 1, "however many rows there are");
     }
 }

@@ -71,7 +71,7 @@ impl<A: Future> Future for Answer<A> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use actix_web::http::StatusCode;
     use actix_web::middleware::from_fn;
@@ -79,40 +79,15 @@ mod tests {
     use actix_web::{App, HttpResponse, web};
     use serde_json::Value;
     use time::OffsetDateTime;
+    use tracing::level_filters::LevelFilter;
 
     use super::*;
     use crate::http::edge::layers;
-
-    /// What the log was told, by level.
-    #[derive(Debug, Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<tracing::Level>>>);
-
-    impl tracing::Subscriber for Lines {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            metadata.target().starts_with("chatchonk")
-        }
-
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-        fn event(&self, event: &tracing::Event<'_>) {
-            self.0.lock().unwrap().push(*event.metadata().level());
-        }
-
-        fn enter(&self, _: &tracing::span::Id) {}
-
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
+    use crate::telemetry::captured::Captured;
 
     #[tokio::test]
     async fn a_handler_that_never_answers_is_given_up_after_20_s_with_one_warning() {
-        let lines = Lines::default();
-        let _subscribed = tracing::subscriber::set_default(lines.clone());
+        let (log, _captured) = Captured::here(LevelFilter::INFO);
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let hangs = || std::future::pending::<HttpResponse>();
         let slow = web::get().to(Limited { handler: hangs, clock });
@@ -132,7 +107,8 @@ mod tests {
         );
         let problem: Value = read_body_json(answer).await;
         assert_eq!(problem["code"], "timed_out");
-        assert_eq!(*lines.0.lock().unwrap(), [tracing::Level::WARN]);
+        let lines = log.lines();
+        assert!(lines.len() == 1 && lines[0].starts_with("WARN "), "{lines:?}");
     }
 
     #[tokio::test]

@@ -1,38 +1,16 @@
 //! The token is told to Cloudflare and to nobody else.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use chatchonk::cache::KvSettings;
 use tracing::level_filters::LevelFilter;
 
 use crate::support::kv::fake::{Fault, TOKEN};
 use crate::support::kv::{Kv, LONG, connection, key, pair};
-
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::support::log::Captured;
 
 /// On one thread, which is the one whose log is read.
 #[tokio::test(flavor = "current_thread")]
 async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Captured::here(LevelFilter::TRACE);
     let kv = Kv::start();
     let mut printed = vec![format!("{:?}", KvSettings::Configured(connection(&kv.fake, &[])))];
     printed.push(format!("{:?} {:?}", kv.client, kv.client.verify_token().await));
@@ -57,7 +35,7 @@ async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
         kv.fake.heal();
     }
     drop(guard);
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.lines().concat();
     assert!(logged.contains("403 Forbidden"), "something was logged");
     for text in [printed.concat(), logged] {
         assert!(!text.contains(TOKEN), "{text}");

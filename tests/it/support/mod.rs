@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod collector;
 pub(crate) mod kv;
 pub(crate) mod load;
+pub(crate) mod log;
 pub(crate) mod pgbouncer;
 pub(crate) mod pooler;
 pub(crate) mod postgres;
