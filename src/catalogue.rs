@@ -9,19 +9,42 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, Read, ReadError, ScopeName, Scopes,
-    SharedTier, Source, Statistics,
+    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, Proof, Read, ReadError, ScopeName,
+    Scopes, Source, Statistics, Tier,
 };
 use crate::clock::Clock;
+use crate::domain::closed::closed_enum;
 use crate::domain::snapshot::Snapshot;
 use crate::outage::Outage;
 use crate::status::Status;
-use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError, VersionProof};
+use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError};
 
 /// The scope of everything in the catalogue, as the triggers name it.
 pub const SCOPE: &str = "catalogue";
 /// How many left-out rows or ignored details a line of the log names. `chatchonk check` names more.
 const EXAMPLES: usize = 20;
+
+closed_enum!(
+    /// Where an instance has the catalogue from, best first.
+    CatalogueSource {
+        /// Loaded from the database.
+        Postgres = "postgres",
+        /// Found in Cloudflare KV.
+        Kv = "kv",
+        /// Compiled into the binary.
+        Builtin = "builtin",
+    }
+);
+
+impl From<Source> for CatalogueSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Origin => Self::Postgres,
+            Source::Kv => Self::Kv,
+            Source::Builtin => Self::Builtin,
+        }
+    }
+}
 
 /// The catalogue of this instance. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -74,8 +97,8 @@ impl CatalogueRead {
     }
 
     /// Where this instance has it from.
-    pub fn source(&self) -> Source {
-        self.entry.source
+    pub fn source(&self) -> CatalogueSource {
+        self.entry.source.into()
     }
 
     /// The version of the scope `catalogue`; 0 when builtin.
@@ -88,7 +111,7 @@ impl Catalogue {
     /// A catalogue that serves `builtin` until a database is connected. Loads run on `runtime`.
     pub fn new(
         builtin: Snapshot,
-        shared: Option<SharedTier>,
+        shared: Option<Arc<dyn Tier>>,
         status: Arc<Status>,
         scopes: Arc<Scopes>,
         clock: Clock,
@@ -302,7 +325,7 @@ impl Origin for Database {
         let loaded = self.store()?.load_catalogue().await;
         let failure = loaded.as_ref().err().map(StoreError::fault);
         *self.failure.lock() = failure;
-        let loaded = loaded.map_err(failed)?;
+        let loaded = loaded?;
         let now = self.clock.now();
         self.log_left_out(&loaded.rejected, now);
         self.log_ignored(&loaded.ignored, now);
@@ -314,18 +337,19 @@ impl Origin for Database {
     }
 
     async fn version(&self, _: &Whole) -> Result<u64, LoadError> {
-        let versions = self.store()?.versions(&[SCOPE.to_owned()]).await.map_err(failed)?;
-        versions.get(SCOPE).copied().ok_or_else(|| failed(StoreError::Unusable(DatabaseFault::NoVersion)))
+        let versions = self.store()?.versions(&[SCOPE.to_owned()]).await?;
+        versions.get(SCOPE).copied().ok_or_else(|| StoreError::Unusable(DatabaseFault::NoVersion).into())
     }
 
-    async fn proof(&self, key: &Whole, shared_key: &str) -> Result<VersionProof, LoadError> {
-        match self.store()?.version_proof(SCOPE, shared_key).await {
-            Ok(proof) => proof.ok_or_else(|| failed(StoreError::Unusable(DatabaseFault::NoVersion))),
+    async fn proof(&self, key: &Whole, shared_key: &str) -> Result<Proof, LoadError> {
+        match self.store()?.version_and_digest(SCOPE, shared_key).await {
+            Ok(Some((version, digest))) => Ok(Proof { version, digest }),
+            Ok(None) => Err(StoreError::Unusable(DatabaseFault::NoVersion).into()),
             // A role that may read the catalogue alone, or a database that was not migrated: then nothing proves a value.
             Err(error) if matches!(error.fault(), DatabaseFault::Forbidden | DatabaseFault::NotMigrated) => {
-                Ok(VersionProof { version: self.version(key).await?, digest: None })
+                Ok(Proof { version: self.version(key).await?, digest: None })
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -346,7 +370,8 @@ impl Origin for Database {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(error: StoreError) -> LoadError {
-    LoadError::Failed(error.to_string().into())
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string().into())
+    }
 }

@@ -10,9 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use crate::cache::{KvBaseUrl, KvConnection, KvId, KvLimits, KvSettings, KvToken};
 use crate::embedded;
 use crate::http::{HttpSettings, MetricsSettings};
+use crate::kv_client::{KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
+use crate::kv_tier::KvLimits;
 use crate::provider_health::{ProbeSettings, ProviderBaseUrls, ProviderKeys};
 use crate::store::{DatabaseSettings, DatabaseTls, Roots, Verification};
 use crate::telemetry::{TelemetrySettings, TracesSettings};

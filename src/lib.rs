@@ -12,6 +12,8 @@ pub mod domain;
 pub mod embedded;
 pub mod histogram;
 pub mod http;
+pub mod kv_client;
+pub mod kv_tier;
 mod outage;
 pub mod provider_health;
 pub mod status;

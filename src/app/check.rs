@@ -6,10 +6,11 @@ mod line;
 
 pub use line::{Line, Mark};
 
-use crate::cache::{KvLimits, KvSettings};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
+use crate::kv_client::KvSettings;
+use crate::kv_tier::KvLimits;
 use crate::store::Store;
 
 use database::{check_database, check_tables, counts, migrations};

@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Follower, Scopes, SharedTier, Source};
+use crate::cache::{Follower, Scopes};
 use crate::catalogue::Catalogue;
+use crate::catalogue::CatalogueSource;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::{Cluster, EmbeddedError, Installation, Options};
+use crate::kv_tier::SharedTier;
 use crate::outage::Outage;
 use crate::status::{DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, Store, StoreError};
@@ -313,7 +315,7 @@ impl Supervisor {
         }
         if is_down && unjudged {
             let has_nothing =
-                self.catalogue.report().is_none_or(|held| held.read.source() == Source::Builtin);
+                self.catalogue.report().is_none_or(|held| held.read.source() == CatalogueSource::Builtin);
             self.status.set_misconfigured(fault.is_configuration() && has_nothing);
         }
     }

@@ -1,5 +1,6 @@
 //! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
 
+mod announcements;
 mod check;
 mod database;
 mod intake;
@@ -17,13 +18,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{KvClient, KvSettings, Scopes, SharedTier};
+use crate::cache::{Scopes, Tier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
 use crate::embedded::EmbeddedError;
 use crate::http::{self, Dependencies, KvState};
+use crate::kv_client::{KvClient, KvSettings};
+use crate::kv_tier::SharedTier;
 use crate::provider_health::{ProviderHealthBoard, Watch};
 use crate::status::{DatabaseKind, Status};
 
@@ -80,9 +83,10 @@ impl App {
         let scopes = Arc::new(Scopes::new(clock.clone()));
         let kv = shared_tier(&config, &clock);
         let shared = kv.tier().cloned();
+        let tier = || shared.clone().map(|tier| Arc::new(tier) as Arc<dyn Tier>);
         let catalogue = Catalogue::new(
             seed.clone().into_snapshot(),
-            shared.clone(),
+            tier(),
             Arc::clone(&status),
             Arc::clone(&scopes),
             clock.clone(),
@@ -111,7 +115,7 @@ impl App {
                 catalogue.clone(),
                 Arc::clone(&status),
                 provider_health.clone(),
-                (shared.clone(), Arc::clone(&scopes)),
+                (tier(), Arc::clone(&scopes)),
                 clock.clone(),
                 Handle::current(),
             );

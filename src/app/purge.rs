@@ -1,7 +1,9 @@
 //! Emptying the shared cache, and having every server load anew.
 
-use crate::cache::{CATALOGUE, KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvLimits};
+use crate::cache::CATALOGUE;
 use crate::clock::Clock;
+use crate::kv_client::{KvClient, KvConnection, KvError, KvErrorClass, KvKey};
+use crate::kv_tier::KvLimits;
 use crate::store::{KvSpending, Store, StoreError};
 
 use super::check::{Line, Mark};

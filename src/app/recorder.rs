@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{SharedTier, Source};
 use crate::catalogue::Catalogue;
+use crate::catalogue::CatalogueSource;
 use crate::clock::Clock;
 use crate::domain::provider::ProviderStatus;
 use crate::histogram::Durations;
+use crate::kv_tier::SharedTier;
 use crate::provider_health::{ProviderHealthBoard, Reason, Standing};
 use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Totals};
 use crate::store::DatabaseFault;
@@ -109,8 +110,8 @@ fn kv(tier: &SharedTier) -> Option<Condition> {
     })
 }
 
-fn catalogue(source: Source) -> Condition {
-    Condition { state: source.as_str(), reason: None, is_good: source != Source::Builtin }
+fn catalogue(source: CatalogueSource) -> Condition {
+    Condition { state: source.as_str(), reason: None, is_good: source != CatalogueSource::Builtin }
 }
 
 fn provider(standing: &Standing) -> Condition {

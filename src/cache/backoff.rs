@@ -7,7 +7,7 @@ use crate::clock::Clock;
 /// Failures in a row, and the pause after the last: at first the shortest, then twice as long with each, up to the
 /// longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Backoff {
+pub struct Backoff {
     failed: Instant,
     full: Duration,
     /// 0 to 255: shortens the pause by up to a quarter, so that instances that failed together do not try together.
@@ -44,7 +44,7 @@ impl Backoff {
 }
 
 /// Returns a jitter that differs between instances, as their clocks do.
-pub(super) fn jitter(clock: &Clock) -> u8 {
+pub fn jitter(clock: &Clock) -> u8 {
     xxhash_rust::xxh3::xxh3_64(&clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0]
 }
 

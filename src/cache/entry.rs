@@ -5,22 +5,19 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use crate::domain::closed::closed_enum;
-
 use super::family::Family;
 use super::scope::{Known, Scope};
 
-closed_enum!(
-    /// Where an instance has a value from, best first.
-    Source {
-        /// Loaded from its origin, which is the database.
-        Postgres = "postgres",
-        /// Found in the shared tier.
-        Kv = "kv",
-        /// Compiled into the binary.
-        Builtin = "builtin",
-    }
-);
+/// Where an instance has a value from. The owner of a family names its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Loaded from its origin.
+    Origin,
+    /// Found in the shared tier.
+    Kv,
+    /// Compiled into the binary.
+    Builtin,
+}
 
 /// A value with its origin and age. Immutable.
 #[derive(Debug)]
@@ -74,7 +71,7 @@ impl<V> Entry<V> {
 
     /// Whether the origin has loaded or proven this very value. An age without a version proves nothing.
     fn is_confirmed(&self) -> bool {
-        self.source == Source::Postgres || (self.validated.is_some() && self.scope.has_versions())
+        self.source == Source::Origin || (self.validated.is_some() && self.scope.has_versions())
     }
 
     /// The last moment at which the value is known to have been current.

@@ -1,5 +1,6 @@
 //! Following the database's announcements, so that changes show at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,8 @@ use time::OffsetDateTime;
 
 use crate::clock::Clock;
 use crate::outage::Outage;
-use crate::store::StoreError;
 
-use super::remote::{Announcements, Announcer};
+use super::origin::LoadError;
 use super::scope::Scopes;
 
 /// How often the versions are read although nothing was announced. It validates what is held, and proves the connection.
@@ -23,6 +23,32 @@ const BETWEEN_READS: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_secs(2);
 /// How long a read of versions may take before the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
+/// A database that has versions and announces their changes. Two kinds exist: PostgreSQL, and the simulated one that
+/// proves the cache.
+pub trait Announcer: Send + Sync + 'static {
+    /// See [`Announcements`].
+    type Connection: Announcements;
+
+    /// Opens a connection that hears of every change committed from then on.
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, LoadError>> + Send;
+    /// Reads the versions of scopes. A scope that has never changed is absent.
+    fn versions(
+        &self,
+        scopes: &[String],
+    ) -> impl Future<Output = Result<HashMap<String, u64>, LoadError>> + Send;
+}
+
+/// A connection on which changes are announced.
+pub trait Announcements: Send {
+    /// Waits for the next announcement.
+    fn next(&mut self) -> impl Future<Output = Result<(), LoadError>> + Send;
+    /// Reads the versions on this connection.
+    fn versions(
+        &mut self,
+        scopes: &[String],
+    ) -> impl Future<Output = Result<HashMap<String, u64>, LoadError>> + Send;
+}
 
 /// How the instance learns of changes at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,14 +99,14 @@ impl<A: Announcer> Follower<A> {
     /// An announcement is a hint. Anyone with a login can send one, so what it says is ignored: it makes this read the
     /// versions, on the same connection. The read answers all announcements that came before it; those that come during
     /// or after it cause the next one.
-    async fn listen(&mut self, mut connection: A::Connection) -> StoreError {
+    async fn listen(&mut self, mut connection: A::Connection) -> LoadError {
         let mut last_hint: Option<Instant> = None;
         loop {
             let begun = self.clock.now();
             match self.clock.timeout(ANSWER_LIMIT, connection.versions(&self.scopes.names())).await {
                 Ok(Ok(versions)) => self.scopes.learn_versions(&versions, begun),
                 Ok(Err(error)) => return error,
-                Err(_) => return StoreError::TimedOut,
+                Err(_) => return LoadError::TimedOut,
             }
             self.report(true, true);
             if self.outage.works(self.clock.now()).is_some() {

@@ -16,8 +16,8 @@ use super::family::Family;
 use super::flight::Slot;
 use super::origin::Origin;
 use super::scope::{Scope, Scopes};
-use super::shared::SharedTier;
 use super::stats::Counters;
+use super::tier::Tier;
 
 /// What the clones of a cache share.
 pub(super) struct Inner<O: Origin> {
@@ -29,7 +29,7 @@ pub(super) struct Inner<O: Origin> {
     pub memory: moka::sync::Cache<O::Key, Arc<Entry<O::Value>>>,
     pub front: OnceLock<Front<O::Key, O::Value>>,
     pub counters: Counters,
-    pub shared: Option<SharedTier>,
+    pub shared: Option<Arc<dyn Tier>>,
     pub floor: Option<Arc<Entry<O::Value>>>,
     /// The scope of keys that have none.
     pub unscoped: Arc<Scope>,

@@ -133,7 +133,7 @@ impl<O: Origin> Inner<O> {
             weight,
             value: loaded.value,
             version,
-            source: Source::Postgres,
+            source: Source::Origin,
             loaded_at,
             loaded: begun,
             born: begun,

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::store::VersionProof;
-
 use super::scope::ScopeName;
+use super::tier::Digest;
 
 /// The source of truth of one family. Two kinds exist: the database, and the simulated one that proves the cache.
 pub trait Origin: Send + Sync + 'static {
@@ -32,9 +31,9 @@ pub trait Origin: Send + Sync + 'static {
         &self,
         key: &Self::Key,
         shared_key: &str,
-    ) -> impl Future<Output = Result<VersionProof, LoadError>> + Send {
+    ) -> impl Future<Output = Result<Proof, LoadError>> + Send {
         let _ = shared_key;
-        async { Ok(VersionProof { version: self.version(key).await?, digest: None }) }
+        async { Ok(Proof { version: self.version(key).await?, digest: None }) }
     }
 
     /// The key's name in the shared tier, out of `A-Z a-z 0-9 . _ : -`.
@@ -48,6 +47,15 @@ pub trait Origin: Send + Sync + 'static {
 
     /// The bytes that the value takes in memory, measured.
     fn weight(&self, value: &Self::Value) -> u32;
+}
+
+/// What the origin says about the value under one key of the shared tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The current version of the scope.
+    pub version: u64,
+    /// Digest of the value that was written for that version; `None` if no writer recorded one.
+    pub digest: Option<Digest>,
 }
 
 /// A value as the origin has it.

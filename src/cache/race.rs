@@ -5,18 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::store::{KvDigest, VersionProof};
-
 use super::entry::{Entry, Source};
-use super::envelope::Rejected;
 use super::family::OnOriginFailure;
 use super::flight::{Knowledge, Landed, Landing};
 use super::inner::Inner;
-use super::kv::KvKey;
-use super::origin::{LoadError, Origin};
+use super::origin::{LoadError, Origin, Proof};
 use super::scope::{Learned, Scope};
-use super::shared::{Found, SharedTier, Verdict};
 use super::stats::Outcome;
+use super::tier::{Digest, Found, Tier, Verdict};
 
 /// How long the shared tier alone may try before the origin is asked too, when somebody waits.
 const HEDGE: Duration = Duration::from_millis(80);
@@ -40,7 +36,7 @@ enum Confirmed<V> {
 enum Told {
     /// That version of this epoch, by a read that began then and, where it is current, was overtaken by none; and the digest
     /// of the value that was written to the shared tier for it.
-    Version { version: u64, digest: Option<KvDigest>, epoch: u64, begun: Instant, is_current: bool },
+    Version { version: u64, digest: Option<Digest>, epoch: u64, begun: Instant, is_current: bool },
     /// The origin failed or was too slow.
     Nothing,
 }
@@ -56,7 +52,7 @@ impl<O: Origin> Inner<O> {
         &self,
         key: &O::Key,
         scope: &Arc<Scope>,
-        shared: &SharedTier,
+        shared: &Arc<dyn Tier>,
         knowledge: &Knowledge,
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
@@ -75,10 +71,10 @@ impl<O: Origin> Inner<O> {
             let begun = self.clock.now();
             let version = async {
                 let shared_key = shared.key(&self.family, &self.origin.id(key));
-                let shared_key = shared_key.as_ref().map_or("", KvKey::as_str);
-                let told = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, shared_key));
+                let shared_key = shared_key.unwrap_or_default();
+                let told = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, &shared_key));
                 let proof = if scope.has_versions() { told.await.ok() } else { None };
-                proof.and_then(Result::ok).map_or(Told::Nothing, |VersionProof { version, digest }| {
+                proof.and_then(Result::ok).map_or(Told::Nothing, |Proof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version, self.clock.now());
                     knowledge.grows(&scope.known());
@@ -140,7 +136,7 @@ impl<O: Origin> Inner<O> {
         &self,
         key: &O::Key,
         scope: &Arc<Scope>,
-        shared: &SharedTier,
+        shared: &Arc<dyn Tier>,
         error: LoadError,
     ) -> Landing<O::Value> {
         let Some(found) = self.ask(key, shared).await else { return Err(error) };
@@ -164,8 +160,8 @@ impl<O: Origin> Inner<O> {
     }
 
     /// In a task of its own: a call that loses the race still runs to its end, and is counted.
-    async fn ask(&self, key: &O::Key, shared: &SharedTier) -> Option<Found> {
-        let (shared, family, id) = (shared.clone(), self.family, self.origin.id(key));
+    async fn ask(&self, key: &O::Key, shared: &Arc<dyn Tier>) -> Option<Found> {
+        let (shared, family, id) = (Arc::clone(shared), self.family, self.origin.id(key));
         self.runtime.spawn(async move { shared.get(&family, &id).await }).await.ok().flatten()
     }
 
@@ -187,29 +183,29 @@ impl<O: Origin> Inner<O> {
         &self,
         key: &O::Key,
         scope: &Arc<Scope>,
-        shared: &SharedTier,
+        shared: &Arc<dyn Tier>,
         found: &Found,
         told: Told,
     ) -> Confirmed<O::Value> {
         let value = self.origin.decode(&found.json);
         let verdict = match (&value, told) {
-            (None, _) => Verdict::Rejected(Rejected::Unreadable),
+            (None, _) => Verdict::Unreadable,
             (_, Told::Version { version, digest, .. }) if version == found.version => match digest {
                 Some(digest) if digest == found.digest => Verdict::Proven,
-                Some(_) => Verdict::Rejected(Rejected::Forged),
-                None => Verdict::Rejected(Rejected::Unproven),
+                Some(_) => Verdict::Forged,
+                None => Verdict::Unrecorded,
             },
             // No writer has that version, unless the data changed since the origin was asked.
             (_, Told::Version { version, is_current: true, .. })
                 if found.version > version.max(scope.known().fence) =>
             {
-                Verdict::Rejected(Rejected::Forged)
+                Verdict::Forged
             }
             _ if !scope.has_versions() => Verdict::Proven,
-            _ => Verdict::Whole,
+            _ => Verdict::Unproven,
         };
         shared.judged(&self.family, &self.origin.id(key), found, verdict);
-        let Some(value) = value.filter(|_| verdict != Verdict::Rejected(Rejected::Forged)) else {
+        let Some(value) = value.filter(|_| verdict != Verdict::Forged) else {
             return Confirmed::Nothing;
         };
         let now = self.clock.now();

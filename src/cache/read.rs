@@ -19,8 +19,8 @@ use super::flight::{Flight, Landed};
 use super::inner::{Front, Inner};
 use super::origin::{LoadError, Origin};
 use super::scope::{Known, Scope, Scopes};
-use super::shared::SharedTier;
 use super::stats::{Counters, Outcome, Statistics};
+use super::tier::Tier;
 
 /// Without any value to serve, callers get the remembered error this long before the origin is queried again.
 const WITHOUT_VALUE: Duration = Duration::from_millis(500);
@@ -78,7 +78,7 @@ impl<O: Origin> Cache<O> {
         family: Family,
         origin: O,
         floor: Option<(&O::Key, O::Value)>,
-        shared: Option<SharedTier>,
+        shared: Option<Arc<dyn Tier>>,
         scopes: Arc<Scopes>,
         clock: Clock,
         runtime: Handle,
@@ -255,7 +255,7 @@ impl<O: Origin> Inner<O> {
     /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version. Nor
     /// without a scope, as no newer value makes one outdated there.
     fn put_in_front(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
-        if entry.source != Source::Postgres || self.origin.scope(key).is_none() {
+        if entry.source != Source::Origin || self.origin.scope(key).is_none() {
             return;
         }
         let first = || Front { key: key.clone(), entry: RwLock::new(Arc::clone(entry)) };

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 
 use crate::app;
-use crate::cache::KvSettings;
 use crate::catalogue::SCOPE;
 use crate::config::{Config, DatabaseChoice, KV_VARIABLES};
 use crate::embedded;
+use crate::kv_client::KvSettings;
 
 use super::database::with_database;
 use super::output::{report, say};

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-use crate::cache::KvBaseUrl;
 use crate::domain::id::ProviderId;
+use crate::kv_client::KvBaseUrl;
 
 use super::known::{KNOWN, Known, variable_of};
 

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cache::Source;
+use crate::catalogue::CatalogueSource;
 use crate::domain::provider::Provider;
 
 use super::base_urls::ProviderBaseUrls;
@@ -62,7 +62,7 @@ impl Target {
     /// Why it must not, or cannot, be requested. A row that is not trusted is reported whether or not a key is set.
     pub fn of(
         provider: &Provider,
-        source: Source,
+        source: CatalogueSource,
         keys: &ProviderKeys,
         base_urls: &ProviderBaseUrls,
     ) -> Result<Self, Refusal> {
@@ -76,7 +76,7 @@ impl Target {
                 let url = match (named, source) {
                     (None, _) => {
                         check_host(known, &list)?;
-                        if source == Source::Kv { below(&base, known.list)? } else { clear(list)? }
+                        if source == CatalogueSource::Kv { below(&base, known.list)? } else { clear(list)? }
                     }
                     // A gateway may choose its upstream by the path, so the row has no say in it.
                     (Some(named), _) => below(named, known.list)?,
@@ -89,7 +89,7 @@ impl Target {
                     let (id, given) = (provider.id.to_string(), shown(&list));
                     return Err(Distrust::UnknownProvider { id, given }.into());
                 };
-                if source == Source::Kv {
+                if source == CatalogueSource::Kv {
                     return Err(Distrust::Copied.into());
                 }
                 let extra =

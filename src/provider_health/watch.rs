@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::cache::{Cache, Meter, RESPONSES, Scopes, SharedTier};
+use crate::cache::{Cache, Meter, RESPONSES, Scopes, Tier};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::id::ProviderId;
@@ -65,7 +65,7 @@ impl Watch {
         catalogue: Catalogue,
         status: Arc<Status>,
         board: ProviderHealthBoard,
-        (shared, scopes): (Option<SharedTier>, Arc<Scopes>),
+        (shared, scopes): (Option<Arc<dyn Tier>>, Arc<Scopes>),
         clock: Clock,
         runtime: Handle,
     ) -> Self {

@@ -43,7 +43,6 @@ pub use rights::Rights;
 pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
 pub use tls::{DatabaseTls, Roots, Verification};
-pub use version::VersionProof;
 
 /// How long a new connection may take, TLS included, while somebody waits for it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);

@@ -6,15 +6,6 @@ use sqlx::postgres::PgExecutor;
 
 use super::{KvDigest, Store, StoreError};
 
-/// What proves a value of the shared cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VersionProof {
-    /// The version of the scope.
-    pub version: u64,
-    /// SHA-256 of the value that was written to the shared cache for that very version, if a writer left it.
-    pub digest: Option<KvDigest>,
-}
-
 impl Store {
     /// The versions of the given scopes; a scope that has never changed is absent.
     ///
@@ -24,12 +15,16 @@ impl Store {
         versions(self.pool()?, scopes).await
     }
 
-    /// Reads the version of a scope and what proves a value of it under `key`, from one state; nothing for a scope that has
-    /// never changed.
+    /// Reads from one state the version of a scope and, if a writer recorded one, the digest of the value that was written
+    /// under `key` for this version. `None` for a scope that has never changed.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
-    pub async fn version_proof(&self, scope: &str, key: &str) -> Result<Option<VersionProof>, StoreError> {
+    pub async fn version_and_digest(
+        &self,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<(u64, Option<KvDigest>)>, StoreError> {
         let row = sqlx::query!(
             r#"select scopes.version::bigint as "version!", keys.digest as "digest?"
                from chatchonk.cache_version scopes
@@ -40,10 +35,7 @@ impl Store {
         )
         .fetch_optional(self.pool()?)
         .await?;
-        Ok(row.map(|row| VersionProof {
-            version: row.version.unsigned_abs(),
-            digest: row.digest.and_then(|digest| digest.try_into().ok()),
-        }))
+        Ok(row.map(|row| (row.version.unsigned_abs(), row.digest.and_then(|digest| digest.try_into().ok()))))
     }
 
     /// Raises the version of a scope and announces it, as a change of its data would, so that every instance reads them

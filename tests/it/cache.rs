@@ -12,10 +12,9 @@ mod shelf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatchonk::cache::{
-    CATALOGUE, Cache, Family, OnOriginFailure, Outcome, Read, ReadError, Scopes, SharedTier,
-};
+use chatchonk::cache::{CATALOGUE, Cache, Family, OnOriginFailure, Outcome, Read, ReadError, Scopes, Tier};
 use chatchonk::clock::{Clock, ClockHand};
+use chatchonk::kv_tier::SharedTier;
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -62,7 +61,7 @@ impl Rig {
             family,
             origin.clone(),
             floor,
-            shared,
+            shared.map(|tier| Arc::new(tier) as Arc<dyn Tier>),
             Arc::clone(&scopes),
             clock.clone(),
             Handle::current(),

@@ -180,7 +180,7 @@ async fn days_of_the_budget_are_kept_for_a_week() {
 
 async fn proof(store: &Store, pool: &PgPool, version: i64) -> Option<KvDigest> {
     sqlx::query("update chatchonk.cache_version set version = $1").bind(version).execute(pool).await.unwrap();
-    store.version_proof("catalogue", KEY).await.unwrap().unwrap().digest
+    store.version_and_digest("catalogue", KEY).await.unwrap().unwrap().1
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From top to bottom. A room may import those that stand after it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 18] = [
     "main",
     "cli",
     "app",
@@ -13,8 +13,10 @@ const ROOMS: [&str; 16] = [
     "provider_health",
     "catalogue",
     "status",
-    "cache",
+    "kv_tier",
+    "kv_client",
     "store",
+    "cache",
     "embedded",
     "telemetry",
     "outage",

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use chatchonk::cache::KvSettings;
 use chatchonk::config::{Config, ConfigError, DatabaseChoice, Environment, SETTINGS};
+use chatchonk::kv_client::KvSettings;
 
 /// Stands in every bad value; no message may repeat it.
 const SECRET: &str = "hunter2";

@@ -106,8 +106,8 @@ async fn edits_show_and_kv_is_claimed_once_versions_are_numeric() {
         };
         let claimed = store.claim_kv_writes(&[claim], 1_000).await.unwrap().unwrap();
         assert_eq!(claimed[0], KvClaimed::Granted, "{name}");
-        let proof = store.version_proof("catalogue", &key).await.unwrap().unwrap();
-        assert_eq!((proof.version, proof.digest), (version, Some([7; 32])), "{name}");
+        let proof = store.version_and_digest("catalogue", &key).await.unwrap().unwrap();
+        assert_eq!(proof, (version, Some([7; 32])), "{name}");
         assert!(store.raise_version("catalogue").await.unwrap() > version, "{name}");
         let seeded = store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
         assert!(matches!(seeded, SeedReport::UpToDate { .. }), "{name}: {seeded:?}");

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cache::{KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvMisconfiguration, TokenStatus};
 use crate::clock::Clock;
+use crate::kv_client::{
+    KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvMisconfiguration, TokenStatus,
+};
 
 use super::line::{Line, Mark};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::cache::KvError;
+use crate::kv_client::KvError;
 use crate::store::StoreError;
 
 /// How a point of the check stands.

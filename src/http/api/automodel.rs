@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 
-use crate::cache::Source;
+use crate::catalogue::CatalogueSource;
 use crate::http::health::Probe;
 use crate::http::reply::{Momentary, Reader, json, momentary};
 use crate::provider_health::{AutoModelHealth, Standings};
@@ -17,7 +17,7 @@ pub struct AutoModelAnswer {
     pub reader: web::Data<Reader>,
     pub status: Arc<Status>,
     /// By the catalogue's source and revision, and what the probes saw.
-    pub last: Momentary<(Source, u64, Arc<Standings>), Bytes>,
+    pub last: Momentary<(CatalogueSource, u64, Arc<Standings>), Bytes>,
 }
 
 /// Show the health of all providers, under the name of `ModelSwapper`.

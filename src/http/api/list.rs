@@ -7,8 +7,8 @@ use utoipa::openapi::schema::{Array, Object, ObjectBuilder, Schema, SchemaType, 
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::cache::Source;
 use crate::catalogue::CatalogueRead;
+use crate::catalogue::CatalogueSource;
 
 /// What every list looks like.
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ pub struct Envelope<T, F = (), H = ()> {
     /// The matches of the query, whatever the page.
     total: usize,
     revision: u64,
-    source: Source,
+    source: CatalogueSource,
     next_cursor: Option<String>,
     /// Counts over all matches.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ impl<T: ToSchema> ListOf<T> {
                 "revision",
                 whole().description(Some("The version of the catalogue. Rises with every change; 0 for `builtin`.")),
             )
-            .property("source", Ref::from_schema_name(Source::name()))
+            .property("source", Ref::from_schema_name(CatalogueSource::name()))
             .property(
                 "next_cursor",
                 text().schema_type(cursor).description(Some(
@@ -101,7 +101,7 @@ impl<T: ToSchema> ToSchema for ListOf<T> {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((T::name().into(), T::schema()));
-        schemas.push((Source::name().into(), Source::schema()));
+        schemas.push((CatalogueSource::name().into(), CatalogueSource::schema()));
         T::schemas(schemas);
     }
 }

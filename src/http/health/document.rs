@@ -9,10 +9,13 @@ use serde_json::json;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::cache::{KvError, KvSettings, ListenerState, Meter, SharedTier, Source, Statistics};
+use crate::cache::{ListenerState, Meter, Statistics};
 use crate::catalogue::CatalogueReport;
+use crate::catalogue::CatalogueSource;
 use crate::domain::closed::closed_enum;
 use crate::http::reply::Reader;
+use crate::kv_client::{KvError, KvSettings};
+use crate::kv_tier::SharedTier;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState, Status};
 use crate::store::{DatabaseFault, DatabaseTls};
 
@@ -138,7 +141,7 @@ impl From<Statistics> for FamilyHealth {
 /// The catalogue that is served.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CatalogueHealth {
-    source: Source,
+    source: CatalogueSource,
     /// Its version; 0 for `builtin`.
     revision: u64,
     /// How many models are listed.

@@ -7,7 +7,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use utoipa::ToSchema;
 
-use crate::cache::Source;
+use crate::catalogue::CatalogueSource;
 use crate::http::reply::{Momentary, json, momentary};
 use crate::status::DatabaseReport;
 
@@ -21,7 +21,7 @@ pub struct Vital {
     draining: bool,
     misconfigured: bool,
     database: DatabaseReport,
-    source: Option<Source>,
+    source: Option<CatalogueSource>,
 }
 
 impl Vital {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::cache::{KvReport, Meter, Metered, Operation, Outcome, SharedTier, Skip, Statistics};
+use crate::cache::{Meter, Metered, Outcome, Statistics};
 use crate::http::reply::Editions;
+use crate::kv_tier::{KvReport, Operation, SharedTier, Skip};
 
 use super::families::Families;
 
@@ -43,7 +44,7 @@ pub(super) fn kv(to: &mut Families<'_>, tier: Option<&SharedTier>) -> fmt::Resul
     let calls = tier.map(SharedTier::calls).unwrap_or_default();
     let outcomes = calls.iter().flat_map(|calls| {
         let operation = calls.operation.as_str();
-        let count = move |(outcome, count): &(crate::cache::CallOutcome, u64)| {
+        let count = move |(outcome, count): &(crate::kv_tier::CallOutcome, u64)| {
             ([("operation", operation), ("outcome", outcome.as_str())], *count)
         };
         calls.outcomes.iter().map(count)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::cache::Source;
+use crate::catalogue::CatalogueSource;
 use crate::catalogue::{Catalogue, CatalogueRead};
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
@@ -105,7 +105,7 @@ pub(super) fn catalogue(to: &mut Families<'_>, catalogue: &Catalogue, now: Offse
     to.gauge("chatchonk_catalogue_stale", "1 when it may be out of date.", is_stale)?;
     let source = read.map(|read| read.source().as_str());
     let help = "Where it is from: 1 for the source that is.";
-    to.state("chatchonk_catalogue_source", help, "source", Source::NAMES, source)
+    to.state("chatchonk_catalogue_source", help, "source", CatalogueSource::NAMES, source)
 }
 
 pub(super) fn providers(to: &mut Families<'_>, board: &ProviderHealthBoard) -> fmt::Result {

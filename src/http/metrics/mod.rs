@@ -22,9 +22,10 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use subtle::ConstantTimeEq as _;
 
-use crate::cache::{Meter, SharedTier};
+use crate::cache::Meter;
 use crate::clock::Clock;
 use crate::http::reply::{ApiError, Code, Reader, Reply, Route};
+use crate::kv_tier::SharedTier;
 use crate::status::Status;
 
 use families::Families;

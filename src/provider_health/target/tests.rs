@@ -26,7 +26,7 @@ fn acme() -> Provider {
 }
 
 /// Every variable is set; its value is its name.
-fn target(provider: &Provider, source: Source, base_urls: &str) -> Result<Target, Refusal> {
+fn target(provider: &Provider, source: CatalogueSource, base_urls: &str) -> Result<Target, Refusal> {
     let base_urls = base_urls.parse().unwrap();
     let variables = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "COHERE_API_KEY"];
     let variables =
@@ -37,7 +37,7 @@ fn target(provider: &Provider, source: Source, base_urls: &str) -> Result<Target
 }
 
 fn direct(provider: &Provider) -> Result<Target, Refusal> {
-    target(provider, Source::Postgres, "")
+    target(provider, CatalogueSource::Postgres, "")
 }
 
 fn with_key(key: &'static str) -> ProviderKeys {
@@ -62,7 +62,7 @@ fn each_provider_is_asked_at_its_own_address_in_its_own_way() {
         ),
         ("cohere", "https://api.cohere.com/v1/models", "authorization", "Bearer COHERE_API_KEY", 0),
     ] {
-        for source in [Source::Postgres, Source::Kv, Source::Builtin] {
+        for source in [CatalogueSource::Postgres, CatalogueSource::Kv, CatalogueSource::Builtin] {
             let target = target(&provider(id), source, "").unwrap();
             assert_eq!((target.url.as_str(), target.headers[name].to_str().unwrap()), (url, value));
             assert_eq!(target.headers.len(), 1 + others, "{id}");
@@ -74,19 +74,25 @@ fn each_provider_is_asked_at_its_own_address_in_its_own_way() {
 #[test]
 fn without_a_key_only_a_list_that_needs_none_is_requested() {
     let (keys, base_urls) = (ProviderKeys::default(), ProviderBaseUrls::default());
-    let of = |id| Target::of(&provider(id), Source::Postgres, &keys, &base_urls);
+    let of = |id| Target::of(&provider(id), CatalogueSource::Postgres, &keys, &base_urls);
     assert_eq!(of("openai").unwrap_err().reason(), Reason::NoKey);
     assert!(of("openrouter").unwrap().headers.is_empty());
     let elsewhere = Some("https://evil.example/models".to_owned());
     let elsewhere = Provider { models_list_url: elsewhere, ..provider("openrouter") };
-    let target = Target::of(&elsewhere, Source::Postgres, &keys, &base_urls);
+    let target = Target::of(&elsewhere, CatalogueSource::Postgres, &keys, &base_urls);
     assert_eq!(target.unwrap_err().reason(), Reason::UntrustedAddress);
 }
 
 #[test]
 fn a_key_that_no_header_can_carry_is_not_sent_and_no_key_is_printed() {
-    let of =
-        |key| Target::of(&provider("openai"), Source::Postgres, &with_key(key), &ProviderBaseUrls::default());
+    let of = |key| {
+        Target::of(
+            &provider("openai"),
+            CatalogueSource::Postgres,
+            &with_key(key),
+            &ProviderBaseUrls::default(),
+        )
+    };
     assert_eq!(of("hunter2\nx: y").unwrap_err().reason(), Reason::BadKey);
     assert!(!format!("{:?}", of("hunter2")).contains("hunter2"));
     for list in [None, Some("nowhere".to_owned()), Some(format!("https://a/{}", "b".repeat(2_000)))] {
@@ -160,7 +166,7 @@ fn a_row_of_a_known_provider_changes_neither_variable_nor_header() {
         anthropic,
     ] {
         for base_urls in ["", "openai=https://gateway.example,anthropic=https://gateway.example"] {
-            for source in [Source::Postgres, Source::Kv] {
+            for source in [CatalogueSource::Postgres, CatalogueSource::Kv] {
                 let refusal = target(&row, source, base_urls).unwrap_err();
                 assert!(matches!(refusal, Refusal::Untrusted(Distrust::Column(_))), "{row:?}: {refusal:?}");
             }
@@ -183,9 +189,13 @@ fn a_row_of_a_known_provider_has_no_say_in_a_path_below_a_gateway() {
         "https://evil.example/v2/models",
     ] {
         let row = Provider { models_list_url: Some(list.to_owned()), ..provider("openai") };
-        assert_eq!(url(target(&row, Source::Postgres, gateway)), "http://127.0.0.1:9/x/models", "{list}");
+        assert_eq!(
+            url(target(&row, CatalogueSource::Postgres, gateway)),
+            "http://127.0.0.1:9/x/models",
+            "{list}"
+        );
     }
-    let cohere = target(&provider("cohere"), Source::Postgres, gateway);
+    let cohere = target(&provider("cohere"), CatalogueSource::Postgres, gateway);
     assert_eq!(url(cohere), "https://gateway.example/v1/models");
 }
 
@@ -198,7 +208,7 @@ fn a_row_of_an_unknown_provider_decides_on_the_path_below_its_named_host_only() 
             models_list_needs_key: false,
             ..acme()
         };
-        target(&row, Source::Postgres, "acme=https://gateway.example")
+        target(&row, CatalogueSource::Postgres, "acme=https://gateway.example")
     };
     for (base, list, requested) in [
         ("https://other.example", "https://acme.example/v1/models", "https://gateway.example/v1/models"),
@@ -231,16 +241,19 @@ fn rows_from_kv_do_not_decide_where_a_request_goes() {
     let list = Some("https://api.openai.com/evil".to_owned());
     let row =
         Provider { models_list_url: list, base_url: "https://a.example".to_owned(), ..provider("openai") };
-    assert_eq!(url(target(&row, Source::Kv, "")), "https://api.openai.com/v1/models");
-    assert_eq!(url(target(&row, Source::Kv, "openai=https://g.example/o")), "https://g.example/o/models");
-    let refusal = target(&acme(), Source::Kv, "acme=https://acme.example/v1").unwrap_err();
+    assert_eq!(url(target(&row, CatalogueSource::Kv, "")), "https://api.openai.com/v1/models");
+    assert_eq!(
+        url(target(&row, CatalogueSource::Kv, "openai=https://g.example/o")),
+        "https://g.example/o/models"
+    );
+    let refusal = target(&acme(), CatalogueSource::Kv, "acme=https://acme.example/v1").unwrap_err();
     assert_eq!(refusal, Refusal::Untrusted(Distrust::Copied));
 }
 
 #[test]
 fn an_unknown_provider_needs_its_host_named_and_gets_its_own_variable_only() {
     assert!(matches!(direct(&acme()), Err(Refusal::Untrusted(Distrust::UnknownProvider { .. }))));
-    let named = |row: &Provider| target(row, Source::Postgres, "acme=https://gateway.example/acme");
+    let named = |row: &Provider| target(row, CatalogueSource::Postgres, "acme=https://gateway.example/acme");
     let asked = named(&acme()).unwrap();
     assert_eq!(asked.url.as_str(), "https://gateway.example/acme/models");
     assert_eq!(asked.headers["x-acme-key"], "ACME_API_KEY");

@@ -46,7 +46,7 @@ async fn the_catalogue_is_held_whatever_it_weighs() {
     assert_eq!(rig.outcome().await, (Origin, 1));
     // As often as the store behind needs until it has looked at the weight.
     for _ in 0..2_000 {
-        assert_eq!(rig.cache.held(&Key(0)).unwrap().entry.source, Source::Postgres);
+        assert_eq!(rig.cache.held(&Key(0)).unwrap().entry.source, Source::Origin);
     }
     assert_eq!(rig.outcome().await, (Memory, 1));
     assert_eq!(rig.origin.asked(), (1, 0));
@@ -126,7 +126,7 @@ impl Upstream {
     }
 
     /// An instance as it starts, and its tier.
-    fn instance(&self) -> (Rig, chatchonk::cache::SharedTier) {
+    fn instance(&self) -> (Rig, chatchonk::kv_tier::SharedTier) {
         let tier = self.shelf.tier(&self.time.0);
         (Rig::on(RESPONSES, self.origin.clone(), None, Some(tier.clone()), self.time.clone()), tier)
     }
@@ -290,7 +290,7 @@ async fn the_databases_own_word_is_served_in_place_of_what_kv_said_of_the_same_v
     assert_eq!(rig.read().await.unwrap().entry.source, Source::Kv);
     origin.release_newest();
     assert_eq!(second.end().await.unwrap(), (Origin, 1));
-    assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
+    assert_eq!(rig.read().await.unwrap().entry.source, Source::Origin);
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
     rig.catch_up();
     assert!(rig.cache.held(&super::Key(0)).unwrap().stale, "the version is the same");
     assert_eq!(rig.outcome().await, (Origin, 1));
-    assert_eq!(rig.read().await.unwrap().entry.source, Source::Postgres);
+    assert_eq!(rig.read().await.unwrap().entry.source, Source::Origin);
 }
 
 /// Another hand rewrites what is on the shelf.
@@ -347,7 +347,7 @@ async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
         let held = rig.cache.held(&Key(0)).unwrap();
         assert_eq!(
             (held.entry.source, held.entry.version, held.stale),
-            (Source::Postgres, 1, false),
+            (Source::Origin, 1, false),
             "{version}"
         );
     }
@@ -374,7 +374,7 @@ async fn an_unconfirmed_value_takes_no_place_from_a_confirmed_one() {
         let held = rig.cache.held(&Key(0)).unwrap();
         assert_eq!(
             (held.entry.source, held.entry.version, held.stale),
-            (Source::Postgres, 1, false),
+            (Source::Origin, 1, false),
             "{version}"
         );
     }

@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
-use chatchonk::store::VersionProof;
+use chatchonk::cache::{LoadError, Loaded, Origin, Proof, ScopeName};
+
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
@@ -180,10 +180,10 @@ impl Origin for SimulatedOrigin {
     }
 
     /// Every writer of a version writes the same value.
-    async fn proof(&self, _: &Key, _: &str) -> Result<VersionProof, LoadError> {
+    async fn proof(&self, _: &Key, _: &str) -> Result<Proof, LoadError> {
         let data = self.answer(|state| &mut state.version_reads).await?;
         let json = self.encode(&data).unwrap();
-        Ok(VersionProof { version: data.version, digest: Some(Sha256::digest(json.get()).into()) })
+        Ok(Proof { version: data.version, digest: Some(Sha256::digest(json.get()).into()) })
     }
 
     fn id(&self, _: &Key) -> String {

@@ -11,7 +11,7 @@ async fn the_first_read_loads_and_the_next_is_a_hit_that_asks_nobody() {
     let rig = rig();
     assert_eq!(rig.outcome().await, (Origin, 1));
     let hit = rig.read().await.unwrap();
-    assert_eq!((hit.outcome, hit.entry.source, hit.fresh_for), (Memory, Source::Postgres, 5 * MINUTE));
+    assert_eq!((hit.outcome, hit.entry.source, hit.fresh_for), (Memory, Source::Origin, 5 * MINUTE));
     all_tasks_wait().await;
     assert_eq!(rig.origin.asked(), (1, 0));
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use chatchonk::cache::{
-    KvAllowance, KvError, KvKey, KvLimits, KvPair, Ledger, Namespace, Pending, SharedTier,
-};
+use chatchonk::cache::Pending;
 use chatchonk::clock::Clock;
+use chatchonk::kv_client::{KvAllowance, KvError, KvKey, KvPair};
+use chatchonk::kv_tier::{KvLimits, Ledger, Namespace, SharedTier};
 use chatchonk::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, StoreError};
 use time::macros::date;
 

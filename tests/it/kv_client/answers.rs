@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chatchonk::cache::KvErrorClass::{Configuration, Permission, Quota, Throttled};
-use chatchonk::cache::KvMisconfiguration::{Account, Namespace, Request};
+use chatchonk::kv_client::KvErrorClass::{Configuration, Permission, Quota, Throttled};
+use chatchonk::kv_client::KvMisconfiguration::{Account, Namespace, Request};
 
 use crate::support::kv::fake::{Access, Call, Daily, Fault};
 use crate::support::kv::{Kv, LONG, key, pair};

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use chatchonk::cache::KvErrorClass::{self, Failure};
-use chatchonk::cache::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
 use chatchonk::clock::Clock;
+use chatchonk::kv_client::KvErrorClass::{self, Failure};
+use chatchonk::kv_client::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
 
 use crate::support::kv::fake::{Call, Fault};
 use crate::support::kv::{Kv, LONG, key, pair};

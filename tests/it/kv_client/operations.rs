@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatchonk::cache::{KvErrorClass, KvFailure, KvNamespace, TokenStatus};
+use chatchonk::kv_client::{KvErrorClass, KvFailure, KvNamespace, TokenStatus};
 use serde_json::{Value, json};
 
 use crate::support::kv::fake::{ACCOUNT, Call, NAMESPACE, Request, TITLE, TOKEN, Token};

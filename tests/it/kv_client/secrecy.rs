@@ -1,6 +1,6 @@
 //! The token is told to Cloudflare and to nobody else.
 
-use chatchonk::cache::KvSettings;
+use chatchonk::kv_client::KvSettings;
 use tracing::level_filters::LevelFilter;
 
 use crate::support::kv::fake::{Fault, TOKEN};

@@ -1,7 +1,7 @@
 //! What the variables become.
 
-use chatchonk::cache::KvSettings;
 use chatchonk::config::{Config, ConfigError, Environment};
+use chatchonk::kv_client::KvSettings;
 
 const ID: &str = "0f2ac74b498b48028cb68387c421e279";
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chatchonk::cache::{Family, KvLimits, OnOriginFailure, Operation, Outcome};
+use chatchonk::cache::{Family, OnOriginFailure, Outcome};
+use chatchonk::kv_tier::{KvLimits, Operation};
 
 use super::SUBJECTS;
 use super::data::Subject;

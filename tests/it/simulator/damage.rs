@@ -1,6 +1,7 @@
 //! What can happen to bytes under a key.
 
-use chatchonk::cache::{CATALOGUE, Family, KvLimits, PREFERENCES, RESPONSES};
+use chatchonk::cache::{CATALOGUE, Family, PREFERENCES, RESPONSES};
+use chatchonk::kv_tier::KvLimits;
 
 use super::data::{Data, FOREIGN, Subject};
 use super::world::{Dice, World};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatchonk::cache::{KvLimits, Operation};
+use chatchonk::kv_tier::{KvLimits, Operation};
 use time::macros::datetime;
 
 use super::damage::Planted;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatchonk::cache::{
-    Announcements, Announcer, Cache, Follower, ListenerState, ScopeName, Scopes, SharedTier,
+    Announcements, Announcer, Cache, Follower, ListenerState, LoadError, ScopeName, Scopes,
 };
-use chatchonk::store::{EditTraces, StoreError};
+use chatchonk::kv_tier::SharedTier;
+use chatchonk::store::EditTraces;
 use parking_lot::RwLock;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::task::AbortOnDropHandle;
@@ -117,31 +118,31 @@ struct Listening {
 impl Announcer for Connected {
     type Connection = Listening;
 
-    async fn connect(&self) -> Result<Listening, StoreError> {
+    async fn connect(&self) -> Result<Listening, LoadError> {
         let process = Arc::clone(&self.0);
-        process.statement(Who::Follower, |_, _| ()).await.map_err(|_| StoreError::TimedOut)?;
+        process.statement(Who::Follower, |_, _| ()).await.map_err(|_| LoadError::TimedOut)?;
         let (hears, announcements) = mpsc::unbounded_channel();
         process.world.database.listen(&process, hears);
         Ok(Listening { process, announcements })
     }
 
-    async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+    async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, LoadError> {
         read_versions(&self.0, scopes).await
     }
 }
 
 impl Announcements for Listening {
-    async fn next(&mut self) -> Result<(), StoreError> {
-        self.announcements.recv().await.map(drop).ok_or(StoreError::TimedOut)
+    async fn next(&mut self) -> Result<(), LoadError> {
+        self.announcements.recv().await.map(drop).ok_or(LoadError::TimedOut)
     }
 
-    async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+    async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, LoadError> {
         self.process.reads_versions();
         read_versions(&self.process, scopes).await
     }
 }
 
-async fn read_versions(process: &Process, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+async fn read_versions(process: &Process, scopes: &[String]) -> Result<HashMap<String, u64>, LoadError> {
     let begun = process.world.now();
     let read = process.statement(Who::Follower, |state, world| {
         let versions = scopes.iter().map(|name| (name.clone(), state.version(Subject::of_scope(name))));
@@ -149,7 +150,7 @@ async fn read_versions(process: &Process, scopes: &[String]) -> Result<HashMap<S
         let versions: HashMap<_, _> = versions.filter(|(_, version)| *version > 0).collect();
         (versions, world.now())
     });
-    let (versions, seen) = read.await.map_err(|_| StoreError::TimedOut)?;
+    let (versions, seen) = read.await.map_err(|_| LoadError::TimedOut)?;
     for name in scopes {
         let version = versions.get(name).copied().unwrap_or(0);
         process.read_version(Subject::of_scope(name), version, begun, seen);

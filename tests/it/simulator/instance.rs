@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatchonk::cache::{
-    CATALOGUE, Cache, Family, OnOriginFailure, PREFERENCES, RESPONSES, Scopes, SharedTier,
-};
+use chatchonk::cache::{CATALOGUE, Cache, Family, OnOriginFailure, PREFERENCES, RESPONSES, Scopes};
+use chatchonk::kv_tier::SharedTier;
 use chatchonk::store::EditTraces;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
@@ -352,7 +351,7 @@ impl Instance {
                 family,
                 Reached(Arc::clone(&process)),
                 floor,
-                Some(shared.clone()),
+                Some(Arc::new(shared.clone())),
                 Arc::clone(&scopes),
                 world.clock.clone(),
                 Handle::current(),

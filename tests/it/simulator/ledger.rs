@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatchonk::cache::{self, Pending};
+use chatchonk::cache::Pending;
+use chatchonk::kv_tier;
 use chatchonk::store::{KvClaim, KvClaimed, KvDigest, KvKnownKey, KvSpending, KvUsed, StoreError};
 use time::Date;
 
@@ -114,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// `version_proof`: of the value that the writer of that version wrote.
+    /// `version_and_digest`: of the value that the writer of that version wrote.
     pub(super) fn digest(&self, key: &str, version: u64) -> Option<KvDigest> {
         self.keys.get(key).filter(|held| held.version == version).and_then(|held| held.digest)
     }
@@ -132,7 +133,7 @@ impl Ledger {
 /// The ledger as one process reaches it.
 pub(super) struct Connected(pub Arc<Process>);
 
-impl cache::Ledger for Connected {
+impl kv_tier::Ledger for Connected {
     fn claim<'a>(
         &'a self,
         claims: &'a [KvClaim],

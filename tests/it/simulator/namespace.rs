@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use chatchonk::cache::{
-    self, KvAllowance, KvError, KvErrorClass, KvFailure, KvKey, KvLimits, KvMisconfiguration, KvPair,
-    Operation, Pending,
+use chatchonk::cache::Pending;
+use chatchonk::kv_client::{
+    KvAllowance, KvError, KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair,
 };
+use chatchonk::kv_tier::{self, KvLimits, Operation};
 use chatchonk::store::KvSpending;
 use time::Date;
 
@@ -282,7 +283,7 @@ impl Connected {
     }
 }
 
-impl cache::Namespace for Connected {
+impl kv_tier::Namespace for Connected {
     fn get<'a>(&'a self, key: &'a KvKey) -> Pending<'a, Result<Option<Vec<u8>>, KvError>> {
         Box::pin(async move {
             self.0.reads_kv();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chatchonk::cache::{LoadError, Loaded, Origin, ScopeName};
-use chatchonk::store::VersionProof;
+use chatchonk::cache::{LoadError, Loaded, Origin, Proof, ScopeName};
+
 use serde_json::value::RawValue;
 
 use super::data::{Data, Subject};
@@ -57,14 +57,14 @@ impl Origin for Reached {
         Ok(version)
     }
 
-    async fn proof(&self, subject: &Subject, shared_key: &str) -> Result<VersionProof, LoadError> {
+    async fn proof(&self, subject: &Subject, shared_key: &str) -> Result<Proof, LoadError> {
         if !self.0.is_connected() {
             return Err(LoadError::NoOrigin);
         }
         let call = self.0.calls(*subject, false);
         let proof = self.0.statement(Who::Version(*subject), |state, _| {
             let version = state.version(*subject);
-            VersionProof { version, digest: state.ledger.digest(shared_key, version) }
+            Proof { version, digest: state.ledger.digest(shared_key, version) }
         });
         let proof = proof.await.map_err(failed)?;
         call.ends();

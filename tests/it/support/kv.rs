@@ -4,9 +4,9 @@
 #[path = "../../../examples/kv_emulator/fake/mod.rs"]
 pub(crate) mod fake;
 
-use chatchonk::cache::{KvClient, KvConnection, KvKey, KvPair, KvSettings};
 use chatchonk::clock::{Clock, ClockHand};
 use chatchonk::config::{Config, Environment};
+use chatchonk::kv_client::{KvClient, KvConnection, KvKey, KvPair, KvSettings};
 use serde_json::Value;
 use std::time::Duration;
 use time::macros::datetime;

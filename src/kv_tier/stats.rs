@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use time::{Date, OffsetDateTime};
-
-use crate::store::KvUsed;
 
 use crate::domain::closed::closed_enum;
 use crate::histogram::{Durations, Histogram};
+use crate::kv_client::{KvErrorClass, KvFailure};
 
-use super::envelope::Rejected;
+use super::budget::KvBudget;
 use super::fault::Fault;
 use super::gate::{Operation, Skip};
-use super::kv::{KvErrorClass, KvFailure};
-use super::settings::KvLimits;
 
 /// How many calls the percentiles look back on.
 const WINDOW: usize = 128;
@@ -117,7 +113,7 @@ impl Counters {
         self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn rejected(&self, reason: Rejected) {
+    pub fn rejected(&self, reason: impl std::fmt::Debug) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(?reason, "a value in Cloudflare KV is not taken");
     }
@@ -163,65 +159,6 @@ impl Counters {
         let at = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
         sorted.get(at).map(|microseconds| f64::from(*microseconds) / 1e3)
     }
-}
-
-/// What was used of the day: reads by this instance, writes and deletes by all.
-#[derive(Debug, Default)]
-pub(super) struct Spending {
-    reads: Option<(Date, u64)>,
-    used: Option<KvUsed>,
-}
-
-impl Spending {
-    /// Counts a read.
-    pub fn read(&mut self, now: OffsetDateTime) {
-        let today = self.reads.filter(|(day, _)| *day == now.date());
-        self.reads = Some((now.date(), today.map_or(0, |(_, count)| count) + 1));
-    }
-
-    /// Takes in what the ledger says.
-    pub fn take_in(&mut self, used: KvUsed) {
-        self.used = Some(used);
-    }
-
-    /// The budget of today.
-    pub fn report(&self, limits: KvLimits, now: OffsetDateTime) -> KvBudget {
-        let today = now.date();
-        let resets_at = today.next_day().unwrap_or(today).midnight().assume_utc();
-        let of = |used, limit| KvBudgetLine { used, limit: KvLimits::usable(limit), resets_at };
-        let reads = self.reads.filter(|(day, _)| *day == today).map_or(0, |(_, count)| count);
-        // Unknown until the database has told; none yet, when what it told was of another day.
-        let told =
-            |count: fn(KvUsed) -> u64| self.used.map(|used| if used.day == today { count(used) } else { 0 });
-        KvBudget {
-            reads: of(Some(reads), limits.reads),
-            writes: of(told(|used| used.writes), limits.writes),
-            deletes: of(told(|used| used.deletes), limits.deletes),
-        }
-    }
-}
-
-/// What was used of the day.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct KvBudget {
-    /// Lookups by this instance, found or not; each makes 2,880 a day and a burst of 4 at most, on the free plan.
-    pub reads: KvBudgetLine,
-    /// Pairs written by all instances.
-    pub writes: KvBudgetLine,
-    /// Keys deleted by all instances.
-    pub deletes: KvBudgetLine,
-}
-
-/// One kind of operation.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct KvBudgetLine {
-    /// Operations of today; `None` as long as the database has not told.
-    pub used: Option<u64>,
-    /// How many there may be: 90 % of what the plan allows.
-    pub limit: u64,
-    /// When counting begins anew.
-    #[serde(with = "time::serde::rfc3339")]
-    pub resets_at: OffsetDateTime,
 }
 
 /// How the shared tier stands.

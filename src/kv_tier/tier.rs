@@ -9,21 +9,19 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tracing::Instrument as _;
 
+use crate::cache::{Family, Found, Pending, Tier, Verdict, jitter};
 use crate::clock::Clock;
+use crate::kv_client::{KvError, KvErrorClass, KvKey};
 use crate::outage::Outage;
-use crate::store::KvDigest;
 
-use super::backoff::jitter;
-use super::bucket::Bucket;
+use super::budget::{Bucket, KvLimits, Spending};
 use super::envelope::{self, Rejected};
-use super::family::Family;
 use super::fault::{Fault, Faults, News};
 use super::gate::{Change, Ended, Gate, Operation, Skip};
-use super::kv::{KvError, KvErrorClass, KvKey};
-use super::queue::{Pending, Queue, rewrite_after};
-use super::remote::{Ledger, Namespace, Pending as Remote};
-use super::settings::KvLimits;
-use super::shared_stats::{CallOutcome, Counters, KvCalls, KvReport, Spending};
+use super::ledger::Ledger;
+use super::namespace::Namespace;
+use super::queue::{Queue, Write, rewrite_after};
+use super::stats::{CallOutcome, Counters, KvCalls, KvReport};
 
 /// How often the queue is written, in one call.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
@@ -57,28 +55,6 @@ pub(super) struct Inner {
     pub flushing: tokio::sync::Mutex<()>,
 }
 
-/// A value found in the shared tier, in its whole envelope. Whether it is current is for the database to say.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub version: u64,
-    pub loaded_at: OffsetDateTime,
-    /// The value as JSON.
-    pub json: String,
-    /// Of `json`.
-    pub digest: KvDigest,
-}
-
-/// What a value found turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// What its writer wrote for the current version; or, where there are no versions, a whole one.
-    Proven,
-    /// Whole. Nothing proves it, but it may serve while the origin fails.
-    Whole,
-    /// Not the value, for that reason.
-    Rejected(Rejected),
-}
-
 impl SharedTier {
     /// A tier over `namespace`. `environment` keeps the keys of deployments apart. What is used of `limits` stays within
     /// 90 % of them.
@@ -104,83 +80,6 @@ impl SharedTier {
     pub fn connect(&self, ledger: impl Ledger) {
         // A second database in one process is a fault of the caller that changes nothing for those who read.
         let _ = self.0.ledger.set(Box::new(ledger));
-    }
-
-    /// Whether its answer is worth waiting for: the last calls did not all fail.
-    pub(super) fn is_closed(&self) -> bool {
-        self.0.gate.lock().is_closed()
-    }
-
-    /// Looks a value up. A fault, a miss and an envelope that is not whole are all `None`, counted and, where the state
-    /// changes, logged. At most the client's 1 s.
-    pub(super) async fn get(&self, family: &Family, id: &str) -> Option<Found> {
-        let inner = &self.0;
-        let key = inner.key(family, id)?;
-        if let Err(skip) = inner.admits_read(&key) {
-            inner.counters.skipped(skip);
-            return None;
-        }
-        inner.spending.lock().read(inner.clock.utc());
-        let Some(bytes) = inner.call(Operation::Read, inner.namespace.get(&key)).await.ok()? else {
-            inner.counters.missed();
-            inner.queue.lock().lacks(&key, inner.clock.now());
-            return None;
-        };
-        match envelope::open(&bytes, key.as_str(), family.schema) {
-            Ok(opened) => {
-                let (json, digest) = (opened.value.to_owned(), envelope::digest(opened.value));
-                Some(Found { version: opened.version, loaded_at: opened.loaded_at, json, digest })
-            }
-            Err(rejected) => {
-                inner.rejected(key, rejected);
-                None
-            }
-        }
-    }
-
-    /// Takes in what a value found turned out to be. One that is proven need not be written again.
-    pub(super) fn judged(&self, family: &Family, id: &str, found: &Found, verdict: Verdict) {
-        let inner = &self.0;
-        let Some(key) = inner.key(family, id) else { return };
-        match verdict {
-            Verdict::Rejected(reason) => return inner.rejected(key, reason),
-            Verdict::Whole | Verdict::Proven => inner.counters.hit(),
-        }
-        if verdict == Verdict::Proven
-            && let Some(keep) = family.keep_shared
-        {
-            let now = inner.clock.now();
-            let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
-            inner.queue.lock().holds(&key, found.version, now + rewrite_after(keep).saturating_sub(age), now);
-        }
-    }
-
-    /// The key of a value, if it has one.
-    pub(super) fn key(&self, family: &Family, id: &str) -> Option<KvKey> {
-        self.0.key(family, id)
-    }
-
-    /// Queues a value to be written; the newest of a key wins. Never waits.
-    pub(super) fn put(
-        &self,
-        family: &Family,
-        id: &str,
-        version: u64,
-        loaded_at: OffsetDateTime,
-        value: &RawValue,
-    ) {
-        let Some(keep) = family.keep_shared else { return };
-        let Some(key) = self.0.key(family, id) else { return };
-        if version == 0 {
-            // The scope has no row: nothing would tell one state of the data from another.
-            return;
-        }
-        if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
-            let now = self.0.clock.now();
-            let digest = envelope::digest(value.get());
-            let pending = Pending { key, version, digest, bytes, keep, claimed: false, not_before: None };
-            self.0.queue.lock().put(pending, now);
-        }
     }
 
     /// Keeps the tier going: probes it at the start, writes the queue every 2 s, and looks again after a fault, so that
@@ -236,6 +135,55 @@ impl SharedTier {
     }
 }
 
+impl Tier for SharedTier {
+    fn key(&self, family: &Family, id: &str) -> Option<String> {
+        self.0.key(family, id).map(|key| key.as_str().to_owned())
+    }
+
+    fn get<'a>(&'a self, family: &'a Family, id: &'a str) -> Pending<'a, Option<Found>> {
+        Box::pin(self.0.get(family, id))
+    }
+
+    fn put(&self, family: &Family, id: &str, version: u64, loaded_at: OffsetDateTime, value: &RawValue) {
+        let Some(keep) = family.keep_shared else { return };
+        let Some(key) = self.0.key(family, id) else { return };
+        if version == 0 {
+            // The scope has no row: nothing would distinguish one state of the data from another.
+            return;
+        }
+        if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
+            let now = self.0.clock.now();
+            let digest = envelope::digest(value.get());
+            let write = Write { key, version, digest, bytes, keep, claimed: false, not_before: None };
+            self.0.queue.lock().put(write, now);
+        }
+    }
+
+    fn judged(&self, family: &Family, id: &str, found: &Found, verdict: Verdict) {
+        let inner = &self.0;
+        let Some(key) = inner.key(family, id) else { return };
+        match verdict {
+            Verdict::Unreadable | Verdict::Forged => inner.damaged(key, verdict),
+            Verdict::Unrecorded => inner.counters.rejected(verdict),
+            Verdict::Unproven => inner.counters.hit(),
+            Verdict::Proven => {
+                inner.counters.hit();
+                // It need not be written again.
+                if let Some(keep) = family.keep_shared {
+                    let now = inner.clock.now();
+                    let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
+                    let until = now + rewrite_after(keep).saturating_sub(age);
+                    inner.queue.lock().holds(&key, found.version, until, now);
+                }
+            }
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.gate.lock().is_closed()
+    }
+}
+
 impl Inner {
     /// `chatchonk:{environment}:{family}.{schema}:{id}`.
     fn key(&self, family: &Family, id: &str) -> Option<KvKey> {
@@ -245,6 +193,34 @@ impl Inner {
     /// What all keys of this deployment begin with.
     pub fn prefix(&self) -> String {
         format!("chatchonk:{}:", self.environment)
+    }
+
+    /// Looks a value up. A fault, a miss and an envelope that is damaged are all `None`, counted and, where the state
+    /// changes, logged. At most the client's 1 s.
+    async fn get(&self, family: &Family, id: &str) -> Option<Found> {
+        let key = self.key(family, id)?;
+        if let Err(skip) = self.admits_read(&key) {
+            self.counters.skipped(skip);
+            return None;
+        }
+        self.spending.lock().read(self.clock.utc());
+        let Some(bytes) = self.call(Operation::Read, self.namespace.get(&key)).await.ok()? else {
+            self.counters.missed();
+            self.queue.lock().lacks(&key, self.clock.now());
+            return None;
+        };
+        match envelope::open(&bytes, key.as_str(), family.schema) {
+            Ok(found) => Some(found),
+            // Another release wrote it, and still reads it.
+            Err(reason @ Rejected::OtherSchema) => {
+                self.counters.rejected(reason);
+                None
+            }
+            Err(reason @ (Rejected::Unreadable | Rejected::OtherKey)) => {
+                self.damaged(key, reason);
+                None
+            }
+        }
     }
 
     fn admits_read(&self, key: &KvKey) -> Result<(), Skip> {
@@ -263,22 +239,20 @@ impl Inner {
         Ok(())
     }
 
-    fn rejected(&self, key: KvKey, reason: Rejected) {
+    /// Counts a value that no writer wrote, and queues its deletion, so that an instance which has the value writes it.
+    fn damaged(&self, key: KvKey, reason: impl std::fmt::Debug) {
         self.counters.rejected(reason);
-        if matches!(reason, Rejected::Unreadable | Rejected::OtherKey | Rejected::Forged) {
-            // Whoever has the value should write it. What another release wrote is left to it.
-            let now = self.clock.now();
-            let mut queue = self.queue.lock();
-            queue.lacks(&key, now);
-            queue.delete(key, now);
-        }
+        let now = self.clock.now();
+        let mut queue = self.queue.lock();
+        queue.lacks(&key, now);
+        queue.delete(key, now);
     }
 
     /// Makes a call, times it, and takes in how it went: moves the gate, and tells the log of every change once.
     pub async fn call<T>(
         &self,
         operation: Operation,
-        call: Remote<'_, Result<T, KvError>>,
+        call: Pending<'_, Result<T, KvError>>,
     ) -> Result<T, KvErrorClass> {
         let begun = self.clock.now();
         let span = tracing::debug_span!("kv", otel.kind = "client", %operation);

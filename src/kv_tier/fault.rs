@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::kv_client::KvError;
 use crate::outage::Outage;
 
 use super::gate::{Change, Gate, Operation};
-use super::kv::KvError;
 
 /// A fault as health shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::gate::Ended;
     use crate::clock::Clock;
+    use crate::kv_tier::gate::Ended;
 
     const FAULTS: [Fault; 2] =
         [Fault { reason: "forbidden", remedy: "" }, Fault { reason: "unreachable", remedy: "" }];

@@ -45,27 +45,6 @@ pub struct KvConnection {
     pub base_url: KvBaseUrl,
 }
 
-/// Operations that the account may make per day in UTC. What is used stays within 90 % of each: the rest is for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KvLimits {
-    /// Lookups, found or not.
-    pub reads: u64,
-    /// Pairs written.
-    pub writes: u64,
-    /// Keys deleted.
-    pub deletes: u64,
-}
-
-impl KvLimits {
-    /// Those of the free plan (<https://developers.cloudflare.com/kv/platform/limits/>).
-    pub const FREE_PLAN: Self = Self { reads: 100_000, writes: 1_000, deletes: 1_000 };
-
-    /// What instances may use of a limit.
-    pub const fn usable(limit: u64) -> u64 {
-        limit / 10 * 9 + limit % 10 * 9 / 10
-    }
-}
-
 /// A value that cannot be used. Never says what was given: that may be a secret in the wrong variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::store::KvDigest;
-
-use super::backoff::Backoff;
-use super::kv::KvKey;
+use crate::cache::{Backoff, Digest};
+use crate::kv_client::KvKey;
 
 /// The shortest time between two writes of one key; Cloudflare itself allows one a second.
 const BETWEEN_WRITES: Duration = Duration::from_mins(1);
@@ -23,11 +21,11 @@ const MAX_BATCH: usize = 50;
 
 /// A pair to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pending {
+pub(super) struct Write {
     pub key: KvKey,
     pub version: u64,
     /// Of the value in `bytes`.
-    pub digest: KvDigest,
+    pub digest: Digest,
     pub bytes: Vec<u8>,
     /// How long it may serve in an outage.
     pub keep: Duration,
@@ -50,7 +48,7 @@ struct Known {
 /// The queue. Bounded: beyond [`MAX_KEYS`] keys a new one is not taken.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: BTreeMap<KvKey, Pending>,
+    waiting: BTreeMap<KvKey, Write>,
     deletes: BTreeSet<KvKey>,
     known: BTreeMap<KvKey, Known>,
     backoff: Option<Backoff>,
@@ -58,7 +56,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Takes a pair, in place of an older one of the same key, unless the shared tier is known to hold that version.
-    pub fn put(&mut self, pending: Pending, now: Instant) {
+    pub fn put(&mut self, pending: Write, now: Instant) {
         let waits = self.waiting.get(&pending.key).map(|waiting| waiting.version);
         let is_newest = waits.is_none_or(|version| version < pending.version);
         let full = self.waiting.len() >= MAX_KEYS && waits.is_none();
@@ -68,12 +66,12 @@ impl Queue {
     }
 
     /// Takes out what may be written now, at most a batch.
-    pub fn due(&mut self, now: Instant) -> Vec<Pending> {
+    pub fn due(&mut self, now: Instant) -> Vec<Write> {
         if self.is_paused(now) {
             return Vec::new();
         }
         let known = &self.known;
-        let held = |pending: &Pending| {
+        let held = |pending: &Write| {
             let held = known.get(&pending.key).and_then(|known| known.held);
             held.is_some_and(|(version, until)| version == pending.version && now < until)
         };
@@ -82,8 +80,7 @@ impl Queue {
             let written = known.get(key).and_then(|known| known.written);
             written.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_WRITES)
         };
-        let may_go =
-            |pending: &&Pending| pending.not_before.is_none_or(|at| now >= at) && !rests(&pending.key);
+        let may_go = |pending: &&Write| pending.not_before.is_none_or(|at| now >= at) && !rests(&pending.key);
         let due: Vec<_> = self.waiting.values().filter(may_go).take(MAX_BATCH).cloned().collect();
         for pending in &due {
             self.waiting.remove(&pending.key);
@@ -113,8 +110,8 @@ impl Queue {
     }
 
     /// Remembers what was written, for half of its life: in the other half it may be written again.
-    pub fn written(&mut self, pairs: impl IntoIterator<Item = Pending>, now: Instant) {
-        for Pending { key, version, keep, .. } in pairs {
+    pub fn written(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
+        for Write { key, version, keep, .. } in pairs {
             if let Some(known) = self.known_of(&key, now) {
                 *known = Known {
                     written: Some(now),
@@ -162,7 +159,7 @@ impl Queue {
     }
 
     /// Puts back what could not be written, unless something newer has come meanwhile.
-    pub fn put_back(&mut self, pairs: impl IntoIterator<Item = Pending>, now: Instant) {
+    pub fn put_back(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
         for pending in pairs {
             self.put(pending, now);
         }
@@ -223,9 +220,9 @@ mod tests {
 
     const KEEP: Duration = Duration::from_hours(10);
 
-    fn pair(key: &str, version: u64) -> Pending {
+    fn pair(key: &str, version: u64) -> Write {
         let key = key.parse().unwrap();
-        Pending {
+        Write {
             key,
             version,
             digest: [0; 32],

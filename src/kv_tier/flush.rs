@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use crate::cache::{FAMILIES, Family};
+use crate::kv_client::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
 use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, StoreError};
 
-use super::family::{FAMILIES, Family};
+use super::budget::KvLimits;
 use super::gate::{Operation, Skip};
-use super::kv::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPair};
-use super::queue::{Pending, rewrite_after};
-use super::settings::KvLimits;
-use super::shared::{Inner, SharedTier, is_day_young};
+use super::queue::{Write, rewrite_after};
+use super::tier::{Inner, SharedTier, is_day_young};
 
 /// How soon to ask again for what another instance is writing: it will be done long before its time is over.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -144,7 +144,7 @@ impl Inner {
     ///
     /// # Errors
     /// The pairs, when the ledger does not answer or the budget is used up.
-    async fn claim(&self, due: Vec<Pending>) -> Result<Vec<Pending>, Vec<Pending>> {
+    async fn claim(&self, due: Vec<Write>) -> Result<Vec<Write>, Vec<Write>> {
         let Some(ledger) = self.ledger.get() else {
             self.skips(Skip::NoDatabase);
             return Err(due);
@@ -176,10 +176,10 @@ impl Inner {
         let mut queue = self.queue.lock();
         for (pending, outcome) in open.into_iter().zip(outcomes) {
             match outcome {
-                KvClaimed::Granted => ours.push(Pending { claimed: true, ..pending }),
+                KvClaimed::Granted => ours.push(Write { claimed: true, ..pending }),
                 KvClaimed::Later(wait) => {
                     let ask_again = now + wait.min(ASK_AGAIN);
-                    queue.put(Pending { not_before: Some(ask_again), ..pending }, now);
+                    queue.put(Write { not_before: Some(ask_again), ..pending }, now);
                 }
                 KvClaimed::Written(good_for) => {
                     queue.holds(&pending.key, pending.version, now + good_for, now);
@@ -190,7 +190,7 @@ impl Inner {
         Ok(ours)
     }
 
-    fn claim_of(&self, pending: &Pending) -> KvClaim {
+    fn claim_of(&self, pending: &Write) -> KvClaim {
         KvClaim {
             key: pending.key.as_str().to_owned(),
             version: pending.version,
@@ -214,7 +214,7 @@ impl Inner {
         }
     }
 
-    async fn write(&self, due: Vec<Pending>) {
+    async fn write(&self, due: Vec<Write>) {
         let pairs: Vec<_> = due
             .iter()
             .map(|pending| KvPair {
@@ -285,7 +285,7 @@ impl Inner {
         }
     }
 
-    fn put_back(&self, due: Vec<Pending>) {
+    fn put_back(&self, due: Vec<Write>) {
         self.queue.lock().put_back(due, self.clock.now());
     }
 

@@ -11,10 +11,11 @@
 
 mod answer;
 mod error;
+mod key;
+mod settings;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -26,9 +27,10 @@ use reqwest::{Client, RequestBuilder, Response, redirect};
 use serde::{Deserialize, Serialize};
 
 pub use error::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
+pub use key::{InvalidKvKey, KvKey, KvPair};
+pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
 
 use self::answer::{Answer, LONGEST_WAIT};
-use super::settings::KvConnection;
 use crate::clock::Clock;
 
 /// Until TCP and TLS stand. Cloudflare's edge is near everywhere; what takes longer is broken.
@@ -47,52 +49,6 @@ const MAX_BATCH: (usize, usize) = (10_000, 100_000_000);
 const MIN_TIME_TO_LIVE: u64 = 60;
 /// Everything but RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A key that is safe as one segment of a path: 1 to 512 bytes out of `A-Z a-z 0-9 : . _ -`, neither `.` nor `..`.
-///
-/// KV itself forbids only `.`, `..` and the empty key, but `DELETE …/values/..` would be sent as `DELETE …/`: next door
-/// to deleting the namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KvKey(String);
-
-/// A key that is refused before anything is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a KV key has 1 to 512 characters out of A-Z a-z 0-9 : . _ - and is neither `.` nor `..`")]
-pub struct InvalidKvKey;
-
-impl KvKey {
-    /// The bare key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for KvKey {
-    type Err = InvalidKvKey;
-
-    fn from_str(key: &str) -> Result<Self, Self::Err> {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || b":._-".contains(&byte);
-        let fits = (1..=512).contains(&key.len()) && key.bytes().all(known);
-        (fits && key != "." && key != "..").then(|| Self(key.to_owned())).ok_or(InvalidKvKey)
-    }
-}
-
-impl fmt::Display for KvKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// One pair of a bulk write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KvPair {
-    /// Its key.
-    pub key: KvKey,
-    /// Its value: any bytes, at most 25 MiB (as base64, if it is not UTF-8).
-    pub value: Vec<u8>,
-    /// How long KV keeps it; rounded up to whole seconds, and to 60 s at least.
-    pub time_to_live: Duration,
-}
 
 /// A namespace of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -315,11 +271,11 @@ impl KvClient {
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
         let result: Option<WireBatch> = self.send(request, WRITE).await?.into_typed()?;
         let refused = result.and_then(|result| result.unsuccessful_keys).unwrap_or_default();
-        Ok(keys.filter(|key| refused.contains(&key.0)).cloned().collect())
+        Ok(keys.filter(|key| refused.iter().any(|refused| refused == key.as_str())).cloned().collect())
     }
 
     fn value_url(&self, key: &KvKey) -> String {
-        format!("{}/values/{}", self.namespace, utf8_percent_encode(&key.0, ENCODED))
+        format!("{}/values/{}", self.namespace, utf8_percent_encode(key.as_str(), ENCODED))
     }
 
     async fn send(&self, request: RequestBuilder, limit: Duration) -> Result<Answer, KvError> {

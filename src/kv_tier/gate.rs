@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cache::Backoff;
 use crate::domain::closed::closed_enum;
-
-use super::backoff::Backoff;
 
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 3;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use crate::store::KvDigest;
+use crate::cache::{Digest, Found};
 
 /// The layout of the envelope itself.
 const FORMAT: u32 = 1;
@@ -24,17 +24,8 @@ struct Envelope<'a> {
 }
 
 /// SHA-256 of a value, byte by byte as it is in the envelope.
-pub(super) fn digest(value: &str) -> KvDigest {
+pub(super) fn digest(value: &str) -> Digest {
     Sha256::digest(value).into()
-}
-
-/// An opened envelope.
-#[derive(Debug)]
-pub(super) struct Opened<'a> {
-    pub version: u64,
-    pub loaded_at: OffsetDateTime,
-    /// The value as JSON, not yet decoded.
-    pub value: &'a str,
 }
 
 /// Why what lies under a key is not taken for its value. Each is a miss.
@@ -46,10 +37,6 @@ pub(super) enum Rejected {
     OtherSchema,
     /// Written for another key.
     OtherKey,
-    /// Of the current version, but not the value that its writer left the digest of.
-    Forged,
-    /// Of the current version, and no writer left a digest of it.
-    Unproven,
 }
 
 /// Puts a value into an envelope. `None` when it cannot be written as JSON.
@@ -69,7 +56,7 @@ pub(super) fn seal(
 ///
 /// # Errors
 /// [`Rejected`], whatever the bytes are; never panics.
-pub(super) fn open<'a>(bytes: &'a [u8], key: &str, schema: u32) -> Result<Opened<'a>, Rejected> {
+pub(super) fn open(bytes: &[u8], key: &str, schema: u32) -> Result<Found, Rejected> {
     /// Read first, so that another release's envelope is told from a damaged one.
     #[derive(Deserialize)]
     struct Header {
@@ -80,7 +67,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], key: &str, schema: u32) -> Result<Opened
     if (header.format, header.schema) != (FORMAT, schema) {
         return Err(Rejected::OtherSchema);
     }
-    let envelope: Envelope<'a> = serde_json::from_slice(bytes).map_err(|_| Rejected::Unreadable)?;
+    let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|_| Rejected::Unreadable)?;
     if envelope.key != key {
         return Err(Rejected::OtherKey);
     }
@@ -88,7 +75,9 @@ pub(super) fn open<'a>(bytes: &'a [u8], key: &str, schema: u32) -> Result<Opened
     if i64::try_from(envelope.version).is_err() {
         return Err(Rejected::Unreadable);
     }
-    Ok(Opened { version: envelope.version, loaded_at: envelope.loaded_at, value: envelope.value.get() })
+    let json = envelope.value.get();
+    let digest = digest(json);
+    Ok(Found { version: envelope.version, loaded_at: envelope.loaded_at, json: json.to_owned(), digest })
 }
 
 #[cfg(test)]
@@ -116,7 +105,7 @@ mod tests {
     fn an_envelope_opens_for_its_own_key_and_schema_only() {
         let bytes = sealed();
         let opened = open(&bytes, KEY, 1).unwrap();
-        assert_eq!((opened.version, opened.loaded_at, opened.value), (42, NOW, r#"["a","b"]"#));
+        assert_eq!((opened.version, opened.loaded_at, &*opened.json), (42, NOW, r#"["a","b"]"#));
         assert_eq!(open(&bytes, KEY, 2).unwrap_err(), Rejected::OtherSchema);
         assert_eq!(open(&bytes, "chatchonk:test:catalogue.1:x", 1).unwrap_err(), Rejected::OtherKey);
     }
@@ -220,7 +209,7 @@ mod tests {
                 prop_assert_eq!((&whole["format"], &whole["schema"]), (&FORMAT.into(), &1.into()));
                 prop_assert_eq!(&whole["key"], KEY);
                 prop_assert_eq!(&whole["version"], opened.version);
-                prop_assert_eq!(&whole["value"], &serde_json::from_str::<serde_json::Value>(opened.value).unwrap());
+                prop_assert_eq!(&whole["value"], &serde_json::from_str::<serde_json::Value>(&opened.json).unwrap());
             }
         }
     }

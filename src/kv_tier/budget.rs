@@ -1,0 +1,149 @@
+//! How many operations the tier may make of a day, and how many it has made. Pure.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use time::{Date, OffsetDateTime};
+
+use crate::store::KvUsed;
+
+/// Reads that may be made at once, also right after a start: a process that crashes every 5 s makes 69,000 a day.
+const BURST: u32 = 4;
+/// What an instance uses at most of the day's limit: 2,880 of the free plan's 100,000, one every 30 s.
+const SHARE: f64 = 0.0288;
+
+/// Operations that the account may make per day in UTC. What is used stays within 90 % of each: the rest is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvLimits {
+    /// Lookups, found or not.
+    pub reads: u64,
+    /// Pairs written.
+    pub writes: u64,
+    /// Keys deleted.
+    pub deletes: u64,
+}
+
+impl KvLimits {
+    /// Those of the free plan (<https://developers.cloudflare.com/kv/platform/limits/>).
+    pub const FREE_PLAN: Self = Self { reads: 100_000, writes: 1_000, deletes: 1_000 };
+
+    /// What instances may use of a limit.
+    pub const fn usable(limit: u64) -> u64 {
+        limit / 10 * 9 + limit % 10 * 9 / 10
+    }
+}
+
+/// A bucket of reads that fills steadily.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    interval: Duration,
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// A full one, for a limit of so many reads a day.
+    pub fn new(limit: u64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a limit of more than 2^52 reads is none")]
+        let seconds = 86_400.0 / (limit.max(1) as f64 * SHARE);
+        Self { interval: Duration::from_secs_f64(seconds), full_at: None }
+    }
+
+    /// Whether there is one in it.
+    pub fn has_one(&self, now: Instant) -> bool {
+        let rest = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        rest <= self.interval * (BURST - 1)
+    }
+
+    /// Takes one out, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let has_one = self.has_one(now);
+        if has_one {
+            self.full_at = Some(self.full_at.map_or(now, |at| at.max(now)) + self.interval);
+        }
+        has_one
+    }
+}
+
+/// What was used of the day: reads by this instance, writes and deletes by all.
+#[derive(Debug, Default)]
+pub(super) struct Spending {
+    reads: Option<(Date, u64)>,
+    used: Option<KvUsed>,
+}
+
+impl Spending {
+    /// Counts a read.
+    pub fn read(&mut self, now: OffsetDateTime) {
+        let today = self.reads.filter(|(day, _)| *day == now.date());
+        self.reads = Some((now.date(), today.map_or(0, |(_, count)| count) + 1));
+    }
+
+    /// Takes in what the ledger says.
+    pub fn take_in(&mut self, used: KvUsed) {
+        self.used = Some(used);
+    }
+
+    /// The budget of today.
+    pub fn report(&self, limits: KvLimits, now: OffsetDateTime) -> KvBudget {
+        let today = now.date();
+        let resets_at = today.next_day().unwrap_or(today).midnight().assume_utc();
+        let of = |used, limit| KvBudgetLine { used, limit: KvLimits::usable(limit), resets_at };
+        let reads = self.reads.filter(|(day, _)| *day == today).map_or(0, |(_, count)| count);
+        // Unknown until the database has told; none yet, when what it told was of another day.
+        let told =
+            |count: fn(KvUsed) -> u64| self.used.map(|used| if used.day == today { count(used) } else { 0 });
+        KvBudget {
+            reads: of(Some(reads), limits.reads),
+            writes: of(told(|used| used.writes), limits.writes),
+            deletes: of(told(|used| used.deletes), limits.deletes),
+        }
+    }
+}
+
+/// What was used of the day.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KvBudget {
+    /// Lookups by this instance, found or not; each makes 2,880 a day and a burst of 4 at most, on the free plan.
+    pub reads: KvBudgetLine,
+    /// Pairs written by all instances.
+    pub writes: KvBudgetLine,
+    /// Keys deleted by all instances.
+    pub deletes: KvBudgetLine,
+}
+
+/// One kind of operation.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct KvBudgetLine {
+    /// Operations of today; `None` as long as the database has not told.
+    pub used: Option<u64>,
+    /// How many there may be: 90 % of what the plan allows.
+    pub limit: u64,
+    /// When counting begins anew.
+    #[serde(with = "time::serde::rfc3339")]
+    pub resets_at: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn four_at_once_then_one_every_thirty_seconds() {
+        let (mut bucket, now) = (Bucket::new(KvLimits::FREE_PLAN.reads), Clock::system().now());
+        let taken = |bucket: &mut Bucket, at| (0..10).filter(|_| bucket.take(at)).count();
+        assert_eq!(taken(&mut bucket, now), 4);
+        assert_eq!(taken(&mut bucket, now + Duration::from_secs(29)), 0);
+        assert_eq!(taken(&mut bucket, now + Duration::from_secs(30)), 1);
+        assert_eq!(taken(&mut bucket, now + Duration::from_hours(1)), 4);
+    }
+
+    #[test]
+    fn ten_instances_that_never_stop_and_one_that_never_starts_stay_within_the_day() {
+        let (mut bucket, now) = (Bucket::new(KvLimits::FREE_PLAN.reads), Clock::system().now());
+        let steady = (0..86_400).filter(|second| bucket.take(now + Duration::from_secs(*second))).count();
+        assert!(steady <= 2_884, "{steady}");
+        let crashing = 86_400 / 5 * BURST as usize;
+        assert!(9 * steady + crashing <= 97_000, "{}", 9 * steady + crashing);
+    }
+}

@@ -1,0 +1,22 @@
+//! The shared tier of the cache: Cloudflare KV within its quotas, and without ever failing a read.
+//!
+//! Reads pass a gate. Writes and deletes wait in a queue, which a flush empties once the ledger has granted them to this
+//! instance.
+
+mod budget;
+mod envelope;
+mod fault;
+mod flush;
+mod gate;
+mod ledger;
+mod namespace;
+mod queue;
+mod stats;
+mod tier;
+
+pub use budget::{KvBudget, KvBudgetLine, KvLimits};
+pub use gate::{Operation, Skip};
+pub use ledger::Ledger;
+pub use namespace::Namespace;
+pub use stats::{CallOutcome, KvCalls, KvReport, LatencyReport};
+pub use tier::SharedTier;
