@@ -1,4 +1,4 @@
-//! Settings: one map in, checked structs out. Secrets are redacted wherever they could be printed.
+//! Settings: turns a map of variables into checked structs, which never print secrets.
 
 mod environment;
 mod observability;
@@ -12,53 +12,53 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded;
 use crate::http::{HttpSettings, MetricsSettings};
-use crate::kv_client::{KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
+use crate::kv_client::{KvBaseUrl, KvConnection, KvSettings};
 use crate::kv_tier::KvLimits;
 use crate::provider_health::{ProbeSettings, ProviderBaseUrls, ProviderKeys};
 use crate::store::{DatabaseSettings, DatabaseTls, Roots, Verification};
 use crate::telemetry::{TelemetrySettings, TracesSettings};
 
-/// The variables without which there is no Cloudflare KV.
+/// The variables that Cloudflare KV needs.
 pub const KV_VARIABLES: [&str; 3] =
     ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
 
-/// Everything the server needs to know, checked.
+/// All settings of the server, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// The HTTP side.
+    /// HTTP.
     pub http: HttpSettings,
-    /// The database.
+    /// The database to use.
     pub database: DatabaseChoice,
-    /// Whether a start migrates and seeds.
+    /// Whether the server migrates and seeds the database at its start.
     pub migrate_on_start: bool,
-    /// The shared cache tier.
+    /// Cloudflare KV.
     pub kv: KvSettings,
-    /// What the plan of its account allows per day.
+    /// Daily limits of the Cloudflare account's plan.
     pub kv_limits: KvLimits,
-    /// The probes of providers, with their keys.
+    /// The probes of providers.
     pub probes: ProbeSettings,
-    /// Logging.
+    /// The log.
     pub telemetry: TelemetrySettings,
-    /// Where metrics are shown.
+    /// Metrics.
     pub metrics: MetricsSettings,
-    /// Where traces go; `None`: nowhere.
+    /// Traces; `None` if none are sent.
     pub traces: Option<TracesSettings>,
 }
 
 /// Which database to use.
 #[derive(Debug, Clone)]
 pub enum DatabaseChoice {
-    /// The one of `DATABASE_URL`.
+    /// The database of `DATABASE_URL`.
     Url(Box<DatabaseSettings>),
-    /// A private one on this machine.
+    /// A private database on this machine.
     Embedded {
-        /// The folder of its cluster.
+        /// The folder of the cluster.
         data_dir: PathBuf,
-        /// Where to look for PostgreSQL's programs first.
+        /// The search path for PostgreSQL's programs.
         path: Option<OsString>,
-        /// Connections of the pool.
+        /// The size of the connection pool.
         max_connections: u32,
     },
 }
@@ -77,24 +77,21 @@ impl Config {
     /// Checks the variables. `data_dir` (from the command line) wins over `DATA_DIR`.
     ///
     /// # Errors
-    /// [`ConfigError`] for the first variable that cannot be used.
+    /// [`ConfigError`] for the first invalid variable.
     pub fn from_environment(environment: &Environment, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
         let render = environment.is_true("RENDER");
         let default_host = if render { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-        let host =
-            environment.parse::<IpAddr>("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0", |_| true)?;
-        let port = environment.parse::<u16>("PORT", "a port number from 0 to 65535", |_| true)?;
+        let host = environment.parse_as::<IpAddr>("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0")?;
         let host = host.unwrap_or(default_host.into());
+        let port = environment.parse_as("PORT", "a port number from 0 to 65535")?.unwrap_or(8080);
         let http = http(environment, render)?;
         Ok(Self {
-            address: SocketAddr::new(host, port.unwrap_or(8080)),
+            address: SocketAddr::new(host, port),
             metrics: observability::metrics(environment, host)?,
             traces: observability::traces(environment, &http.environment)?,
             http,
             database: database(environment, render, data_dir)?,
-            migrate_on_start: environment
-                .parse("MIGRATE_ON_START", "true or false", |_| true)?
-                .unwrap_or(true),
+            migrate_on_start: environment.parse_as("MIGRATE_ON_START", "true or false")?.unwrap_or(true),
             kv: kv(environment)?,
             kv_limits: kv_limits(environment)?,
             probes: probes(environment)?,
@@ -105,8 +102,8 @@ impl Config {
 
 fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigError> {
     let workers = environment
-        .parse::<usize>("WORKERS", "a number of threads from 1 to 512", |n| (1..=512).contains(n))?;
-    // Render grants fractions of a CPU ("0.5"); one worker is the least.
+        .parse_if::<usize>("WORKERS", "a number of threads from 1 to 512", |n| (1..=512).contains(n))?;
+    // Render grants fractions of a CPU, such as "0.5".
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the filter")]
     let granted = environment
         .get("RENDER_CPU_COUNT")
@@ -117,22 +114,16 @@ fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigE
     let rate_limit = match environment.get("RATE_LIMIT") {
         Some("off") => None,
         _ => environment
-            .parse::<NonZeroU32>(
-                "RATE_LIMIT",
-                "`off` or requests per minute and client, such as 600",
-                |_| true,
-            )?
+            .parse_as("RATE_LIMIT", "`off` or requests per minute and client, such as 600")?
             .or(render.then_some(NonZeroU32::MIN.saturating_add(599))),
     };
-    let environment_name = match environment.get("ENVIRONMENT") {
-        Some(name) => environment
-            .parse("ENVIRONMENT", "1 to 32 characters out of a-z 0-9 - _", |name: &String| {
-                name.len() <= 32
-                    && name
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
-            })?
-            .unwrap_or_else(|| name.to_owned()),
+    let is_name = |name: &String| {
+        name.len() <= 32
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+    };
+    let expected = "1 to 32 characters out of a-z 0-9 - _";
+    let environment_name = match environment.parse_if("ENVIRONMENT", expected, is_name)? {
+        Some(name) => name,
         None if environment.is_true("IS_PULL_REQUEST") => "preview".to_owned(),
         None if render => "production".to_owned(),
         None => "development".to_owned(),
@@ -154,18 +145,16 @@ fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>,
     let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
     origins
         .map(|origin| {
-            is_origin(origin).then(|| origin.to_owned()).ok_or_else(|| ConfigError {
-                variable: "ALLOWED_ORIGINS",
-                problem:
-                    "expected exact origins such as https://app.example.com, comma-separated, in lower case, without a path \
-                     or a star"
-                        .to_owned(),
-            })
+            let problem = "expected exact origins such as https://app.example.com, comma-separated, in lower case, \
+                           without a path or a star";
+            is_origin(origin)
+                .then(|| origin.to_owned())
+                .ok_or_else(|| ConfigError::new("ALLOWED_ORIGINS", problem))
         })
         .collect()
 }
 
-/// Whether a browser could send it: scheme, host and port, in lower case and without anything else.
+/// Returns whether a browser could send the text: scheme, host and port in lower case, and nothing else.
 fn is_origin(text: &str) -> bool {
     let Some(authority) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
         return false;
@@ -191,20 +180,18 @@ fn database(
     data_dir: Option<&Path>,
 ) -> Result<DatabaseChoice, ConfigError> {
     let max_connections = environment
-        .parse("DATABASE_MAX_CONNECTIONS", "a number of connections from 1 to 100", |n| {
+        .parse_if("DATABASE_MAX_CONNECTIONS", "a number of connections from 1 to 100", |n| {
             (1..=100).contains(n)
         })?
         .unwrap_or(if render { 2 } else { 5 });
-    let tls = environment.parse::<DatabaseTls>("DATABASE_TLS", "verified or unverified", |tls| {
+    let tls = environment.parse_if::<DatabaseTls>("DATABASE_TLS", "verified or unverified", |tls| {
         matches!(tls, DatabaseTls::Verified | DatabaseTls::Unverified)
     })?;
     let Some(url) = environment.get("DATABASE_URL") else {
         if render {
-            return Err(ConfigError {
-                variable: "DATABASE_URL",
-                problem: "missing, and Render's disk does not last: copy it from Supabase → Connect → Session pooler"
-                    .to_owned(),
-            });
+            let problem =
+                "missing, and Render's disk does not last: copy it from Supabase → Connect → Session pooler";
+            return Err(ConfigError::new("DATABASE_URL", problem));
         }
         let is_root = nix::unistd::geteuid().is_root();
         let path_of = |name| environment.get(name).map(Path::new);
@@ -212,10 +199,9 @@ fn database(
             .or(path_of("DATA_DIR"))
             .map(Path::to_owned)
             .or_else(|| embedded::default_data_dir(is_root, path_of("XDG_DATA_HOME"), path_of("HOME")))
-            .ok_or_else(|| ConfigError {
-                variable: "DATA_DIR",
-                problem: "missing, and this user has no home: name a folder for the embedded database"
-                    .to_owned(),
+            .ok_or_else(|| {
+                let problem = "missing, and this user has no home: name a folder for the embedded database";
+                ConfigError::new("DATA_DIR", problem)
             })?;
         return Ok(DatabaseChoice::Embedded {
             data_dir,
@@ -227,10 +213,8 @@ fn database(
     if let Some(Roots::File(path)) = root_certificate.map(Roots::given)
         && std::fs::File::open(path).is_err()
     {
-        return Err(ConfigError {
-            variable: "PGSSLROOTCERT",
-            problem: "cannot be read; give the path of the certificate or the PEM text itself".to_owned(),
-        });
+        let problem = "cannot be read; give the path of the certificate or the PEM text itself";
+        return Err(ConfigError::new("PGSSLROOTCERT", problem));
     }
     let verification = match (tls, root_certificate) {
         (Some(DatabaseTls::Unverified), _) => Verification::Off,
@@ -239,14 +223,14 @@ fn database(
     };
     DatabaseSettings::from_url(url, verification, max_connections)
         .map(|settings| DatabaseChoice::Url(Box::new(settings)))
-        .map_err(|error| ConfigError { variable: "DATABASE_URL", problem: error.to_string() })
+        .map_err(|error| ConfigError::new("DATABASE_URL", error.to_string()))
 }
 
 fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
-    let base_url = environment.parse("CLOUDFLARE_KV_BASE_URL", KvBaseUrl::EXPECTED, |_| true)?;
-    let token = environment.parse(KV_VARIABLES[0], KvToken::EXPECTED, |_| true)?;
-    let account_id = environment.parse(KV_VARIABLES[1], KvId::EXPECTED, |_| true)?;
-    let namespace_id = environment.parse(KV_VARIABLES[2], KvId::EXPECTED, |_| true)?;
+    let base_url = environment.parse("CLOUDFLARE_KV_BASE_URL")?;
+    let token = environment.parse(KV_VARIABLES[0])?;
+    let account_id = environment.parse(KV_VARIABLES[1])?;
+    let namespace_id = environment.parse(KV_VARIABLES[2])?;
     let (Some(token), Some(account_id), Some(namespace_id)) = (token, account_id, namespace_id) else {
         let missing: Vec<_> =
             KV_VARIABLES.into_iter().filter(|name| environment.get(name).is_none()).collect();
@@ -259,7 +243,7 @@ fn kv(environment: &Environment) -> Result<KvSettings, ConfigError> {
 
 fn kv_limits(environment: &Environment) -> Result<KvLimits, ConfigError> {
     let limit = |variable| {
-        environment.parse(variable, "a number of operations per day, at least 10", |n| *n >= 10_u64)
+        environment.parse_if(variable, "a number of operations per day, at least 10", |n| *n >= 10_u64)
     };
     let free = KvLimits::FREE_PLAN;
     Ok(KvLimits {
@@ -270,12 +254,10 @@ fn kv_limits(environment: &Environment) -> Result<KvLimits, ConfigError> {
 }
 
 fn probes(environment: &Environment) -> Result<ProbeSettings, ConfigError> {
-    let base_urls =
-        environment.parse("PROVIDER_BASE_URLS", ProviderBaseUrls::EXPECTED, |_| true)?.unwrap_or_default();
-    let variable = |name: &str| environment.key(name);
+    let base_urls: ProviderBaseUrls = environment.parse("PROVIDER_BASE_URLS")?.unwrap_or_default();
     Ok(ProbeSettings {
-        enabled: environment.parse("PROBE_PROVIDERS", "true or false", |_| true)?.unwrap_or(true),
-        keys: ProviderKeys::read(&base_urls, variable),
+        enabled: environment.parse_as("PROBE_PROVIDERS", "true or false")?.unwrap_or(true),
+        keys: ProviderKeys::read(&base_urls, |name| environment.key(name)),
         base_urls,
     })
 }

@@ -15,6 +15,7 @@ pub mod http;
 pub mod kv_client;
 pub mod kv_tier;
 mod outage;
+mod outgoing;
 pub mod provider_health;
 pub mod status;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Logging: one line per event, for people on a terminal and for machines otherwise. And traces, where they are wanted.
+//! The log, with one line per event, and traces.
 
 #[cfg(test)]
 #[path = "../tests/it/support/log.rs"]
@@ -8,6 +8,7 @@ mod lines;
 mod settings;
 mod traces;
 
+use anyhow::Context as _;
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -17,15 +18,13 @@ use crate::domain::closed::closed_enum;
 
 pub use clients::{ConnectionErrors, connection_errors};
 pub use lines::{Log, dropped_lines};
-pub use settings::{
-    InvalidTracesSetting, Sampler, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings,
-};
+pub use settings::{InvalidTracesSetting, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings};
 pub use traces::{Traces, continue_trace};
 
 closed_enum!(
     /// The form of log lines.
     LogFormat {
-        /// For people.
+        /// Text for people.
         Pretty = "pretty",
         /// One JSON object per line: `timestamp`, `level`, `message`, `target`, and the event's fields.
         Json = "json",
@@ -35,57 +34,50 @@ closed_enum!(
 /// How to log.
 #[derive(Debug, Clone)]
 pub struct TelemetrySettings {
-    /// What to log, in the syntax of `RUST_LOG`.
+    /// Which events to log, in the syntax of `RUST_LOG`.
     pub filter: String,
-    /// In which form.
+    /// The form of the lines.
     pub format: LogFormat,
-    /// Whether to colour the pretty form.
+    /// Whether pretty lines have colours.
     pub colour: bool,
 }
 
-/// Whether the text can be read as a filter.
+/// Returns whether the text is a valid filter.
 pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }
 
-/// Installs the process-wide subscriber, which writes to the log and sends traces to the collector, if there is one. Log and
-/// traces have separate filters: a request's span is created only if one of them takes it.
+/// Installs the process-wide subscriber, which writes the log and sends traces. The two have separate filters; a span is
+/// created if one of them accepts it.
 ///
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
-/// When the filter cannot be parsed, or a subscriber is installed already. Traces that cannot be sent are a warning.
+/// When the filter is invalid, or a subscriber is installed already. A failure to set up traces is only logged.
 pub fn install(
     log: &Log,
     settings: &TelemetrySettings,
     traces: Option<&TracesSettings>,
     clock: Clock,
 ) -> anyhow::Result<Option<Traces>> {
-    let (traces, failure) = match traces.map(|traces| Traces::new(traces, clock)).transpose() {
-        Ok(traces) => (traces, None),
-        Err(error) => (None, Some(error)),
-    };
-    tracing::dispatcher::set_global_default(dispatch(log, settings, traces.as_ref())?)
-        .map_err(|error| anyhow::anyhow!("cannot install the log: {error}"))?;
-    if let Some(error) = failure {
+    let traces = traces.map(|traces| Traces::new(traces, clock)).transpose();
+    let dispatch = dispatch(log, settings, traces.as_ref().ok().and_then(Option::as_ref))?;
+    tracing::dispatcher::set_global_default(dispatch).context("cannot install the log")?;
+    Ok(traces.unwrap_or_else(|error| {
         tracing::warn!("no traces are sent: {error:#}");
-    }
-    Ok(traces)
+        None
+    }))
 }
 
 fn dispatch(log: &Log, settings: &TelemetrySettings, traces: Option<&Traces>) -> anyhow::Result<Dispatch> {
     // actix logs the start of every worker, and sqlx logs errors that its callers report better.
     // RUST_LOG comes last and overrides.
-    let mut filter = "actix_server=warn,sqlx=error,".to_owned();
-    for directive in clients::silenced(&settings.filter) {
-        filter.push_str(&directive);
-        filter.push(',');
-    }
-    let filter = EnvFilter::try_new(filter + &settings.filter)
-        .map_err(|_| anyhow::anyhow!("RUST_LOG: expected levels such as `info` or `info,chatchonk=debug`"))?;
+    let silenced: String = clients::silenced(&settings.filter).collect();
+    let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{silenced}{}", settings.filter))
+        .context("RUST_LOG")?;
     let log = tracing_subscriber::fmt::layer()
         .with_writer(log.lines())
-        // It would print to standard error directly.
+        // They would go to standard error directly.
         .log_internal_errors(false)
         .with_ansi(settings.colour && settings.format == LogFormat::Pretty);
     let log = match settings.format {
@@ -106,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_another_thread_comes_to_first_is_captured_where_somebody_listens() {
+    fn a_line_of_another_thread_does_not_disable_capturing() {
         let line = || tracing::warn!("heard");
         let (log, _captured) = captured::Captured::here(tracing::level_filters::LevelFilter::INFO);
         std::thread::spawn(line).join().unwrap();

@@ -1,91 +1,58 @@
 //! A running server, read over its public health routes.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow, bail};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How long an answer may take in all.
+use crate::outgoing;
+
+/// Time limit for a whole answer.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The most that is read of an answer; health takes a few kilobytes.
+/// The longest answer that is read, in bytes; health takes a few kilobytes.
 const MAX_ANSWER: usize = 1 << 20;
-/// What health calls itself.
+/// The service that health names.
 const SERVICE: &str = "chatchonk-api";
+const NOT_AN_ADDRESS: &str = "--url: expected the address of a running server, such as https://api.example.com or \
+                              http://127.0.0.1:8080, without user, query or fragment";
 
-/// Why a running server could not be read, with the way out. Names host and port alone: an address may hold more.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    #[error(
-        "--url: expected the address of a running server, such as https://api.example.com or http://127.0.0.1:8080, \
-         without user, query or fragment"
-    )]
-    NotAnAddress,
-    #[error("{place} cannot be reached ({detail}); check host and port, and that the server runs")]
-    Unreachable { place: String, detail: String },
-    #[error(
-        "TLS with {place} failed ({detail}); check the server's certificate and this machine's root certificates, and \
-         whether the address should begin with http://"
-    )]
-    Tls { place: String, detail: String },
-    #[error("{place} did not answer within 5 s; try again, and look into the server's log")]
-    TimedOut { place: String },
-    #[error(
-        "{place} sends elsewhere (status {status}); give the address that it sends to, often https:// in place of http://"
-    )]
-    Redirects { place: String, status: u16 },
-    #[error(
-        "{place} does not answer as ChatChonk does ({found}); give the address of ChatChonk's own server"
-    )]
-    NotOurs { place: String, found: String },
-}
-
-/// A running server. Nothing is sent but GETs without any credentials; no redirect is followed and no proxy used.
+/// A running server. Requests carry no credentials. Errors name host and port only: the address may hold more.
 pub(super) struct RunningServer {
     http: Client,
     base: Url,
+    place: String,
 }
 
-/// What `/api/health` told. Fields that another release does not have are `null`.
+/// The answer of `/api/health`. Fields that another release does not have are `null`.
 pub(super) struct Health {
-    /// The whole, without control characters.
+    /// The whole answer, without control characters.
     pub json: Value,
-    /// The object `cache` as it came.
+    /// The object `cache` as the server sent it.
     pub cache: Option<Box<RawValue>>,
 }
 
 impl RunningServer {
-    /// Makes no call.
-    pub(super) fn at(address: &str) -> Result<Self, Unreadable> {
-        let base = Url::parse(address.trim()).map_err(|_| Unreadable::NotAnAddress)?;
-        let is_bare = base.username().is_empty()
-            && base.password().is_none()
-            && base.query().is_none()
-            && base.fragment().is_none();
-        let builder = Client::builder()
-            .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
-            .timeout(LIMIT)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy();
-        let builder = match base.scheme() {
-            "https" if is_bare => builder,
-            // Needs no certificates, so it must not fail without any.
-            "http" if is_bare => builder.tls_certs_only([]),
-            _ => return Err(Unreadable::NotAnAddress),
+    /// Sends no request yet.
+    pub(super) fn at(address: &str) -> anyhow::Result<Self> {
+        let base = Url::parse(address.trim()).ok().filter(outgoing::is_bare).context(NOT_AN_ADDRESS)?;
+        let is_encrypted = match base.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => bail!(NOT_AN_ADDRESS),
         };
-        let place = place(&base);
-        let http = builder.build().map_err(|error| Unreadable::Tls { place, detail: innermost(&error) })?;
-        Ok(Self { http, base })
+        let place = base.origin().ascii_serialization();
+        let client = outgoing::client(is_encrypted).timeout(LIMIT).build();
+        let http = client.map_err(|error| tls_failure(&place, &detail(&error)))?;
+        Ok(Self { http, base, place })
     }
 
-    /// What `/api/health` tells, whatever its status: an unhealthy server tells why.
-    pub(super) async fn health(&self) -> Result<Health, Unreadable> {
+    /// Requests `/api/health` and accepts any status: an unhealthy server says what is wrong.
+    pub(super) async fn health(&self) -> anyhow::Result<Health> {
         #[derive(Deserialize)]
         struct Raw {
             cache: Option<Box<RawValue>>,
@@ -93,84 +60,79 @@ impl RunningServer {
         let (body, found) = self.get("/api/health").await?;
         let json = serde_json::from_slice(&body).map(printable).unwrap_or_default();
         if json["service"] != SERVICE {
-            return Err(Unreadable::NotOurs { place: place(&self.base), found });
+            return Err(self.not_ours(&found));
         }
         let cache = serde_json::from_slice(&body).ok().and_then(|raw: Raw| raw.cache);
         Ok(Health { json, cache })
     }
 
-    /// The word of `/api/health/ready`; `ready` when all is well.
-    pub(super) async fn readiness(&self) -> Result<String, Unreadable> {
+    /// Requests `/api/health/ready` and returns its status, `ready` when all is well.
+    pub(super) async fn readiness(&self) -> anyhow::Result<String> {
         let (body, found) = self.get("/api/health/ready").await?;
         let json = serde_json::from_slice(&body).map(printable).unwrap_or_default();
-        let word = json["status"].as_str().map(str::to_owned);
-        word.ok_or_else(|| Unreadable::NotOurs { place: place(&self.base), found })
+        json["status"].as_str().map(str::to_owned).ok_or_else(|| self.not_ours(&found))
     }
 
-    /// The body, and what to say of an answer whose body makes no sense.
-    async fn get(&self, path: &str) -> Result<(Vec<u8>, String), Unreadable> {
+    /// Returns the body, empty if it is too long, and a description of the answer for errors.
+    async fn get(&self, path: &str) -> anyhow::Result<(Vec<u8>, String)> {
         let url = format!("{}{path}", self.base.as_str().trim_end_matches('/'));
-        let response = self.http.get(url).send().await.map_err(|error| self.unreadable(&error))?;
+        let mut response = self.http.get(url).send().await.map_err(|error| self.unreadable(&error))?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(Unreadable::Redirects { place: place(&self.base), status: status.as_u16() });
+            bail!(
+                "{} redirects (status {}); give the address that it redirects to, often https:// instead of http://",
+                self.place,
+                status.as_u16()
+            );
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let found = format!("status {}, {}", status.as_u16(), kind.unwrap_or("no content type"));
-        Ok((self.read(response).await?, found))
+        let body = outgoing::read(&mut response, MAX_ANSWER).await;
+        Ok((body.map_err(|error| self.unreadable(&error))?.unwrap_or_default(), found))
     }
 
-    /// Of what is longer than any answer of ours only the beginning, which makes no sense then.
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Unreadable> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreadable(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER {
-                break;
-            }
-        }
-        Ok(body)
+    fn not_ours(&self, found: &str) -> anyhow::Error {
+        let place = &self.place;
+        anyhow!(
+            "{place} does not answer as ChatChonk does ({found}); give the address of ChatChonk's own server"
+        )
     }
 
-    fn unreadable(&self, error: &reqwest::Error) -> Unreadable {
-        let (place, detail) = (place(&self.base), innermost(error));
+    fn unreadable(&self, error: &reqwest::Error) -> anyhow::Error {
+        let (place, detail) = (&self.place, detail(error));
         if error.is_timeout() {
-            Unreadable::TimedOut { place }
+            anyhow!("{place} did not answer within 5 s; try again, and look into the server's log")
         } else if self.base.scheme() == "https" && is_tls(error) {
-            Unreadable::Tls { place, detail }
+            tls_failure(place, &detail)
         } else {
-            Unreadable::Unreachable { place, detail }
+            anyhow!("{place} cannot be reached ({detail}); check host and port, and that the server runs")
         }
     }
 }
 
-fn place(base: &Url) -> String {
-    base.origin().ascii_serialization()
+fn tls_failure(place: &str, detail: &str) -> anyhow::Error {
+    anyhow!(
+        "TLS with {place} failed ({detail}); check the server's certificate and this machine's root certificates, and \
+         whether the address should begin with http://"
+    )
+}
+
+fn detail(error: &reqwest::Error) -> String {
+    outgoing::innermost_cause(error).unwrap_or_else(|| "no cause given".to_owned())
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    causes(error).any(|cause| cause.downcast_ref().is_some_and(is_tls_io))
+    outgoing::causes(error).any(|cause| cause.downcast_ref().is_some_and(is_tls_io))
 }
 
-/// rustls reports a refused handshake as invalid data, and one that breaks off as an unexpected end. An error within an
-/// error is none of the outer one's sources.
+/// Recognises errors of rustls: invalid data for a refused handshake, an unexpected end for one that broke off. They may be
+/// wrapped in another I/O error, which does not name them as its source.
 fn is_tls_io(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         || error.get_ref().and_then(|inner| inner.downcast_ref()).is_some_and(is_tls_io)
 }
 
-/// The outer causes repeat the address.
-fn innermost(error: &reqwest::Error) -> String {
-    causes(error)
-        .last()
-        .map_or_else(|| "no cause given".to_owned(), |cause| cause.to_string().chars().take(200).collect())
-}
-
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
-/// Without what could move the cursor of a terminal: it comes from elsewhere.
+/// Removes control characters, which could move the cursor of a terminal.
 fn printable(value: Value) -> Value {
     let clean = |text: String| text.chars().filter(|c| !c.is_control()).collect::<String>();
     match value {

@@ -1,7 +1,8 @@
-//! The variables that the process was given, and what is wrong with one.
+//! The variables of the process, and errors in them.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
 /// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
 /// `provider_health/known.rs`.
@@ -39,10 +40,10 @@ pub const SETTINGS: &[&str] = &[
     "PROVIDER_BASE_URLS",
 ];
 
-/// What the platform sets; not for people.
+/// Variables that the platform sets.
 const PLATFORM: &[&str] = &["RENDER", "IS_PULL_REQUEST", "RENDER_CPU_COUNT", "XDG_DATA_HOME", "HOME", "PATH"];
 
-/// The variables the process was given. An empty variable is an absent one, values are trimmed.
+/// The variables of the process. Values are trimmed; an empty variable counts as absent.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
@@ -61,10 +62,10 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 }
 
 impl Environment {
-    /// The variables of the process over those of a `.env` file in the working directory, where there is one.
+    /// Reads the variables of the process, and adds those of `.env` in the working directory that the process lacks.
     ///
     /// # Errors
-    /// [`ConfigError`] when `.env` is there but cannot be read or parsed, or a setting's value is not UTF-8.
+    /// [`ConfigError`] when an existing `.env` cannot be read or parsed, or the value of a setting is not UTF-8.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Result<Self, ConfigError> {
         let mut variables = HashMap::new();
@@ -81,14 +82,14 @@ impl Environment {
         for (name, value) in std::env::vars_os() {
             let Ok(name) = name.into_string() else { continue };
             let Ok(value) = value.into_string() else {
-                // To go on without it would use a default in place of what the operator chose.
+                // Skipping a setting would replace the operator's choice by a default.
                 if let Some(variable) = SETTINGS.iter().find(|setting| **setting == name) {
-                    return Err(ConfigError { variable, problem: "expected text in UTF-8".to_owned() });
+                    return Err(ConfigError::new(variable, "expected text in UTF-8"));
                 }
                 variables.remove(&name);
                 continue;
             };
-            // An empty one is an absent one, and must not hide what `.env` says.
+            // An empty variable must not hide the one of `.env`.
             if !value.trim().is_empty() {
                 variables.insert(name, value);
             }
@@ -97,11 +98,11 @@ impl Environment {
     }
 
     pub(super) fn get(&self, name: &'static str) -> Option<&str> {
-        debug_assert!(SETTINGS.contains(&name) || PLATFORM.contains(&name), "{name} is documented nowhere");
+        debug_assert!(SETTINGS.contains(&name) || PLATFORM.contains(&name), "{name} is not documented");
         self.0.get(name).map(String::as_str)
     }
 
-    /// Returns a provider's key. None of the server's own settings is one, whatever the id of the provider.
+    /// Returns a provider's key. No setting of the server is one, whatever the provider's id.
     pub(super) fn key(&self, name: &str) -> Option<&str> {
         self.0.get(name).filter(|_| !SETTINGS.contains(&name)).map(String::as_str)
     }
@@ -110,7 +111,26 @@ impl Environment {
         self.get(name) == Some("true")
     }
 
-    pub(super) fn parse<T: std::str::FromStr>(
+    /// Parses a value whose type reports what it expected, and never repeats the text.
+    pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
+        &self,
+        variable: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        let value = self.get(variable).map(str::parse).transpose();
+        value.map_err(|error: T::Err| ConfigError::new(variable, error.to_string()))
+    }
+
+    /// Parses a value of any type.
+    pub(super) fn parse_as<T: FromStr>(
+        &self,
+        variable: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.parse_if(variable, expected, |_| true)
+    }
+
+    /// Parses a value of any type that must also be `valid`.
+    pub(super) fn parse_if<T: FromStr>(
         &self,
         variable: &'static str,
         expected: &str,
@@ -118,26 +138,31 @@ impl Environment {
     ) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.get(variable) else { return Ok(None) };
         let value = text.parse().ok().filter(valid);
-        value.map(Some).ok_or_else(|| ConfigError { variable, problem: format!("expected {expected}") })
+        value.map(Some).ok_or_else(|| ConfigError::new(variable, format!("expected {expected}")))
     }
 }
 
-/// Never repeats the line: it may hold a secret.
+/// Describes the error without the line, which may hold a secret.
 fn unreadable(error: dotenvy::Error) -> ConfigError {
     let problem = match error {
-        dotenvy::Error::Io(error) => format!("cannot be read: {error}"),
-        _ => "a line cannot be parsed: expected NAME=value, with 'single quotes' around spaces and $"
-            .to_owned(),
+        dotenvy::Error::Io(error) => &format!("cannot be read: {error}"),
+        _ => "a line cannot be parsed: expected NAME=value, with 'single quotes' around spaces and $",
     };
-    ConfigError { variable: ".env", problem }
+    ConfigError::new(".env", problem)
 }
 
-/// A setting that cannot be used. Says what is wrong and what was expected, never what was given: that may be a secret.
+/// An invalid setting. The message never repeats the value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {problem}")]
 pub struct ConfigError {
-    /// The variable.
+    /// The name of the variable.
     pub variable: &'static str,
-    /// What is wrong with it, and the way out.
+    /// What is wrong, and how to fix it.
     pub problem: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(variable: &'static str, problem: impl Into<String>) -> Self {
+        Self { variable, problem: problem.into() }
+    }
 }

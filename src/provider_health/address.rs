@@ -1,36 +1,34 @@
-//! Which addresses a provider's name may lead to.
+//! Restricts the addresses that a provider's name may resolve to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The system's resolver. A failure to resolve is distinct from a failure to connect.
-///
-/// The connection is made to the very addresses that were checked, so a name whose address changes between two look-ups
-/// gains nothing.
+/// The system's resolver with a filter. The client connects to the very addresses that passed the filter, so a name
+/// that changes its address between two lookups gains nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Resolver {
-    /// For hosts that the operator has named: any address.
+    /// Accepts any address, for hosts that the operator has named.
     Any,
-    /// For all other hosts: public addresses only.
+    /// Accepts public addresses only, for all other hosts.
     Public,
 }
 
-/// A name without an address.
+/// A name that does not resolve.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to no address")]
+#[error("the name does not resolve")]
 pub(super) struct Unresolved(#[source] std::io::Error);
 
-/// A name whose addresses are all within a private network.
+/// A name that resolves to private addresses only.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to private addresses only")]
+#[error("the name resolves to private addresses only")]
 pub(super) struct PrivateAddress;
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let resolver = *self;
         Box::pin(async move {
-            // The port of the URL takes the place of this one.
+            // reqwest replaces port 0 with the port of the URL.
             let found = tokio::net::lookup_host((name.as_str().to_owned(), 0)).await.map_err(Unresolved)?;
             let found: Vec<SocketAddr> = match resolver {
                 Self::Any => found.collect(),
@@ -45,10 +43,10 @@ impl Resolve for Resolver {
     }
 }
 
-/// Whether the address is one of the public Internet, by the registries of IANA for special-purpose addresses
+/// Returns whether the address belongs to the public Internet, according to IANA's special-purpose registries
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
-/// An IPv6 address that carries an IPv4 address is judged by the latter.
-pub(super) fn is_public(address: IpAddr) -> bool {
+/// For an IPv6 address that carries an IPv4 address, the latter decides.
+fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -83,7 +81,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         // Teredo and other protocol assignments; documentation.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
-        // Everything outside of global unicast: loopback, unique local, link-local, multicast.
+        // Only global unicast is public: not loopback, unique local, link-local or multicast.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

@@ -6,31 +6,30 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use crate::domain::id::ProviderId;
-use crate::kv_client::KvBaseUrl;
+use crate::outgoing;
 
 use super::known::{KNOWN, Known, variable_of};
 
-/// Addresses that take the place of the providers' own base URLs, such as those of a gateway.
+/// Addresses that replace the providers' own base URLs, such as those of a gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderBaseUrls(BTreeMap<ProviderId, Url>);
 
-/// Text that is not a list of base URLs. Never says what was given.
+/// Text that is not a list of base URLs. The message never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected {}", ProviderBaseUrls::EXPECTED)]
+#[error(
+    "expected pairs such as openai=https://gateway.example/openai/v1, comma-separated; each provider id once, in the \
+     catalogue's case and with its own key variable; each address with https:// (http:// on this machine only), without \
+     user, query or fragment"
+)]
 pub struct InvalidBaseUrls;
 
 impl ProviderBaseUrls {
-    /// What is expected of them.
-    pub const EXPECTED: &str = "pairs such as openai=https://gateway.example/openai/v1, comma-separated, each with a \
-                                provider's id (one pair for each, in the case of the catalogue, and none whose key is another one's variable) and an address that begins with https:// (http:// \
-                                on this machine only), without user, query or fragment";
-
-    /// The address that the operator has named for that provider.
+    /// Returns the address that the operator has named for the provider.
     pub(super) fn of(&self, provider: &ProviderId) -> Option<&Url> {
         self.0.get(provider)
     }
 
-    /// The providers that the operator has named.
+    /// Returns the providers that the operator has named.
     pub(super) fn providers(&self) -> impl Iterator<Item = &ProviderId> {
         self.0.keys()
     }
@@ -44,21 +43,18 @@ impl FromStr for ProviderBaseUrls {
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (id, url) = pair.split_once('=').ok_or(InvalidBaseUrls)?;
             let id: ProviderId = id.trim().parse().map_err(|_| InvalidBaseUrls)?;
-            // In another case it would name another provider, and the key would go to the known one's own host.
-            if Known::of(id.as_str()).is_none() && Known::of(&id.as_str().to_ascii_lowercase()).is_some() {
-                return Err(InvalidBaseUrls);
-            }
             if Known::of(id.as_str()).is_none() {
-                let variable = variable_of(id.as_str());
-                let mut known = KNOWN.iter().flat_map(|known| known.variables);
+                // An id in the wrong case names another provider, and the key would go to the known one's own host.
+                let differs_in_case = Known::of(&id.as_str().to_ascii_lowercase()).is_some();
                 // One key must not go to the hosts of two providers, such as `my-gateway` and `my.gateway`.
-                if known.any(|known| *known == variable) || !variables.insert(variable) {
+                let variable = variable_of(id.as_str());
+                let is_taken = KNOWN.iter().any(|known| known.variables.contains(&variable.as_str()));
+                if differs_in_case || is_taken || !variables.insert(variable) {
                     return Err(InvalidBaseUrls);
                 }
             }
-            // The provider's key travels there: the rule is that of Cloudflare's token.
-            let url: KvBaseUrl = url.parse().map_err(|_| InvalidBaseUrls)?;
-            let url = url.as_str().parse().map_err(|_| InvalidBaseUrls)?;
+            // The provider's key travels to this address.
+            let url = outgoing::secret_base(url).ok_or(InvalidBaseUrls)?;
             if urls.insert(id, url).is_some() {
                 return Err(InvalidBaseUrls);
             }
@@ -72,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_has_one_provider_and_an_address_that_keeps_a_key() {
+    fn a_base_url_needs_one_provider_and_an_address_that_keeps_a_key() {
         for text in [
             "openai",
             "openai=",

@@ -1,4 +1,4 @@
-//! Where the providers' health stands for all to see.
+//! The board that shows the providers' health to all answers.
 
 use std::sync::Arc;
 
@@ -8,10 +8,9 @@ use crate::domain::health::ProviderHealth;
 
 use super::standing::Standings;
 
-/// The providers' health, written by the task that probes them and read by every answer. Cheap to clone; clones share it.
+/// The providers' health, written by the task that probes them and read by every answer. Clones share it; cheap to clone.
 ///
-/// Empty at first, hence all unknown. Two readings that are the same allocation are the same state; a change, and only a
-/// change, makes a new one.
+/// Starts empty: every status is unknown. Two reads return the same allocation if and only if nothing has changed.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderHealthBoard(Arc<RwLock<Shown>>);
 
@@ -22,17 +21,17 @@ struct Shown {
 }
 
 impl ProviderHealthBoard {
-    /// The statuses known now. They change far less often than the rest.
+    /// Returns the statuses, which change far less often than the standings.
     pub fn current(&self) -> Arc<ProviderHealth> {
         Arc::clone(&self.0.read().statuses)
     }
 
-    /// All that is known now.
+    /// Returns everything that is known.
     pub fn standings(&self) -> Arc<Standings> {
         Arc::clone(&self.0.read().standings)
     }
 
-    /// Takes the place of what was known. Shows in every answer that begins later.
+    /// Replaces everything. Answers that start later show it.
     pub fn replace(&self, standings: Standings) {
         let statuses = standings.statuses();
         let mut shown = self.0.write();
@@ -54,12 +53,12 @@ mod tests {
     use crate::provider_health::standing::{Look, Reason, Standing};
 
     #[test]
-    fn only_a_change_makes_a_new_state_and_another_look_is_no_change_of_status() {
+    fn only_a_change_replaces_what_the_board_shows() {
         let openai = "openai".parse().unwrap();
         let board = ProviderHealthBoard::default();
         let before = board.current();
         let mut standing = Standing::from(ProviderStatus::Unknown);
-        standing.took(Look::Failed(Reason::Connect), OffsetDateTime::UNIX_EPOCH);
+        standing.record(Look::Failed(Reason::Connect), OffsetDateTime::UNIX_EPOCH);
         let show = |standing: &Standing| {
             board.clone().replace(Standings::from_iter([(<_>::clone(&openai), standing.clone())]));
             (board.current(), board.standings())
@@ -68,7 +67,7 @@ mod tests {
         assert!(first.0.status_of("openai") == ProviderStatus::Down && !Arc::ptr_eq(&before, &first.0));
         let same = show(&standing);
         assert!(Arc::ptr_eq(&first.0, &same.0) && Arc::ptr_eq(&first.1, &same.1));
-        standing.took(Look::Failed(Reason::Dns), OffsetDateTime::UNIX_EPOCH);
+        standing.record(Look::Failed(Reason::Dns), OffsetDateTime::UNIX_EPOCH);
         let later = show(&standing);
         assert!(Arc::ptr_eq(&first.0, &later.0) && !Arc::ptr_eq(&first.1, &later.1));
     }

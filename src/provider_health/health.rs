@@ -1,4 +1,4 @@
-//! What `/api/automodel/health` reports.
+//! The report behind `/api/automodel/health`.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -7,31 +7,31 @@ use utoipa::ToSchema;
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 
-use super::standing::{Reason, Standings};
+use super::standing::{Reason, Standing, Standings};
 use super::watch::ProbeSettings;
 
 /// The health of all providers at one moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AutoModelHealth<'a> {
-    /// `degraded` when a configured provider is not healthy, else `healthy`; without any key nothing is at fault.
+    /// `degraded` when a configured provider is not healthy, else `healthy`. Without any key it is `healthy`.
     #[schema(value_type = ProviderStatus)]
     pub status: &'static str,
-    /// Now.
+    /// When this report was built.
     #[serde(with = "time::serde::rfc3339")]
     pub timestamp: OffsetDateTime,
     /// Providers that are enabled and not down.
     pub active_providers: usize,
-    /// All providers.
+    /// All providers, enabled or not.
     pub total_providers: usize,
     /// Listed models of active providers.
     pub available_models: usize,
     /// All listed models.
     pub total_models: usize,
-    /// Per task type, the listed models of active providers that can serve it.
+    /// For each task type, the number of listed models of active providers that can serve it.
     pub tasks: Vec<TaskReport<'a>>,
-    /// Each provider.
+    /// All providers, one by one.
     pub providers: Vec<ProviderReport<'a>>,
-    /// What to do to learn more.
+    /// How to get a status for providers that are not probed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
 }
@@ -39,7 +39,7 @@ pub struct AutoModelHealth<'a> {
 /// One task type.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskReport<'a> {
-    /// Its id.
+    /// The id of the task type.
     pub id: &'a str,
     /// Models that can serve it now.
     pub models: usize,
@@ -48,30 +48,30 @@ pub struct TaskReport<'a> {
 /// One provider.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProviderReport<'a> {
-    /// Its id.
+    /// The id of the provider.
     pub id: &'a str,
-    /// For people.
+    /// The name for people.
     pub name: &'a str,
-    /// Whether it is shown.
+    /// Whether the provider is shown.
     pub enabled: bool,
-    /// Whether a key for it is set.
+    /// Whether a key for the provider is set.
     pub configured: bool,
-    /// What the probes say.
+    /// The status that the probes found.
     pub status: ProviderStatus,
-    /// Why it is not healthy, or why its status is unknown.
+    /// Why the provider is not healthy, or why its status is unknown.
     #[schema(required)]
     pub reason: Option<Reason>,
-    /// Since when it has that status.
+    /// Since when the provider has that status.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
     pub since: Option<OffsetDateTime>,
-    /// When it was last probed.
+    /// When the last probe began.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
     pub last_checked: Option<OffsetDateTime>,
     /// How long probes take.
     pub latency_ms: Latency,
-    /// Its listed models.
+    /// Listed models of the provider.
     pub models: usize,
 }
 
@@ -88,7 +88,7 @@ pub struct Latency {
 }
 
 impl<'a> AutoModelHealth<'a> {
-    /// Builds the report from what is known. Pure: makes no request.
+    /// Builds the report from what the probes found, without a request.
     pub fn of(
         snapshot: &'a Snapshot,
         standings: &Standings,
@@ -101,22 +101,22 @@ impl<'a> AutoModelHealth<'a> {
                 && snapshot.provider(id).is_some_and(|p| p.enabled)
         };
         let available: Vec<_> = listed.iter().filter(|model| is_active(model.provider.as_str())).collect();
+        let unknown = Standing::from(ProviderStatus::Unknown);
         let providers: Vec<_> = snapshot
             .providers()
             .iter()
             .map(|provider| {
-                let standing = standings.of(provider.id.as_str());
-                let latency = |percent| standing.and_then(|standing| standing.latency(percent));
+                let standing = standings.of(provider.id.as_str()).unwrap_or(&unknown);
                 ProviderReport {
                     id: provider.id.as_str(),
                     name: &provider.name,
                     enabled: provider.enabled,
                     configured: settings.keys.configured(&provider.id),
-                    status: standings.status_of(provider.id.as_str()),
-                    reason: standing.and_then(|standing| standing.reason),
-                    since: standing.and_then(|standing| standing.since),
-                    last_checked: standing.and_then(|standing| standing.last_checked),
-                    latency_ms: Latency { p50: latency(50), p95: latency(95) },
+                    status: standing.status,
+                    reason: standing.reason,
+                    since: standing.since,
+                    last_checked: standing.last_checked,
+                    latency_ms: Latency { p50: standing.latency(50), p95: standing.latency(95) },
                     models: listed.iter().filter(|model| model.provider == provider.id).count(),
                 }
             })

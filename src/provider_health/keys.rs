@@ -8,8 +8,8 @@ use crate::domain::id::ProviderId;
 use super::base_urls::ProviderBaseUrls;
 use super::known::{KNOWN, Known, variable_of};
 
-/// The keys by provider. Which variable holds a provider's key is fixed by this build and by `PROVIDER_BASE_URLS`; a row of
-/// the catalogue has no say. Other variables are not kept. `Debug` shows ids only.
+/// The keys by provider. This build and `PROVIDER_BASE_URLS` decide which variable holds a provider's key; a row of the
+/// catalogue does not. `Debug` shows ids only.
 #[derive(Clone, Default)]
 pub struct ProviderKeys(BTreeMap<ProviderId, String>);
 
@@ -32,12 +32,11 @@ impl ProviderKeys {
         Self(known.chain(named).collect())
     }
 
-    /// Whether a key for the provider is set.
+    /// Returns whether a key for the provider is set.
     pub fn configured(&self, provider: &ProviderId) -> bool {
-        self.of(provider).is_some()
+        self.0.contains_key(provider)
     }
 
-    /// The key of the provider.
     pub(super) fn of(&self, provider: &ProviderId) -> Option<&str> {
         self.0.get(provider).map(String::as_str)
     }
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_like_a_known_one_gets_no_key_unless_its_host_is_named() {
+    fn an_id_similar_to_a_known_one_gets_no_key_unless_named() {
         let variables = [("OPENAI_API_KEY", "k"), ("MY_GATEWAY_API_KEY", "g"), ("MY_GATEWAY_TOKEN", "t")];
         let keys = read("", &variables);
         for id in ["OPENAI", "OpenAI", "openai.", "my-gateway"] {

@@ -1,15 +1,13 @@
-//! The providers that this build knows: where each one is, which variable holds its key, and how the key is sent.
-//!
-//! Anyone who can edit a row of the catalogue could otherwise send a key to a host of their choice. A test compares the
-//! table with the seed.
+//! The providers that this build knows: their addresses, the variables of their keys, and how a key is sent. A row of
+//! the catalogue cannot override them, or anyone who can edit a row could send a key to a host of their choice.
 
-/// A provider of this build. Nothing in its row can send its key elsewhere or in another way.
+/// A provider of this build.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub id: &'static str,
-    /// The root of its API: the only host that its key goes to, unless the operator names another one.
+    /// The root of its API. Its key goes to this host only, unless the operator names another one.
     pub base_url: &'static str,
-    /// The path of its list of models, below the root.
+    /// The path of its model list, below the root.
     pub list: &'static str,
     /// The variables that may hold its key, in order of preference.
     pub variables: &'static [&'static str],
@@ -29,7 +27,7 @@ const fn bearer(
     Known { id, base_url, list, variables, auth_header: "Authorization", auth_scheme, extra_headers: &[] }
 }
 
-/// Every one of them, in the order of the seed.
+/// All of them, in the order of the seed.
 pub(super) static KNOWN: [Known; 12] = [
     bearer("openai", "https://api.openai.com/v1", "/models", &["OPENAI_API_KEY"]),
     Known {
@@ -67,19 +65,19 @@ pub(super) static KNOWN: [Known; 12] = [
 ];
 
 impl Known {
-    /// Finds the provider with exactly that id: another case is another provider.
+    /// Finds the provider with exactly that id, case included.
     pub fn of(id: &str) -> Option<&'static Self> {
         KNOWN.iter().find(|known| known.id == id)
     }
 
-    /// The only host that its key goes to, unless the operator names another one.
+    /// Returns the host of its base URL.
     pub fn host(&self) -> &'static str {
         let host = self.base_url.trim_start_matches("https://");
         host.split_once('/').map_or(host, |(host, _)| host)
     }
 }
 
-/// The variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
+/// Returns the key variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
 pub(super) fn variable_of(id: &str) -> String {
     let id = id.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     format!("{id}_API_KEY")
@@ -93,7 +91,7 @@ mod tests {
     use crate::domain::seed::Seed;
 
     #[test]
-    fn the_table_of_known_providers_is_that_of_the_seed() {
+    fn the_table_of_known_providers_equals_the_seed() {
         let providers = Seed::builtin().unwrap().providers;
         let ids: Vec<_> = providers.iter().map(|provider| provider.id.as_str()).collect();
         assert_eq!(ids, KNOWN.each_ref().map(|known| known.id));

@@ -1,55 +1,55 @@
-//! One probe: a GET of a provider's list of models, which costs nothing.
+//! One probe: a GET of a provider's model list, which costs nothing.
 
-use std::error::Error;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::clock::Clock;
+use crate::outgoing;
 
 use super::address::{PrivateAddress, Resolver, Unresolved};
 use super::standing::{Look, Reason};
 use super::target::Target;
 
-/// Until TCP and TLS stand.
+/// Time limit for TCP and TLS.
 const CONNECT: Duration = Duration::from_secs(3);
-/// A whole probe.
+/// Time limit for a whole probe.
 const WHOLE: Duration = Duration::from_secs(8);
-/// The longest list that is read. The longest known has half a megabyte, and a round may read twelve at the same time.
+/// The longest list that is read, in bytes. The longest known list has half a megabyte, and a round may read twelve lists
+/// at once.
 const MAX_LIST: usize = 2 << 20;
 
-/// Asks providers. No redirect is followed and no proxy variable obeyed: what the settings do not name must not change
-/// where a key is sent.
+/// Sends the probes. Each client is built on first use: reading the system's root certificates takes time.
 pub(super) struct Prober {
     clock: Clock,
     /// For hosts on this machine, which only the operator can name.
     plain: OnceLock<Option<Client>>,
     /// For other hosts that the operator has named.
     named: OnceLock<Option<Client>>,
-    /// For all others. Each client is built when it is needed: reading the system's root certificates takes its time.
+    /// For all other hosts.
     public: OnceLock<Option<Client>>,
 }
 
 impl Prober {
-    /// Measures by that clock, and gives up by it.
+    /// Builds no client yet. Durations and time limits follow `clock`.
     pub fn new(clock: Clock) -> Self {
         Self { clock, plain: OnceLock::new(), named: OnceLock::new(), public: OnceLock::new() }
     }
 
-    /// Asks once. At most 8 s. What comes back is looked at and dropped.
+    /// Requests the list once. Takes at most 8 s.
     pub async fn look(&self, target: &Target) -> Look {
         let begun = self.clock.now();
-        match self.clock.timeout(WHOLE, self.ask(target)).await {
+        match self.clock.timeout(WHOLE, self.request(target)).await {
             Ok(Ok(())) => Look::Answered(self.clock.now().saturating_duration_since(begun)),
             Ok(Err(reason)) => Look::Failed(reason),
             Err(_) => Look::Failed(Reason::Timeout),
         }
     }
 
-    async fn ask(&self, target: &Target) -> Result<(), Reason> {
+    async fn request(&self, target: &Target) -> Result<(), Reason> {
         let (client, is_encrypted, resolver) = match (target.is_named, target.url.scheme()) {
             (false, _) => (&self.public, true, Resolver::Public),
             (true, "https") => (&self.named, true, Resolver::Any),
@@ -66,7 +66,7 @@ impl Prober {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Reason::Unauthorized),
             StatusCode::TOO_MANY_REQUESTS => Err(Reason::RateLimited),
-            // Google and xAI answer so to a wrong key, and say it in words.
+            // Google and xAI answer a wrong key with 400 and name the key in the text.
             StatusCode::BAD_REQUEST if names_the_key(&read(response).await?) => Err(Reason::Unauthorized),
             status if status.is_server_error() => Err(Reason::Http5xx),
             _ => Err(Reason::UnexpectedStatus),
@@ -75,32 +75,17 @@ impl Prober {
 }
 
 fn client_of(is_encrypted: bool, resolver: Resolver) -> reqwest::Result<Client> {
-    let builder = Client::builder()
-        .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .dns_resolver(resolver)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        // The next probe is minutes away.
-        .pool_max_idle_per_host(0)
-        .no_proxy();
-    if is_encrypted { builder.https_only(true).build() } else { builder.tls_certs_only([]).build() }
+    let builder = outgoing::client(is_encrypted).connect_timeout(CONNECT).dns_resolver(resolver);
+    // The next probe is minutes away, so no connection is kept.
+    builder.pool_max_idle_per_host(0).build()
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Reason> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Reason::BadBody)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_LIST {
-            return Err(Reason::BadBody);
-        }
-    }
-    Ok(body)
+    outgoing::read(&mut response, MAX_LIST).await.ok().flatten().ok_or(Reason::BadBody)
 }
 
-/// Whether it has the shape in which providers list their models: `data` or, at Google and Cohere, `models`; or a bare
-/// list.
+/// Returns whether the body is a model list: an array, or an object with the array `data` (or `models`, at Google and
+/// Cohere).
 fn is_list(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Listed {
@@ -117,18 +102,17 @@ fn names_the_key(body: &[u8]) -> bool {
     text.contains("api key") || text.contains("api_key")
 }
 
-/// Why no answer came.
+/// Returns why no answer came.
 fn unanswered(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;
     }
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let mut reasons = causes.filter_map(|cause| match cause {
+    let reason = outgoing::causes(error).find_map(|cause| match cause {
         cause if cause.is::<Unresolved>() => Some(Reason::Dns),
         cause if cause.is::<PrivateAddress>() => Some(Reason::UntrustedAddress),
         _ => None,
     });
-    reasons.next().unwrap_or(Reason::Connect)
+    reason.unwrap_or(Reason::Connect)
 }
 
 #[cfg(test)]
@@ -136,7 +120,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_name_that_leads_to_a_private_address_is_not_probed_unless_named() {
+    async fn a_private_address_is_not_probed_unless_named() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let prober = Prober::new(Clock::system());
@@ -148,14 +132,14 @@ mod tests {
         let (unnamed, named) = (target(false), target(true));
         assert_eq!(prober.look(&unnamed).await, Look::Failed(Reason::UntrustedAddress));
         let (look, connection) = tokio::join!(prober.look(&named), async {
-            // The first connection that comes is that of the second probe. It is closed at once.
+            // The second probe makes the first connection, which is closed at once.
             listener.accept().await.map(drop)
         });
         assert_eq!((look, connection.is_ok()), (Look::Failed(Reason::Connect), true));
     }
 
     #[test]
-    fn a_list_of_models_is_told_from_anything_else() {
+    fn only_a_model_list_is_accepted() {
         for body in [
             r#"{"object":"list","data":[]}"#,
             r#"{"models":[{"name":"a"}]}"#,
@@ -170,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_told_from_another_bad_request() {
+    fn a_refused_key_is_distinguished_from_other_bad_requests() {
         assert!(names_the_key(br#"{"error":{"message":"API key not valid.","reason":"API_KEY_INVALID"}}"#));
         assert!(names_the_key(br#"{"error":"Incorrect API key provided: k***y."}"#));
         assert!(!names_the_key(br#"{"error":"unknown parameter"}"#));

@@ -1,10 +1,10 @@
-//! Rounds of probes: asking all providers that are due, as the origin of what the cache holds of them.
+//! Rounds of probes: requests the lists of all providers that are due, as the origin of a cache family.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
@@ -19,22 +19,22 @@ use super::standing::{Look, Reason, SHORTEST, Standing, Standings};
 use super::target::Target;
 use super::trust::Distrust;
 
-/// How old the copy in the shared tier may get while nothing changes. Each instance writes its own, and each writing
-/// counts against a day's budget: three instances write 72 times a day.
+/// The maximum age of the copy in the shared tier while nothing changes. Every instance writes its own copy, and each
+/// write counts against the daily budget: three instances write 72 times a day.
 const SHARE_AFTER: Duration = Duration::from_hours(1);
 
-/// The only key of the family: all providers.
+/// The only key of the family.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Everything;
+pub(super) struct AllProviders;
 
-/// What a round of probes saw.
+/// The result of a round.
 pub(super) struct Findings {
     pub standings: Standings,
-    /// Whether other processes should know of it.
+    /// Whether to share the result with other processes.
     is_news: bool,
 }
 
-/// The providers as the cache's origin.
+/// The origin of the cache. Clones share the targets and the results.
 #[derive(Clone)]
 pub(super) struct Probes(Arc<Inner>);
 
@@ -48,33 +48,30 @@ struct Inner {
 struct Known {
     targets: BTreeMap<ProviderId, Target>,
     standings: BTreeMap<ProviderId, Standing>,
-    /// When each was last asked, whatever became of it.
-    asked: HashMap<ProviderId, Instant>,
+    /// When each provider was last probed, whatever the result.
+    probed: HashMap<ProviderId, Instant>,
     /// The statuses that were last shared, and when.
     shared: Option<(Vec<(ProviderId, ProviderStatus)>, Instant)>,
 }
 
-/// Status and reason.
-type Before = (ProviderStatus, Option<Reason>);
-
 impl Known {
     fn due_in(&self, provider: &ProviderId, utc: OffsetDateTime, now: Instant) -> Duration {
-        let asked = self.asked.get(provider).map(|at| now.saturating_duration_since(*at));
-        let pause = asked.map_or(Duration::ZERO, |passed| SHORTEST.saturating_sub(passed));
+        let probed = self.probed.get(provider).map(|at| now.saturating_duration_since(*at));
+        let pause = probed.map_or(Duration::ZERO, |passed| SHORTEST.saturating_sub(passed));
         let standing = self.standings.get(provider);
         pause.max(standing.map_or(Duration::ZERO, |standing| standing.due_in(utc)))
     }
 
-    /// Takes in a look. Returns status and reason before it, and how the provider stands now.
-    fn took(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (Before, Standing) {
+    /// Records a look. Returns the provider's standing before and after it.
+    fn record(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (Standing, Standing) {
         let standing = self.standings.entry(id.clone()).or_insert_with(|| ProviderStatus::Unknown.into());
-        let before = (standing.status, standing.reason);
-        standing.took(look, at);
+        let before = standing.clone();
+        standing.record(look, at);
         (before, standing.clone())
     }
 
-    /// Whether this should be shared; takes it for shared then. The first that a process finds always is: one that
-    /// starts over and over must find what the last one did.
+    /// Returns whether the statuses should be shared, and if so counts them as shared. The first result of a process always
+    /// is, for the next process after a restart.
     fn is_news(&mut self, now: Instant) -> bool {
         let statuses: Vec<_> =
             self.standings.iter().map(|(id, standing)| (id.clone(), standing.status)).collect();
@@ -89,61 +86,57 @@ impl Known {
 }
 
 impl Probes {
-    /// No provider to probe yet.
+    /// Starts without any provider to probe.
     pub fn new(clock: Clock) -> Self {
         let prober = Prober::new(clock.clone());
         Self(Arc::new(Inner { prober, clock, known: Mutex::default() }))
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock()
-    }
-
-    /// Names those to ask from now on. Of others nothing is known any more.
-    pub fn aim(&self, targets: BTreeMap<ProviderId, Target>) {
-        let mut known = self.known();
+    /// Replaces the providers to probe, and forgets the standings of all others.
+    pub fn set_targets(&self, targets: BTreeMap<ProviderId, Target>) {
+        let mut known = self.0.known.lock();
         known.standings.retain(|id, _| targets.contains_key(id));
         known.targets = targets;
     }
 
-    /// Takes over what another process saw.
+    /// Adopts the standings that another process found.
     pub fn adopt(&self, standings: &Standings) {
-        let mut known = self.known();
-        known.standings = standings.iter().map(|(id, standing)| (id.clone(), standing.adopted())).collect();
+        let adopted = standings.iter().map(|(id, standing)| (id.clone(), standing.adopted()));
+        self.0.known.lock().standings = adopted.collect();
     }
 
-    /// How those stand who are asked.
+    /// Returns the standings of the probed providers.
     pub fn standings(&self) -> Standings {
-        self.known().standings.clone().into_iter().collect()
+        Standings(self.0.known.lock().standings.clone())
     }
 
-    /// How long until the next provider is due; `None` where none is probed.
+    /// Returns how long until the next provider is due; `None` if none is probed.
     pub fn due_in(&self) -> Option<Duration> {
-        let (utc, now, known) = (self.0.clock.utc(), self.0.clock.now(), self.known());
+        let (utc, now, known) = (self.0.clock.utc(), self.0.clock.now(), self.0.known.lock());
         known.targets.keys().map(|id| known.due_in(id, utc, now)).min()
     }
 
-    /// Those who are due, as of now asked.
+    /// Returns the providers that are due, and counts them as probed now.
     fn take_due(&self, utc: OffsetDateTime) -> Vec<(ProviderId, Target)> {
-        let (now, mut known) = (self.0.clock.now(), self.known());
+        let (now, mut known) = (self.0.clock.now(), self.0.known.lock());
         let due = |(id, _): &(&ProviderId, &Target)| known.due_in(id, utc, now).is_zero();
         let due: Vec<_> =
             known.targets.iter().filter(due).map(|(id, target)| (id.clone(), target.clone())).collect();
-        known.asked.extend(due.iter().map(|(id, _)| (id.clone(), now)));
+        known.probed.extend(due.iter().map(|(id, _)| (id.clone(), now)));
         due
     }
 }
 
 impl Origin for Probes {
-    type Key = Everything;
+    type Key = AllProviders;
     type Value = Findings;
 
-    fn scope(&self, _: &Everything) -> Option<ScopeName> {
+    fn scope(&self, _: &AllProviders) -> Option<ScopeName> {
         None
     }
 
-    /// Asks all who are due at the same time. Never fails: that a provider does is what it finds.
-    async fn load(&self, _: &Everything) -> Result<Loaded<Findings>, LoadError> {
+    /// Probes all providers that are due, in parallel. Never fails: a failed probe is a result.
+    async fn load(&self, _: &AllProviders) -> Result<Loaded<Findings>, LoadError> {
         let begun = self.0.clock.utc();
         let mut looks = JoinSet::new();
         for (id, target) in self.take_due(begun) {
@@ -151,26 +144,26 @@ impl Origin for Probes {
             looks.spawn(async move { (id, inner.prober.look(&target).await) });
         }
         while let Some(look) = looks.join_next().await {
-            // One that panicked has seen nothing.
+            // A probe that panicked has no result.
             let Ok((id, look)) = look else { continue };
-            let (before, standing) = self.known().took(&id, look, begun);
-            // Without the lock: a log may be slow.
-            log_change(&id, before, &standing);
+            let (before, standing) = self.0.known.lock().record(&id, look, begun);
+            // The lock is released: logging may be slow.
+            log_change(&id, &before, &standing);
         }
-        let is_news = self.known().is_news(self.0.clock.now());
+        let is_news = self.0.known.lock().is_news(self.0.clock.now());
         Ok(Loaded { value: Findings { standings: self.standings(), is_news }, version: 0 })
     }
 
-    async fn version(&self, _: &Everything) -> Result<u64, LoadError> {
+    async fn version(&self, _: &AllProviders) -> Result<u64, LoadError> {
         Ok(0)
     }
 
-    fn id(&self, _: &Everything) -> String {
+    fn id(&self, _: &AllProviders) -> String {
         "providers".to_owned()
     }
 
     fn encode(&self, findings: &Findings) -> Option<Box<RawValue>> {
-        // A release without that reason could not read it, and where a name leads differs from machine to machine.
+        // An older release cannot read that reason, and names resolve differently on other machines.
         let is_shared = |(_, standing): &(_, &Standing)| standing.reason != Some(Reason::UntrustedAddress);
         let shared = findings.standings.iter().filter(is_shared);
         let shared: Standings = shared.map(|(id, standing)| (id.clone(), standing.clone())).collect();
@@ -178,12 +171,12 @@ impl Origin for Probes {
     }
 
     fn decode(&self, json: &str) -> Option<Findings> {
-        let found: Standings = serde_json::from_str(json).ok()?;
-        let (now, known) = (self.0.clock.utc(), self.known());
+        let Standings(mut standings) = serde_json::from_str(json).ok()?;
+        let (now, known) = (self.0.clock.utc(), self.0.known.lock());
         // Another instance may probe providers that this one does not.
-        let ours = found.into_iter().filter(|(id, _)| known.targets.contains_key(id));
-        let standings = ours.map(|(id, standing)| standing.is_possible(now).then_some((id, standing)));
-        Some(Findings { standings: standings.collect::<Option<_>>()?, is_news: false })
+        standings.retain(|id, _| known.targets.contains_key(id));
+        let is_possible = standings.values().all(|standing| standing.is_possible(now));
+        is_possible.then_some(Findings { standings: Standings(standings), is_news: false })
     }
 
     fn weight(&self, findings: &Findings) -> u32 {
@@ -191,22 +184,22 @@ impl Origin for Probes {
     }
 }
 
-/// Logs a change of status in one line. A look that changes nothing leaves a line at debug only.
-fn log_change(provider: &ProviderId, before: Before, standing: &Standing) {
+/// Logs a change of status in one line. A look that changes nothing is logged at debug level only.
+fn log_change(provider: &ProviderId, before: &Standing, standing: &Standing) {
     let (status, reason) = (standing.status, standing.reason.map_or("", |reason| reason.as_str()));
     match status {
-        _ if standing.reason == Some(Reason::UntrustedAddress) && before.1 != standing.reason => {
+        _ if standing.reason == Some(Reason::UntrustedAddress) && before.reason != standing.reason => {
             Distrust::Private.log(provider);
         }
-        _ if status == before.0 => tracing::debug!(%provider, %status, "probed"),
+        _ if status == before.status => tracing::debug!(%provider, %status, "probed provider {provider}"),
         ProviderStatus::Degraded | ProviderStatus::Down => {
-            tracing::warn!(%provider, reason, "the provider is {status}");
+            tracing::warn!(%provider, reason, "provider {provider} is {status}");
         }
-        ProviderStatus::Healthy if before.0 == ProviderStatus::Unknown => {
-            tracing::debug!(%provider, "the provider is healthy");
+        ProviderStatus::Healthy if before.status == ProviderStatus::Unknown => {
+            tracing::debug!(%provider, "provider {provider} is healthy");
         }
         ProviderStatus::Healthy | ProviderStatus::Unknown => {
-            tracing::info!(%provider, "the provider is {status} again");
+            tracing::info!(%provider, "provider {provider} is {status} again");
         }
     }
 }
@@ -225,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_again_within_a_minute_whatever_became_of_the_last_time() {
+    fn no_provider_is_probed_twice_within_a_minute() {
         let now = Clock::system().now();
         let mut known = Known::default();
         assert_eq!(known.due_in(&openai(), OffsetDateTime::UNIX_EPOCH, now), Duration::ZERO);
-        known.asked.insert(openai(), now);
+        known.probed.insert(openai(), now);
         for (passed, wait) in [(0, 60), (59, 1), (60, 0), (600, 0)] {
             let due_in = known.due_in(&openai(), OffsetDateTime::UNIX_EPOCH, now + passed * SECOND);
             assert_eq!(due_in, wait * SECOND, "after {passed} s");
@@ -237,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_is_shared_at_first_at_every_change_of_a_status_and_every_hour() {
+    fn statuses_are_shared_first_on_change_and_every_hour() {
         let now = Clock::system().now();
         let mut known = Known::default();
         for (second, status, is_news) in [
@@ -255,20 +248,20 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_one_line_and_a_look_that_changes_nothing_is_none() {
+    fn only_a_change_of_status_is_logged() {
         let (log, _captured) = Captured::here(LevelFilter::INFO);
         let mut standing = Standing::from(ProviderStatus::Unknown);
         let (well, broken) = (Look::Answered(SECOND), Look::Failed(Reason::Connect));
         for look in [well, well, broken, broken, broken, broken, well, well, well] {
-            let before = (standing.status, standing.reason);
-            standing.took(look, OffsetDateTime::UNIX_EPOCH);
-            log_change(&openai(), before, &standing);
+            let before = standing.clone();
+            standing.record(look, OffsetDateTime::UNIX_EPOCH);
+            log_change(&openai(), &before, &standing);
         }
         assert_eq!(
             log.lines(),
             [
-                r#"WARN the provider is down provider=openai reason="connect""#,
-                "INFO the provider is healthy again provider=openai"
+                r#"WARN provider openai is down provider=openai reason="connect""#,
+                "INFO provider openai is healthy again provider=openai"
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! How a provider stands after what the probes saw, and when to look again. Pure, on a given time.
+//! A provider's status as it follows from its probes, and when to probe again. Pure: the caller gives the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::domain::health::ProviderHealth;
 use crate::domain::id::ProviderId;
 use crate::domain::provider::ProviderStatus;
 
-/// Between two looks at a provider as long as nothing is new, give or take a tenth.
+/// Time between two looks while nothing changes, give or take a tenth.
 const INTERVAL: Duration = Duration::from_mins(5);
-/// Between two looks at the least, and after a look that asks for a second one.
+/// The shortest time between two looks, and the time until a look that must confirm the last one.
 pub(super) const SHORTEST: Duration = Duration::from_mins(1);
-/// An answer that takes longer is slow.
+/// Answers that take longer are slow.
 const SLOW: Duration = Duration::from_secs(3);
-/// How far another instance's clock may be ahead of this one.
+/// How far the clock of another instance may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
-/// How many answers the percentiles are of: a little more than an hour and a half.
+/// How many answers the percentiles cover: a little more than an hour and a half.
 const LATENCIES: usize = 20;
 
 closed_enum!(
@@ -33,61 +33,61 @@ closed_enum!(
         Slow = "slow",
         /// It has not answered within 8 s.
         Timeout = "timeout",
-        /// Its name leads to no address.
+        /// Its name does not resolve.
         Dns = "dns",
         /// No connection, no TLS, or a connection that broke before an answer.
         Connect = "connect",
-        /// It reports a fault of its own.
+        /// It answers with a 5xx status.
         Http5xx = "http_5xx",
-        /// Another status that is not that of an answer, redirects included.
+        /// It answers with a status that is not expected, such as a redirect.
         UnexpectedStatus = "unexpected_status",
-        /// What it sends is no list of models, broke off, or is longer than any such list.
+        /// Its answer is not a model list, broke off, or is too long.
         BadBody = "bad_body",
         /// Not probed: no key is set.
         NoKey = "no_key",
         /// Not probed: the key holds characters that no header can carry.
         BadKey = "bad_key",
-        /// Not probed: the catalogue has no address of its list, or headers that cannot be sent.
+        /// Not probed: the catalogue has no address for its model list, or headers that cannot be sent.
         NoList = "no_list",
         /// Not probed: its row would send the key to a host that neither this build nor `PROVIDER_BASE_URLS` names, or in
-        /// another way; or its host leads to private addresses only.
+        /// another way; or its host resolves to private addresses only.
         UntrustedAddress = "untrusted_address",
     }
 );
 
-/// What one probe saw.
+/// The result of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// A list of models, after so long.
+    /// A model list came, after this time.
     Answered(Duration),
-    /// Something else.
+    /// No model list came.
     Failed(Reason),
 }
 
-/// How a provider stands. Two looks in a row that contradict its status move it. One is enough where the status rests on
-/// no look, or is a bad one that rests on a single look.
+/// The standing of a provider. Two contrary looks in a row change its status; one is enough if the status rests on no
+/// look, or is bad and rests on a single look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The status.
+    /// The status that answers show.
     pub status: ProviderStatus,
-    /// Why it is not healthy.
+    /// Why the provider is not healthy, or not probed.
     pub reason: Option<Reason>,
-    /// Since when it has that status.
+    /// Since when the provider has that status.
     #[serde(with = "time::serde::rfc3339::option")]
     pub since: Option<OffsetDateTime>,
-    /// When it was last probed.
+    /// When the last probe began.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_checked: Option<OffsetDateTime>,
-    /// Whether the status needs two looks to be given up.
+    /// Whether it takes two looks to change the status.
     settled: bool,
-    /// What the last look said, if it was something else than the status.
+    /// The verdict of the last look, if it contradicts the status.
     contrary: Option<ProviderStatus>,
-    /// How long the last answers took, in milliseconds, the newest last.
+    /// Latencies of the last answers in milliseconds, the newest last.
     latencies: Vec<u32>,
 }
 
 impl From<ProviderStatus> for Standing {
-    /// A status that rests on no look.
+    /// Builds the standing of a status that rests on no look.
     fn from(status: ProviderStatus) -> Self {
         Self {
             status,
@@ -102,13 +102,13 @@ impl From<ProviderStatus> for Standing {
 }
 
 impl Standing {
-    /// A provider that is not probed.
+    /// Builds the standing of a provider that is not probed.
     pub(super) fn unprobed(reason: Reason) -> Self {
         Self { reason: Some(reason), ..ProviderStatus::Unknown.into() }
     }
 
-    /// Takes in what a probe saw that began then.
-    pub(super) fn took(&mut self, look: Look, at: OffsetDateTime) {
+    /// Records the result of a probe that began at `at`.
+    pub(super) fn record(&mut self, look: Look, at: OffsetDateTime) {
         let (status, reason) = verdict(look);
         if let Look::Answered(latency) = look {
             let excess = (self.latencies.len() + 1).saturating_sub(LATENCIES);
@@ -126,7 +126,7 @@ impl Standing {
         }
     }
 
-    /// Whether an instance could have written this by `now`. Anyone who can write to the shared tier may have.
+    /// Returns whether an instance could have written this by `now`. Anyone who can write to the shared tier may have.
     pub(super) fn is_possible(&self, now: OffsetDateTime) -> bool {
         let has_passed = |at: Option<OffsetDateTime>| at.is_none_or(|at| at <= now + CLOCK_SKEW);
         self.latencies.len() <= LATENCIES
@@ -135,28 +135,28 @@ impl Standing {
             && (self.status != ProviderStatus::Healthy || self.reason.is_none())
     }
 
-    /// What another process saw, as a process that starts takes it: a key may have been replaced meanwhile, so a bad
-    /// status is looked at again soon and given up at once.
+    /// Returns the standing for a process that starts, from that of another process. The key may have been replaced since,
+    /// so a bad status is probed again soon, and one good look changes it.
     pub(super) fn adopted(&self) -> Self {
         let settled = self.settled && self.status == ProviderStatus::Healthy;
         Self { settled, ..self.clone() }
     }
 
-    /// How long to wait for the next look; nothing when it is due.
+    /// Returns how long to wait for the next look; zero when it is due.
     pub(super) fn due_in(&self, now: OffsetDateTime) -> Duration {
         let Some(last) = self.last_checked else { return Duration::ZERO };
         let is_open = self.contrary.is_some() || (!self.settled && self.status != ProviderStatus::Healthy);
         let (interval, spread) = if is_open { (SHORTEST, 10) } else { (INTERVAL * 9 / 10, 20) };
-        // By the time of the look: providers that were probed together stay together, and instances do not.
+        // The jitter follows from the time of the look: one instance's probes stay together, those of several spread out.
         let hash = xxhash_rust::xxh3::xxh3_64(&last.unix_timestamp_nanos().to_le_bytes()) % 1_000;
         let jitter = interval * spread / 100 * u32::try_from(hash).unwrap_or(0) / 1_000;
-        // Clocks are a little apart. One that was set back must not stop the probes.
+        // Clocks may differ a little. A clock that was set back must not stop the probes.
         let ahead = if last > now + SHORTEST { Duration::MAX } else { Duration::ZERO };
         let passed = Duration::try_from(now - last).unwrap_or(ahead);
         (interval + jitter).saturating_sub(passed)
     }
 
-    /// The latency that this share of the last 20 answers did not exceed, in whole milliseconds; `None` before the first.
+    /// Returns a percentile of the last 20 latencies in milliseconds; `None` before the first answer.
     pub fn latency(&self, percent: usize) -> Option<u32> {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
@@ -176,9 +176,9 @@ fn verdict(look: Look) -> (ProviderStatus, Option<Reason>) {
     }
 }
 
-/// How all providers stand. Those of which nothing is said are unknown.
+/// The standings of all providers. A provider without one is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standings(BTreeMap<ProviderId, Standing>);
+pub struct Standings(pub(super) BTreeMap<ProviderId, Standing>);
 
 impl FromIterator<(ProviderId, Standing)> for Standings {
     fn from_iter<T: IntoIterator<Item = (ProviderId, Standing)>>(standings: T) -> Self {
@@ -186,32 +186,23 @@ impl FromIterator<(ProviderId, Standing)> for Standings {
     }
 }
 
-impl IntoIterator for Standings {
-    type Item = (ProviderId, Standing);
-    type IntoIter = std::collections::btree_map::IntoIter<ProviderId, Standing>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
 impl Standings {
-    /// How that provider stands, if anything is said of it.
+    /// Returns the standing of a provider.
     pub fn of(&self, provider: &str) -> Option<&Standing> {
         self.0.get(provider)
     }
 
-    /// The status of that provider.
+    /// Returns the status of a provider.
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.of(provider).map_or(ProviderStatus::Unknown, |standing| standing.status)
     }
 
-    /// All of which something is said, by id.
+    /// Returns all standings, by id.
     pub fn iter(&self) -> impl Iterator<Item = (&ProviderId, &Standing)> {
         self.0.iter()
     }
 
-    /// Its bytes in memory.
+    /// Returns the size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         let entry = |(id, standing): (&ProviderId, &Standing)| {
             size_of_val(id)
@@ -222,7 +213,7 @@ impl Standings {
         size_of::<Self>() + self.iter().map(entry).sum::<usize>()
     }
 
-    /// What the domain wants to know of it.
+    /// Returns the statuses alone.
     pub fn statuses(&self) -> ProviderHealth {
         self.iter().map(|(id, standing)| (id.clone(), standing.status)).collect()
     }

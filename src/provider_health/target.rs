@@ -1,4 +1,4 @@
-//! Where a provider is asked for its models, and with what.
+//! The request for a provider's model list: address and headers.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -12,15 +12,15 @@ use super::known::Known;
 use super::standing::Reason;
 use super::trust::{Distrust, check_columns, check_headers, check_host, check_path, shown};
 
-/// The longest address that is used.
+/// The longest address that is accepted, in bytes.
 const MAX_ADDRESS: usize = 2_000;
 
-/// The request for one provider's list of models. Holds the key: `Debug` hides it.
+/// The request for one provider's model list. It holds the key, which `Debug` hides.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub url: Url,
     pub headers: HeaderMap,
-    /// Whether the operator has named the host, which may be within a private network then.
+    /// Whether the operator has named the host, which may then have a private address.
     pub is_named: bool,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Target {
 pub(super) enum Refusal {
     /// [`Reason::NoKey`], [`Reason::BadKey`] or [`Reason::NoList`].
     Impossible(Reason),
-    /// Its row could divert the key.
+    /// The row could divert the key.
     Untrusted(Distrust),
 }
 
 impl Refusal {
-    /// As health reports it.
+    /// Returns the reason that health reports.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Impossible(reason) => *reason,
@@ -52,14 +52,14 @@ impl From<Distrust> for Refusal {
 const NO_LIST: Refusal = Refusal::Impossible(Reason::NoList);
 
 impl Target {
-    /// Decides where the provider's list is requested and what is sent there.
+    /// Decides where to request the provider's list and what to send.
     ///
-    /// A key goes to the host that this build knows, or to the one that the operator has named. Of a known provider's row
-    /// only the path on its own host counts, and only if the row came from the database. For a provider that this build
-    /// does not know, the database's row names the path below the named host and the headers.
+    /// A key goes to the host that this build knows, or to the one that the operator has named. The row of a known provider
+    /// decides on the path on its own host only, and only if it came from the database. The row of an unknown provider
+    /// decides on the headers and the path below the named host, if it came from the database.
     ///
     /// # Errors
-    /// Why it must not, or cannot, be requested. A row that is not trusted is reported whether or not a key is set.
+    /// [`Refusal`] if the list must not or cannot be requested. An untrusted row is reported with or without a key.
     pub fn of(
         provider: &Provider,
         source: CatalogueSource,
@@ -76,9 +76,9 @@ impl Target {
                 let url = match (named, source) {
                     (None, _) => {
                         check_host(known, &list)?;
-                        if source == CatalogueSource::Kv { below(&base, known.list)? } else { clear(list)? }
+                        if source == CatalogueSource::Kv { below(&base, known.list)? } else { cleaned(list)? }
                     }
-                    // A gateway may choose its upstream by the path, so the row has no say in it.
+                    // A gateway may choose its upstream by the path, so the row does not decide on it.
                     (Some(named), _) => below(named, known.list)?,
                 };
                 let name = HeaderName::try_from(known.auth_header).map_err(|_| NO_LIST)?;
@@ -121,8 +121,8 @@ fn header_of(key: &str, scheme: Option<&str>) -> Result<HeaderValue, Refusal> {
     Ok(value)
 }
 
-/// The list of a row below the address that the operator has named. A list that is not below the provider's base URL keeps
-/// its whole path. Its query is left out: a gateway may choose its upstream by that.
+/// Moves the list of a row below the named address. A list outside the provider's base URL keeps its whole path. The query
+/// is dropped: a gateway may choose its upstream by it.
 fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     let base: Option<Url> = provider.base_url.parse().ok();
     let base = base.filter(|base| base.origin() == list.origin());
@@ -132,7 +132,7 @@ fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     Ok(below(named, &path)?)
 }
 
-/// The address of a path below another one. The host stays the same, whatever the path is.
+/// Appends a path to an address. The host stays the same, whatever the path is.
 fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
     check_path(path)?;
     let mut url = base.clone();
@@ -140,8 +140,8 @@ fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
     Ok(url)
 }
 
-/// The address of a row, whose host has been checked.
-fn clear(mut list: Url) -> Result<Url, Distrust> {
+/// Checks the path of an address whose host was checked, and drops its fragment.
+fn cleaned(mut list: Url) -> Result<Url, Distrust> {
     check_path(list.path())?;
     list.set_fragment(None);
     Ok(list)

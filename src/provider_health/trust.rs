@@ -1,7 +1,6 @@
-//! What in a provider's row is not trusted with its key, and how to allow it.
+//! Checks whether a provider's row could divert its key, and says how to allow what the row asks for.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
@@ -11,8 +10,8 @@ use crate::domain::provider::Provider;
 
 use super::known::{Known, variable_of};
 
-/// Headers that say where a request goes, who sends it or where it ends, or that belong to one connection. A row must not
-/// set them. `authorization` is the place of the key alone.
+/// Headers that a row must not set: they decide on a request's destination, sender or length, or belong to one connection.
+/// `authorization` is reserved for the key.
 const RESERVED: [&str; 14] = [
     "authorization",
     "connection",
@@ -29,8 +28,8 @@ const RESERVED: [&str; 14] = [
     "upgrade",
     "via",
 ];
-/// As above. Gateways are told their upstream by headers such as `x-portkey-custom-host`, `x-portkey-config`,
-/// `helicone-target-url` and `helicone-openai-api-base`.
+/// Reserved as well: headers such as `x-portkey-custom-host`, `x-portkey-config`, `helicone-target-url` and
+/// `helicone-openai-api-base` choose the upstream of a gateway.
 const RESERVED_BEGINNINGS: [&str; 3] = ["proxy-", "x-forwarded-", "sec-"];
 const RESERVED_ENDINGS: [&str; 11] = [
     "-base",
@@ -45,77 +44,67 @@ const RESERVED_ENDINGS: [&str; 11] = [
     "-uri",
     "-url",
 ];
-/// As much of a host as a name can have. A row may hold more.
+/// The longest host name that is logged, in characters: the limit of DNS. A row may hold more.
 const MAX_SHOWN: usize = 253;
 
-/// Why a provider is not probed although its row has an address. `Display` says how to allow it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a provider with an address is not probed. The message says how to allow it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Distrust {
-    /// The row names another host than this build, or not the standard port of https.
+    /// The row names another host or port than this build, or not https.
+    #[error(
+        "its row leads to {given}, but its key goes to {trusted} only; to allow another host, set \
+         PROVIDER_BASE_URLS={id}=https://…, otherwise correct models_list_url"
+    )]
     Host { id: &'static str, trusted: &'static str, given: String },
-    /// This build does not know the provider, and the operator has not named its host.
+    /// Neither this build nor the operator names a host for the provider.
+    #[error(
+        "this build does not know the provider, and its row leads to {given}; to allow that, set \
+         PROVIDER_BASE_URLS={id}=https://… and its key as {}",
+        variable_of(id)
+    )]
     UnknownProvider { id: String, given: String },
-    /// The path has characters or segments that a gateway could take for another path.
+    /// The path has characters or segments that a gateway could read as another path.
+    #[error(
+        "the path of its models_list_url has a part such as .. or a character such as %; correct the row"
+    )]
     Path,
     /// The row has another value in that column than this build.
+    #[error(
+        "its row has another {0} than this build, which decides how its key is sent; restore the value of the seed, or \
+         add a provider with another id and name its host in PROVIDER_BASE_URLS"
+    )]
     Column(&'static str),
     /// The row has a header that no row may set.
+    #[error("its row sets the header {0}, which no row may set; remove it")]
     Header(String),
-    /// The row of a provider that this build does not know came from the shared tier, not from the database.
+    /// The row of an unknown provider came from the shared tier, not from the database.
+    #[error("its row came from Cloudflare KV; the database has not confirmed it yet")]
     Copied,
-    /// Its host leads to private addresses only.
+    /// The host has private addresses only.
+    #[error(
+        "its host resolves to private addresses only; to allow that, name the host in PROVIDER_BASE_URLS"
+    )]
     Private,
 }
 
-impl fmt::Display for Distrust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { id, trusted, given } => write!(
-                f,
-                "its row leads to {given}, but its key goes to {trusted} only; to allow another host, set \
-                 PROVIDER_BASE_URLS={id}=https://…, otherwise correct models_list_url"
-            ),
-            Self::UnknownProvider { id, given } => write!(
-                f,
-                "this build does not know the provider, and its row leads to {given}; to allow that, set \
-                 PROVIDER_BASE_URLS={id}=https://… and its key as {}",
-                variable_of(id)
-            ),
-            Self::Path => f.write_str(
-                "the path of its models_list_url has a part such as .. or a character such as %; correct the row",
-            ),
-            Self::Column(column) => write!(
-                f,
-                "its row has another {column} than this build, which decides how its key is sent; put back the value \
-                 of the seed, or add a provider with another id and name its host in PROVIDER_BASE_URLS"
-            ),
-            Self::Header(name) => write!(f, "its row sets the header {name}, which no row may set; remove it"),
-            Self::Private => f.write_str(
-                "its host leads to private addresses only; to allow that, name the host in PROVIDER_BASE_URLS",
-            ),
-            Self::Copied => f.write_str("its row came from Cloudflare KV; the database has not confirmed it yet"),
-        }
-    }
-}
-
 impl Distrust {
-    /// Warns that the provider is not probed, and how to allow it.
+    /// Warns that the provider is not probed, and says how to allow it.
     pub fn log(&self, provider: &ProviderId) {
         tracing::warn!(%provider, reason = "untrusted_address", "not probing provider {provider}: {self}");
     }
 }
 
-/// How many providers one look may put into the log by name.
+/// How many providers one look may log by name.
 const MAX_NAMED: usize = 20;
 
-/// The providers whose rows are not trusted, for a warning when that changes and not at every look.
+/// The providers whose rows are not trusted. Remembered, so that each fault is logged once and not at every look.
 #[derive(Debug, Default)]
 pub(super) struct Distrusted(BTreeMap<ProviderId, Distrust>);
 
 impl Distrusted {
-    /// Takes the place of what was known, and warns of each provider that was trusted before or has another fault now.
+    /// Replaces the providers, and warns of each that was trusted before or has another fault now.
     pub fn replace(&mut self, now: BTreeMap<ProviderId, Distrust>) {
-        // A copy is confirmed or replaced soon, without the operator.
+        // The database soon confirms or replaces a copy, without the operator.
         let is_new = |(id, distrust): &(&ProviderId, &Distrust)| {
             self.0.get(*id) != Some(*distrust) && **distrust != Distrust::Copied
         };
@@ -131,7 +120,7 @@ impl Distrusted {
     }
 }
 
-/// Checks that a row has the variable and headers of this build.
+/// Checks that a known provider's row has the variables and headers of this build.
 pub(super) fn check_columns(known: &'static Known, row: &Provider) -> Result<(), Distrust> {
     let same_scheme = match (row.auth_scheme.as_deref(), known.auth_scheme) {
         (Some(row), Some(known)) => row.eq_ignore_ascii_case(known),
@@ -151,7 +140,7 @@ pub(super) fn check_columns(known: &'static Known, row: &Provider) -> Result<(),
     same.iter().find(|(_, same)| !same).map_or(Ok(()), |(column, _)| Err(Distrust::Column(column)))
 }
 
-/// Checks the headers that the row of an unknown provider asks for.
+/// Checks the headers of an unknown provider's row.
 pub(super) fn check_headers(auth_header: &HeaderName, extra_headers: &HeaderMap) -> Result<(), Distrust> {
     let is_reserved = |name: &&HeaderName| {
         let name = name.as_str();
@@ -166,7 +155,7 @@ pub(super) fn check_headers(auth_header: &HeaderName, extra_headers: &HeaderMap)
         .map_or(Ok(()), |name| Err(Distrust::Header(name.as_str().chars().take(MAX_SHOWN).collect())))
 }
 
-/// Checks that an address is on the host of a known provider, by https, at its standard port and without a user.
+/// Checks that an address is on a known provider's host and port, by https and without a user.
 pub(super) fn check_host(known: &'static Known, list: &Url) -> Result<(), Distrust> {
     let trusted: Option<Url> = known.base_url.parse().ok();
     let is_trusted = trusted.as_ref().is_some_and(|trusted| trusted.origin() == list.origin())
@@ -177,7 +166,7 @@ pub(super) fn check_host(known: &'static Known, list: &Url) -> Result<(), Distru
     if is_trusted { Ok(()) } else { Err(Distrust::Host { id, trusted, given: shown(list) }) }
 }
 
-/// Checks that a path means the same to everyone who reads it.
+/// Checks that every server reads the path in the same way.
 pub(super) fn check_path(path: &str) -> Result<(), Distrust> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:@/".contains(c);
     let is_segment = |segment: &str| segment.chars().any(|c| c != '.');
@@ -187,7 +176,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Distrust> {
     if is_clear && path.chars().all(is_plain) { Ok(()) } else { Err(Distrust::Path) }
 }
 
-/// Scheme, host and port. What else an address has may be secret.
+/// Returns scheme, host and port. The rest of an address may be secret.
 pub(super) fn shown(list: &Url) -> String {
     let port = list.port().map(|port| format!(":{port}")).unwrap_or_default();
     let host: String = list.host_str().unwrap_or_default().chars().take(MAX_SHOWN).collect();
@@ -202,7 +191,7 @@ mod tests {
     use crate::telemetry::captured::Captured;
 
     #[test]
-    fn a_row_that_is_not_trusted_is_logged_once_until_it_changes() {
+    fn an_untrusted_row_is_logged_once_until_it_changes() {
         let (log, _captured) = Captured::here(LevelFilter::INFO);
         let mut distrusted = Distrusted::default();
         let one = |distrust: Distrust| BTreeMap::from([("acme".parse().unwrap(), distrust)]);
@@ -220,6 +209,6 @@ mod tests {
         }
         let many = (0..5_000).map(|n| (format!("p-{n}").parse().unwrap(), Distrust::Path));
         distrusted.replace(many.collect());
-        assert_eq!(log.lines().len(), 3 + MAX_NAMED + 1, "however many rows there are");
+        assert_eq!(log.lines().len(), 3 + MAX_NAMED + 1, "the number of lines is bounded");
     }
 }

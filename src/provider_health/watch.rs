@@ -1,4 +1,4 @@
-//! The loop that keeps an eye on the providers. Nothing in it stands in the way of a request.
+//! The background task that probes the providers. No request waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,37 +16,34 @@ use crate::status::Status;
 use super::base_urls::ProviderBaseUrls;
 use super::board::ProviderHealthBoard;
 use super::keys::ProviderKeys;
-use super::rounds::{Everything, Probes};
+use super::rounds::{AllProviders, Probes};
 use super::standing::{Reason, Standing};
 use super::target::{Refusal, Target};
 use super::trust::Distrusted;
 
-/// How long a change of the catalogue may go unnoticed.
+/// The longest time until the task notices a change of the catalogue.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Whom to ask, and how.
+/// Which providers to probe, and how.
 #[derive(Debug, Clone, Default)]
 pub struct ProbeSettings {
-    /// Whether to ask at all.
+    /// Whether to probe at all.
     pub enabled: bool,
-    /// The keys.
+    /// The providers' keys.
     pub keys: ProviderKeys,
-    /// Other hosts than those that this build knows.
+    /// The hosts that the operator has named.
     pub base_urls: ProviderBaseUrls,
 }
 
 impl ProbeSettings {
-    /// Whether any of these providers will be probed: none is, as long as none has a key.
-    pub fn ask_any(&self, providers: &[Provider]) -> bool {
+    /// Returns whether any of these providers will be probed. Without any key none is, not even those that need none.
+    pub fn probes_any(&self, providers: &[Provider]) -> bool {
         self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
     }
 }
 
-/// Watches the enabled providers: asks each for its list of models about every 5 minutes and a minute after a surprise,
-/// never twice within a minute, and shows on the board how they stand. A process that starts shows at once what another
-/// one saw last, within 24 hours, if they share Cloudflare KV, and asks those who are due by that.
-///
-/// As long as no provider has a key, none is probed, not even those whose lists need none.
+/// Probes each enabled provider about every 5 minutes, and a minute after an unexpected result, and shows the standings on
+/// the board. At its start it adopts what another process shared through Cloudflare KV within the last 24 hours.
 pub struct Watch {
     settings: ProbeSettings,
     catalogue: Catalogue,
@@ -59,7 +56,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Makes no request yet. Probes run on `runtime`.
+    /// Sends no request yet. Probes run on `runtime`.
     pub fn new(
         settings: ProbeSettings,
         catalogue: Catalogue,
@@ -74,47 +71,48 @@ impl Watch {
         Self { settings, catalogue, status, board, clock, probes, cache, distrusted: Distrusted::default() }
     }
 
-    /// A reader of the counters of its cache.
+    /// Returns a reader of the cache's counters.
     pub fn meter(&self) -> Meter {
         self.cache.meter()
     }
 
-    /// Watches until it is dropped. Begins when the first source of the catalogue is decided, with what another process
-    /// saw last.
+    /// Runs until it is dropped. Waits until the first source of the catalogue is decided.
     pub async fn run(mut self) {
         self.status.decided().await;
-        let unprobed = self.aim();
-        if let Some(entry) = self.cache.recall(&Everything).await {
+        let unprobed = self.choose_targets();
+        if let Some(entry) = self.cache.recall(&AllProviders).await {
             self.probes.adopt(&entry.value.standings);
             self.show(unprobed);
         }
         loop {
-            let unprobed = self.aim();
+            let unprobed = self.choose_targets();
             if self.probes.due_in().is_some_and(|wait| wait.is_zero()) {
-                // That a provider fails is what it finds; what fails here is tried again.
-                drop(self.cache.refresh(&Everything).await);
+                // A failed probe is a result. If the refresh itself fails, the next round repeats it.
+                drop(self.cache.refresh(&AllProviders).await);
             }
             let wait = self.probes.due_in().unwrap_or(LONGEST_WAIT);
             let wait = wait.clamp(Duration::from_secs(1), LONGEST_WAIT);
-            // In this order: a test that sees the sleep can count on the board.
+            // The board is written when the sleep has begun: a test that sees the sleep relies on it.
             tokio::join!(biased; self.clock.sleep(wait), async { self.show(unprobed) });
         }
     }
 
     fn show(&self, unprobed: Vec<(ProviderId, Standing)>) {
-        self.board.replace(self.probes.standings().into_iter().chain(unprobed).collect());
+        let mut standings = self.probes.standings();
+        standings.0.extend(unprobed);
+        self.board.replace(standings);
     }
 
-    /// Decides which providers are probed. Returns those that are enabled and are not.
-    fn aim(&mut self) -> Vec<(ProviderId, Standing)> {
+    /// Chooses the providers to probe. Returns the enabled providers that are not probed.
+    fn choose_targets(&mut self) -> Vec<(ProviderId, Standing)> {
         let Some(report) = self.catalogue.report() else { return Vec::new() };
         let (providers, source) = (report.read.snapshot().providers(), report.read.source());
-        let asks_any = self.settings.ask_any(providers);
+        let probes_any = self.settings.probes_any(providers);
         let (mut targets, mut unprobed, mut distrusted) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         for provider in providers.iter().filter(|provider| provider.enabled) {
             let target = Target::of(provider, source, &self.settings.keys, &self.settings.base_urls);
             let reason = match target {
-                Ok(target) if asks_any => {
+                Ok(target) if probes_any => {
                     targets.insert(provider.id.clone(), target);
                     continue;
                 }
@@ -130,7 +128,7 @@ impl Watch {
             unprobed.push((provider.id.clone(), Standing::unprobed(reason)));
         }
         self.distrusted.replace(distrusted);
-        self.probes.aim(targets);
+        self.probes.set_targets(targets);
         unprobed
     }
 }

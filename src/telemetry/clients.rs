@@ -1,7 +1,5 @@
-//! Counts the events of actix that clients cause, and keeps them out of the log.
-//!
-//! actix logs an error for every malformed request and every connection that it cannot accept. Any client could fill the
-//! log with them, past every limit of requests.
+//! Counts actix's events on malformed requests and on connections that it cannot accept, and keeps them out of the log:
+//! any client could fill the log with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,35 +9,35 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::Context;
 
-/// The modules whose events clients cause, and how those are counted.
+/// The modules whose events clients cause, with their counters.
 const CAUSES: [(&str, &AtomicU64); 3] =
     [("actix_http", &REQUESTS), ("actix_server::accept", &ACCEPTS), ("actix_server::service", &ACCEPTS)];
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static ACCEPTS: AtomicU64 = AtomicU64::new(0);
 
-/// How many connections of this process failed below HTTP.
+/// The connections of this process that failed below HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionErrors {
-    /// Because of bytes that are no HTTP request, or that broke off.
+    /// Connections whose bytes were no HTTP request, or broke off.
     pub request: u64,
-    /// While they were accepted; mostly because no file descriptor was free. One failure may stand for several
+    /// Failures to accept connections, mostly because no file descriptor was free. One failure may affect several
     /// connections.
     pub accept: u64,
 }
 
-/// Returns the counts of this process. Nothing is counted before a subscriber is installed.
+/// Returns the counts of this process, which start when a subscriber is installed.
 pub fn connection_errors() -> ConnectionErrors {
     ConnectionErrors { request: REQUESTS.load(Ordering::Relaxed), accept: ACCEPTS.load(Ordering::Relaxed) }
 }
 
-/// Returns directives that switch these events off. Those that `filter` names, or enables at debug level, stay on.
+/// Returns directives, each with a comma behind it, that switch off these events unless `filter` enables them at debug level.
 pub(super) fn silenced(filter: &str) -> impl Iterator<Item = String> {
-    // One by one: directives on spans are none that `Targets` can parse, and say nothing on these events.
+    // Parsed one by one: `Targets` cannot parse directives on spans, which do not affect these events.
     let directives: Vec<Targets> = filter.split(',').filter_map(|directive| directive.parse().ok()).collect();
     let is_silent =
         move |target: &&str| !directives.iter().any(|given| given.would_enable(target, &Level::DEBUG));
-    CAUSES.into_iter().map(|(target, _)| target).filter(is_silent).map(|target| format!("{target}=off"))
+    CAUSES.into_iter().map(|(target, _)| target).filter(is_silent).map(|target| format!("{target}=off,"))
 }
 
 fn count_of(metadata: &Metadata<'_>) -> Option<&'static AtomicU64> {
@@ -50,7 +48,7 @@ fn count_of(metadata: &Metadata<'_>) -> Option<&'static AtomicU64> {
     CAUSES.into_iter().find_map(|(module, count)| is_within(module).then_some(count))
 }
 
-/// Returns the layer that counts. Its filter is its own, so that it sees events that the log leaves out.
+/// Returns the layer that counts. Its own filter lets it see events that the log leaves out.
 pub(super) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'s> tracing_subscriber::registry::LookupSpan<'s>,
@@ -75,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_of_clients_are_silent_unless_named_or_at_debug() {
-        let all = CAUSES.map(|(target, _)| format!("{target}=off"));
+    fn events_of_clients_are_off_unless_named_or_at_debug_level() {
+        let all = CAUSES.map(|(target, _)| format!("{target}=off,"));
         for (filter, expected) in [
             ("info", &all[..]),
             ("info,chatchonk=debug", &all),

@@ -1,7 +1,7 @@
-//! Writes log lines to standard error without ever blocking the caller.
+//! Writes log lines to standard error without blocking the caller.
 //!
-//! Lines wait in a bounded queue for one thread, which writes them. A pipe that is not read blocks that thread only: lines
-//! beyond the bound are dropped and counted, and the log reports their number once lines flow again.
+//! One thread writes the lines of a bounded queue. A pipe that no process reads blocks only that thread: lines beyond the
+//! bound are dropped and counted, and the log reports their number once lines flow again.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -20,15 +20,15 @@ use tracing_subscriber::fmt::MakeWriter;
 /// How many lines may wait.
 const MAX_LINES: usize = 4_096;
 
-/// What the log of this process counts; set by its first [`Log`].
+/// The counts of the process's first [`Log`].
 static COUNTS: OnceLock<Arc<Counts>> = OnceLock::new();
 
 thread_local! {
-    /// Collects the line that the writing thread logs itself. It does not wait in the queue, so it cannot be dropped.
+    /// Collects a line that the writing thread logs itself. It bypasses the queue, so it cannot be dropped.
     static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Returns how many lines this process has dropped because they could not be written.
+/// Returns how many lines this process has dropped.
 pub fn dropped_lines() -> u64 {
     COUNTS.get().map_or(0, |counts| counts.dropped.load(Ordering::Relaxed))
 }
@@ -40,7 +40,7 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-/// The log of the process. Keep it until the end: dropping it writes the lines that wait, for at most a second.
+/// The log of the process. Keep it until the end: dropping it writes the waiting lines, for at most a second.
 #[derive(Debug)]
 pub struct Log {
     lines: Lines,
@@ -48,13 +48,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the log on a duplicate of standard error's descriptor. `std::io::stderr()` has a lock, which another writer
-    /// may hold while the pipe is full.
+    /// Opens the log on a duplicate of standard error's descriptor. `std::io::stderr()` has a lock, which another writer may
+    /// hold while the pipe is full.
     pub fn open() -> Self {
         let log = match io::stderr().as_fd().try_clone_to_owned().map(OwnedFd::into) {
             Ok(file) => Self::to(Descriptor(file)),
-            // Without a descriptor no line can be written, and each counts as dropped.
-            Err(_) => Self::to(Broken),
+            // An empty buffer takes no line, so each counts as dropped.
+            Err(_) => Self::to(<&mut [u8]>::default()),
         };
         let _ = COUNTS.set(Arc::clone(&log.lines.counts));
         log
@@ -63,8 +63,8 @@ impl Log {
     fn to(to: impl Write + Send + 'static) -> Self {
         let counts = Arc::<Counts>::default();
         let output = Output { to, counts: Arc::clone(&counts), reported: 0, flows: true };
-        // One place more than lines may take, for the message that ends the thread: without a place for it,
-        // `WorkerGuard` prints to standard output, which may be a full pipe, too.
+        // One place is reserved for the message that ends the thread. If the queue is full, `WorkerGuard` prints to
+        // standard output, which may be a full pipe as well.
         let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES + 1).lossy(true);
         let (queue, worker) = builder.thread_name("log").finish(output);
         Self { lines: Lines { queue, counts }, _worker: worker }
@@ -75,12 +75,12 @@ impl Log {
         self.lines.clone()
     }
 
-    /// Writes a text as it is: for final messages, and for those before a subscriber is installed.
+    /// Writes a text as it is: for final messages, and before a subscriber is installed.
     pub fn say(&self, text: &str) {
         say(&self.lines, text);
     }
 
-    /// Has every panic of the process reported in this log.
+    /// Reports every panic of the process in this log.
     pub fn report_panics(&self) {
         let lines = self.lines();
         panic::set_hook(Box::new(move |panic| report(panic, &lines)));
@@ -88,11 +88,11 @@ impl Log {
 }
 
 fn say(lines: &Lines, text: &str) {
-    // The line is dropped and counted where it does not fit.
+    // A line that does not fit is dropped and counted.
     let _ = writeln!(lines.make_writer(), "{}", text.trim_end());
 }
 
-/// Reports a panic as an event, or as plain text while there is no subscriber to take it.
+/// Reports a panic as an event, or as plain text if no subscriber is installed.
 fn report(panic: &PanicHookInfo<'_>, lines: &Lines) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
@@ -113,7 +113,7 @@ fn message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// Makes writers of lines.
+/// Creates writers of lines.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: NonBlocking,
@@ -128,7 +128,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// One line, queued when it is complete.
+/// One line, which enters the queue when it is dropped.
 #[derive(Debug)]
 pub(super) struct Line {
     lines: Lines,
@@ -159,18 +159,18 @@ impl Drop for Line {
             dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // There is a place in the queue, so this never fails.
+        // The queue has a free place, so this never fails.
         let _ = self.lines.queue.write_all(&self.text);
     }
 }
 
-/// Where the thread writes. Each `write` is one line, and `flush` is called when the queue is empty.
+/// The output of the thread, which calls `write` for each line, and `flush` when the queue is empty.
 struct Output<W> {
     to: W,
     counts: Arc<Counts>,
-    /// How many of the dropped lines the log has reported.
+    /// How many dropped lines the log has reported.
     reported: u64,
-    /// Whether the last line could be written.
+    /// Whether the last line was written.
     flows: bool,
 }
 
@@ -221,19 +221,6 @@ impl Write for Descriptor {
     }
 }
 
-/// Takes nothing.
-struct Broken;
-
-impl Write for Broken {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -241,7 +228,7 @@ mod tests {
     use super::super::{LogFormat, TelemetrySettings, dispatch};
     use super::*;
 
-    /// Keeps all that is written.
+    /// Keeps everything that is written.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -260,7 +247,7 @@ mod tests {
         let kept = Kept::default();
         let log = Log::to(kept.clone());
         let (lines, own, previous) = (log.lines(), std::thread::current().id(), panic::take_hook());
-        // Panics of other tests go where they went before.
+        // Panics of other tests go to the previous hook.
         panic::set_hook(Box::new(move |panic| {
             if std::thread::current().id() == own { report(panic, &lines) } else { previous(panic) }
         }));

@@ -1,62 +1,55 @@
-//! Where traces go, in the terms of `OpenTelemetry`'s variables.
+//! The settings of traces, as `OpenTelemetry` defines their variables.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
+use opentelemetry_sdk::trace::Sampler;
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::closed::closed_enum;
+use crate::outgoing;
 
-/// Where to send traces, and which.
+/// Where to send traces, and which requests to trace.
 #[derive(Debug, Clone)]
 pub struct TracesSettings {
-    /// The collector.
+    /// The address of the collector.
     pub endpoint: TracesEndpoint,
-    /// What is sent to it with every request.
+    /// Headers of every request to the collector.
     pub headers: TracesHeaders,
     /// The name of the service in traces.
     pub service: String,
     /// The name of the deployment, such as `production`.
     pub environment: String,
-    /// Which requests are traced.
+    /// Decides which requests are traced.
     pub sampler: Sampler,
 }
 
-/// A value that cannot be used. Never repeats it: it may hold a secret.
+/// An invalid value. The message never repeats it: it may hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct InvalidTracesSetting(&'static str);
 
-/// The base address of a collector that takes OTLP over HTTP. Its path is prolonged by `/v1/traces`.
+/// The base address of a collector for OTLP over HTTP.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TracesEndpoint(Url);
 
 impl TracesEndpoint {
-    /// What one looks like.
-    pub const EXPECTED: &'static str =
-        "the http or https address of an OTLP/HTTP collector, such as http://localhost:4318, without query";
-
-    /// Where traces are sent.
+    /// Returns the address for traces: the base address followed by `/v1/traces`.
     pub(super) fn url(&self) -> String {
         format!("{}/v1/traces", self.0.as_str().trim_end_matches('/'))
     }
 
-    /// Whether it is https.
     pub(super) fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
     }
 
     /// Returns whether headers with secrets may be sent there: over https, or to this machine.
-    pub fn may_get_secrets(&self) -> bool {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
-        self.is_encrypted() || host == "localhost" || host.parse().is_ok_and(is_loopback)
+    pub fn keeps_secrets(&self) -> bool {
+        outgoing::keeps_secrets(&self.0)
     }
 
-    /// The name of the machine, for the log.
     pub(super) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
@@ -66,41 +59,28 @@ impl FromStr for TracesEndpoint {
     type Err = InvalidTracesSetting;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).ok().filter(|url| {
-            ["http", "https"].contains(&url.scheme())
-                && url.has_host()
-                && url.query().is_none()
-                && url.fragment().is_none()
-                && url.username().is_empty()
-                && url.password().is_none()
-        });
-        url.map(Self).ok_or(InvalidTracesSetting(Self::EXPECTED))
+        let is_endpoint = |url: &Url| ["http", "https"].contains(&url.scheme()) && outgoing::is_bare(url);
+        Url::parse(text).ok().filter(is_endpoint).map(Self).ok_or(InvalidTracesSetting(
+            "the http or https address of an OTLP/HTTP collector, such as http://localhost:4318, without query",
+        ))
     }
 }
 
 impl fmt::Debug for TracesEndpoint {
-    /// Some collectors put a key into the path.
+    /// Shows the host only: some collectors have a key in the path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TracesEndpoint").field(&self.host()).finish()
     }
 }
 
-/// Headers for the collector, which mostly hold its key.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TracesHeaders(HeaderMap);
+/// Headers for the collector, which often hold its key. All values are marked as sensitive, so `Debug` hides them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TracesHeaders(pub(super) HeaderMap);
 
 impl TracesHeaders {
-    /// What they look like.
-    pub const EXPECTED: &'static str = "headers such as name=value,other=value, percent-encoded where needed";
-
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The headers, marked as secrets.
-    pub(super) fn reveal(&self) -> &HeaderMap {
-        &self.0
     }
 }
 
@@ -117,14 +97,8 @@ impl FromStr for TracesHeaders {
         };
         let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
         let headers: Option<HeaderMap> = pairs.map(header).collect();
-        headers.map(Self).ok_or(InvalidTracesSetting(Self::EXPECTED))
-    }
-}
-
-impl fmt::Debug for TracesHeaders {
-    /// Names only.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        let expected = "headers such as name=value,other=value, percent-encoded where needed";
+        headers.map(Self).ok_or(InvalidTracesSetting(expected))
     }
 }
 
@@ -146,27 +120,17 @@ closed_enum!(
     }
 );
 
-/// Which requests are traced.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampler {
-    /// How it is decided.
-    pub kind: SamplerKind,
-    /// The share of traces, 0 to 1, where that counts.
-    pub ratio: f64,
-}
-
-impl From<Sampler> for opentelemetry_sdk::trace::Sampler {
-    fn from(Sampler { kind, ratio }: Sampler) -> Self {
-        let own = match kind {
-            SamplerKind::AlwaysOn | SamplerKind::ParentbasedAlwaysOn => Self::AlwaysOn,
-            SamplerKind::AlwaysOff | SamplerKind::ParentbasedAlwaysOff => Self::AlwaysOff,
-            SamplerKind::Traceidratio | SamplerKind::ParentbasedTraceidratio => {
-                Self::TraceIdRatioBased(ratio)
-            }
-        };
-        match kind {
-            SamplerKind::AlwaysOn | SamplerKind::AlwaysOff | SamplerKind::Traceidratio => own,
-            _ => Self::ParentBased(Box::new(own)),
+impl SamplerKind {
+    /// Returns the sampler of that kind. `ratio` is the share of traces, 0 to 1, where the kind needs one.
+    pub fn sampler(self, ratio: f64) -> Sampler {
+        let parent_based = |otherwise| Sampler::ParentBased(Box::new(otherwise));
+        match self {
+            Self::AlwaysOn => Sampler::AlwaysOn,
+            Self::AlwaysOff => Sampler::AlwaysOff,
+            Self::Traceidratio => Sampler::TraceIdRatioBased(ratio),
+            Self::ParentbasedAlwaysOn => parent_based(Sampler::AlwaysOn),
+            Self::ParentbasedAlwaysOff => parent_based(Sampler::AlwaysOff),
+            Self::ParentbasedTraceidratio => parent_based(Sampler::TraceIdRatioBased(ratio)),
         }
     }
 }
@@ -176,30 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_go_over_https_or_to_this_machine_only() {
-        for (endpoint, may) in [
-            ("https://otlp.example.com", true),
-            ("https://192.0.2.1", true),
-            ("http://localhost:4318", true),
-            ("http://LOCALHOST", true),
-            ("http://127.9.9.9:4318", true),
-            ("http://2130706433", true),
-            ("http://[::1]:4318", true),
-            ("http://[::ffff:127.0.0.1]", true),
-            ("http://otlp.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://127.0.0.1.example.com", false),
-            ("http://10.0.0.1:4318", false),
-            ("http://[fd00::1]:4318", false),
-            ("http://0.0.0.0:4318", false),
-            ("http://collector:4318", false),
-        ] {
-            assert_eq!(endpoint.parse::<TracesEndpoint>().unwrap().may_get_secrets(), may, "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn the_path_of_the_collector_is_prolonged() {
+    fn traces_have_a_path_below_the_collectors_address() {
         for (endpoint, url) in [
             ("http://localhost:4318", "http://localhost:4318/v1/traces"),
             ("https://otlp.example.com/otlp/", "https://otlp.example.com/otlp/v1/traces"),
@@ -212,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_as_the_specification_says_and_never_printed() {
+    fn headers_follow_the_specification_and_are_never_printed() {
         let headers: TracesHeaders = "api-key=hunter%202, x-scope = a=b ,".parse().unwrap();
-        assert_eq!(headers.reveal()["api-key"], "hunter 2");
-        assert_eq!(headers.reveal()["x-scope"], "a=b");
-        assert_eq!(format!("{headers:?}"), r#"{"api-key", "x-scope"}"#);
-        assert!(!format!("{:?}", headers.reveal()).contains("hunter"));
+        assert_eq!(headers.0["api-key"], "hunter 2");
+        assert_eq!(headers.0["x-scope"], "a=b");
+        assert!(!format!("{headers:?}").contains("hunter"));
+        assert!(!format!("{:?}", headers.0).contains("hunter"));
         for wrong in ["key", "a b=c", "key=%0A"] {
             let error = wrong.parse::<TracesHeaders>().unwrap_err();
             assert!(!error.to_string().contains("%0A"), "{error}");

@@ -1,10 +1,9 @@
-//! Traces: spans are sent to a collector as OTLP over HTTP, in batches, by a thread that nobody waits for.
+//! Traces: a background thread sends spans to a collector in batches, as OTLP over HTTP.
 //!
-//! A collector that is away costs the spans of that time and nothing else: at most [`MAX_QUEUED`] of them wait, what comes
-//! on top is dropped, and no batch is sent twice.
+//! An unreachable collector costs spans and nothing else: at most [`MAX_QUEUED`] of them wait, further ones are dropped, and
+//! no batch is sent twice.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,36 +16,36 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use parking_lot::Mutex;
-use reqwest::redirect;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::settings::TracesSettings;
 use crate::clock::Clock;
 use crate::outage::Outage;
+use crate::outgoing;
 
-/// How many spans may wait for the collector.
+/// How many spans may wait.
 const MAX_QUEUED: usize = 2_048;
-/// How long a batch may take to send.
+/// Time limit for a batch.
 const EXPORT: Duration = Duration::from_secs(3);
-/// How long the last batch may take.
+/// Time limit for the last batch.
 const LAST: Duration = Duration::from_millis(450);
-/// The most that is read of an answer.
+/// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The traces of a process. Keep it, and [`finish`](Self::finish) it at the end.
+/// The traces of a process. Call [`finish`](Self::finish) at its end.
 #[derive(Debug)]
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Makes no call yet. Sends on the current runtime.
+    /// Sends nothing yet. Later calls run on the current runtime.
     ///
     /// # Errors
-    /// When TLS cannot be set up, or the address cannot be used.
+    /// When TLS cannot be set up, or the address is invalid.
     pub(super) fn new(settings: &TracesSettings, clock: Clock) -> anyhow::Result<Self> {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
@@ -66,50 +65,47 @@ impl Traces {
             .build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
-            .with_sampler(opentelemetry_sdk::trace::Sampler::from(settings.sampler))
+            .with_sampler(settings.sampler.clone())
             .with_resource(resource)
             .build();
         Ok(Self(provider))
     }
 
-    /// What makes spans of the crate's own.
+    /// Returns the layer that records this crate's spans, and its warnings within them. Events of other crates are too many
+    /// for a trace.
     pub(super) fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(&self) -> impl Layer<S> + use<S> {
+        let is_own = |metadata: &Metadata<'_>| {
+            let limit = if metadata.is_span() { Level::DEBUG } else { Level::WARN };
+            metadata.target().starts_with("chatchonk") && *metadata.level() <= limit
+        };
         tracing_opentelemetry::layer()
             .with_tracer(self.0.tracer("chatchonk"))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
-            .with_filter(own())
+            .with_filter(filter_fn(is_own).with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Sends what waits, for at most half a second.
+    /// Sends the spans that wait, for at most half a second.
     pub async fn finish(self) {
-        // It blocks; and what it was not done with in time is lost.
+        // The call blocks. Spans that are not sent in time are lost.
         let _ = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(LAST)).await;
     }
 }
 
-/// Spans of this crate, and what it warns of within them. What other crates tell is too much for a trace.
-fn own() -> FilterFn<impl Fn(&Metadata<'_>) -> bool + Clone> {
-    let is_own = |metadata: &Metadata<'_>| {
-        metadata.target().starts_with("chatchonk")
-            && (metadata.is_span() && *metadata.level() <= Level::DEBUG || *metadata.level() <= Level::WARN)
-    };
-    filter_fn(is_own).with_max_level_hint(LevelFilter::DEBUG)
-}
-
-/// Makes the span a part of the caller's trace, which it names in the headers `traceparent` and `tracestate`, where spans
-/// are sent anywhere. Call it before the span is entered.
+/// Makes the span part of the caller's trace, according to the headers `traceparent` and `tracestate`. Call it before the
+/// span is entered. Does nothing if no traces are sent.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) {
     let Some(traceparent) = traceparent else { return };
     let headers = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];
     let headers = HashMap::from(headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
-    // Without a layer that makes traces there is nothing to be part of.
+    // Fails if no layer records traces.
     let _ = span.set_parent(context);
 }
 
-/// The collector, over the HTTP client that all of the crate uses.
+/// The client of the collector.
+#[derive(Debug)]
 struct Collector {
     http: reqwest::Client,
     runtime: Handle,
@@ -118,29 +114,11 @@ struct Collector {
     outage: Mutex<Outage>,
 }
 
-impl fmt::Debug for Collector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collector").field("host", &self.host).finish_non_exhaustive()
-    }
-}
-
 impl Collector {
     fn new(settings: &TracesSettings, clock: Clock) -> anyhow::Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
-            .default_headers(settings.headers.reveal().clone())
-            .timeout(EXPORT)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy();
-        builder = if settings.endpoint.is_encrypted() {
-            builder.https_only(true)
-        } else {
-            builder.tls_certs_only([])
-        };
+        let builder = outgoing::client(settings.endpoint.is_encrypted());
         Ok(Self {
-            http: builder.build()?,
+            http: builder.default_headers(settings.headers.0.clone()).timeout(EXPORT).build()?,
             runtime: Handle::current(),
             clock,
             host: settings.endpoint.host().to_owned(),
@@ -148,29 +126,31 @@ impl Collector {
         })
     }
 
-    /// Logs that spans are lost, and that they are sent again, once each. Returns whether it did.
-    fn took(&self, fault: Option<&str>) -> bool {
-        let now = self.clock.now();
-        let is_news = {
-            let mut outage = self.outage.lock();
-            if fault.is_some() { outage.fails((), now) } else { outage.works(now).is_some() }
+    /// Records the result of a call. Logs the start and the end of an outage, and returns whether it logged.
+    fn record(&self, fault: Option<&str>) -> bool {
+        let (now, host) = (self.clock.now(), &self.host);
+        let Some(fault) = fault else {
+            let recovers = self.outage.lock().works(now).is_some();
+            if recovers {
+                tracing::info!("the collector of traces answers again");
+            }
+            return recovers;
         };
-        match fault {
-            None if is_news => tracing::info!("the collector of traces answers again"),
-            Some(fault) if is_news => tracing::warn!(
-                host = self.host,
+        let begins = self.outage.lock().fails((), now);
+        if begins {
+            tracing::warn!(
+                host,
                 "traces are lost: {fault}; check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS"
-            ),
-            _ => {}
+            );
         }
-        is_news
+        begins
     }
 }
 
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // The thread that calls this belongs to no runtime.
+        // The calling thread belongs to no runtime.
         let sent = self.runtime.spawn(send(self.http.clone(), request)).await;
         let result = sent.map_err(HttpError::from).and_then(|sent| sent.map_err(HttpError::from));
         let fault = match &result {
@@ -178,22 +158,15 @@ impl HttpClient for Collector {
             Ok(response) => Some(format!("the collector answers {}", response.status())),
             Err(_) => Some("the collector cannot be reached".to_owned()),
         };
-        self.took(fault.as_deref());
+        self.record(fault.as_deref());
         result
     }
 }
 
 async fn send(http: reqwest::Client, request: Request<Bytes>) -> reqwest::Result<Response<Bytes>> {
     let mut response = http.execute(request.try_into()?).await?;
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await? {
-        // What is longer says nothing that anybody reads.
-        let room = MAX_ANSWER - body.len();
-        body.extend_from_slice(&part[..part.len().min(room)]);
-        if body.len() == MAX_ANSWER {
-            break;
-        }
-    }
+    // The status decides; a longer answer is not read.
+    let body = outgoing::read(&mut response, MAX_ANSWER).await?.unwrap_or_default();
     let mut answer = Response::new(Bytes::from(body));
     (*answer.status_mut(), *answer.headers_mut()) = (response.status(), response.headers().clone());
     Ok(answer)
@@ -203,28 +176,28 @@ async fn send(http: reqwest::Client, request: Request<Bytes>) -> reqwest::Result
 mod tests {
     use time::macros::datetime;
 
-    use super::super::{Sampler, SamplerKind};
+    use super::super::SamplerKind;
     use super::*;
 
     #[tokio::test]
-    async fn a_lost_collector_is_one_line_and_a_flapping_one_few() {
+    async fn an_outage_of_the_collector_is_logged_once() {
         let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
         let settings = TracesSettings {
             endpoint: "http://localhost:4318".parse().unwrap(),
             headers: <_>::default(),
             service: String::new(),
             environment: String::new(),
-            sampler: Sampler { kind: SamplerKind::AlwaysOn, ratio: 1.0 },
+            sampler: SamplerKind::AlwaysOn.sampler(1.0),
         };
         let collector = Collector::new(&settings, clock).unwrap();
-        assert!(!collector.took(None));
-        assert!(collector.took(Some("gone")));
+        assert!(!collector.record(None));
+        assert!(collector.record(Some("gone")));
         hand.advance(Duration::from_hours(1));
-        assert!(!collector.took(Some("gone")));
-        assert!(collector.took(None) && !collector.took(None));
+        assert!(!collector.record(Some("gone")));
+        assert!(collector.record(None) && !collector.record(None));
         let flapping = (0..1_000).filter(|n| {
             hand.advance(Duration::from_secs(5));
-            collector.took((n % 2 == 0).then_some("gone"))
+            collector.record((n % 2 == 0).then_some("gone"))
         });
         assert_eq!(flapping.count(), 1);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From top to bottom. A room may import those that stand after it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "main",
     "cli",
     "app",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 18] = [
     "embedded",
     "telemetry",
     "outage",
+    "outgoing",
     "domain",
     "clock",
     "histogram",

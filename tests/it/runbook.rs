@@ -68,7 +68,7 @@ fn every_warning_of_the_log_is_in_the_runbook() {
         for call in code.split("tracing::warn!(").skip(1).chain(code.split("tracing::error!(").skip(1)) {
             let call = call.split([';', '}']).next().unwrap_or_default();
             let pieces =
-                literals(call).flat_map(|text| text.split('{').map(str::to_owned).collect::<Vec<_>>());
+                literals(call).flat_map(|text| text.split(['{', '}']).map(str::to_owned).collect::<Vec<_>>());
             warnings.extend(pieces.max_by_key(String::len).filter(|piece| piece.len() > 10));
         }
     }

@@ -35,7 +35,7 @@ impl Reader {
         let read = self.catalogue.read().await;
         let read = read.map_err(|error| ApiError::new(Code::CatalogueUnavailable, error.to_string()))?;
         let edition = self.editions.of(&read, &self.provider_health);
-        let is_watched = !edition.health().is_silent() || self.probes.ask_any(read.snapshot().providers());
+        let is_watched = !edition.health().is_silent() || self.probes.probes_any(read.snapshot().providers());
         Ok(Reading { read, edition, is_watched })
     }
 

@@ -10,17 +10,17 @@ const REFUSED: Look = Look::Failed(Reason::Unauthorized);
 const BUSY: Look = Look::Failed(Reason::RateLimited);
 const BROKEN: Look = Look::Failed(Reason::Http5xx);
 
-/// After these looks, each as soon as it is due.
+/// Returns the standing after these looks, each taken as soon as it is due.
 fn after(looks: &[Look]) -> Standing {
     let (mut standing, mut now) = (Standing::from(Unknown), START);
     for look in looks {
         now += standing.due_in(now);
-        standing.took(*look, now);
+        standing.record(*look, now);
     }
     standing
 }
 
-/// In whole minutes: jitter is left out.
+/// Returns whole minutes, without jitter.
 fn minutes_to_next(standing: &Standing) -> u64 {
     (standing.due_in(standing.last_checked.unwrap()).as_secs() + 30) / 60
 }
@@ -40,7 +40,7 @@ fn each_look_has_its_verdict() {
 }
 
 #[test]
-fn two_looks_in_a_row_move_a_status_and_one_alone_asks_for_another_soon() {
+fn two_looks_in_a_row_change_a_status_and_one_hastens_the_next() {
     for (looks, status, minutes) in [
         (&[QUICK][..], Healthy, 5),
         (&[BROKEN], Down, 1),
@@ -65,7 +65,7 @@ fn two_looks_in_a_row_move_a_status_and_one_alone_asks_for_another_soon() {
 }
 
 #[test]
-fn the_reason_is_the_newest_that_agrees_with_the_status_and_since_is_when_it_came_about() {
+fn reason_and_since_belong_to_the_current_status() {
     let standing = after(&[REFUSED, REFUSED, BROKEN]);
     assert_eq!((standing.reason, standing.since), (Some(Reason::Http5xx), Some(START)));
     let blip = after(&[QUICK, BROKEN]);
@@ -75,25 +75,25 @@ fn the_reason_is_the_newest_that_agrees_with_the_status_and_since_is_when_it_cam
 }
 
 #[test]
-fn what_a_start_takes_over_as_bad_is_given_up_at_once_and_as_healthy_is_not() {
+fn one_good_look_replaces_an_adopted_bad_status() {
     let mut bad = after(&[REFUSED, REFUSED]).adopted();
     assert_eq!((bad.status, minutes_to_next(&bad)), (Down, 1));
-    bad.took(QUICK, START + Duration::from_hours(1));
+    bad.record(QUICK, START + Duration::from_hours(1));
     assert_eq!(bad.status, Healthy);
     let mut healthy = after(&[QUICK]).adopted();
     assert_eq!((healthy.status, minutes_to_next(&healthy)), (Healthy, 5));
-    healthy.took(BROKEN, START + Duration::from_hours(1));
+    healthy.record(BROKEN, START + Duration::from_hours(1));
     assert_eq!(healthy.status, Healthy);
 }
 
 #[test]
-fn a_look_is_never_due_within_a_minute_and_looks_are_spread() {
+fn looks_are_at_least_a_minute_apart_and_spread() {
     let mut waits = Vec::new();
     for second in 0..500 {
         let at = START + Duration::from_secs(second);
         let (mut healthy, mut broken) = (Standing::from(Unknown), Standing::from(Unknown));
-        healthy.took(QUICK, at);
-        broken.took(BROKEN, at);
+        healthy.record(QUICK, at);
+        broken.record(BROKEN, at);
         assert!((270..=330).contains(&healthy.due_in(at).as_secs()), "{:?}", healthy.due_in(at));
         assert!((60..=66).contains(&broken.due_in(at).as_secs()), "{:?}", broken.due_in(at));
         waits.push(healthy.due_in(at).as_secs());
@@ -104,9 +104,9 @@ fn a_look_is_never_due_within_a_minute_and_looks_are_spread() {
 }
 
 #[test]
-fn what_instances_share_has_these_very_bytes() {
+fn the_shared_form_has_exactly_these_bytes() {
     let mut standing = after(&[QUICK]);
-    standing.took(BROKEN, START + Duration::from_mins(5));
+    standing.record(BROKEN, START + Duration::from_mins(5));
     let standings = Standings::from_iter([("openai".parse().unwrap(), standing)]);
     let golden = r#"{"openai":{"status":"healthy","reason":null,"since":"2026-11-22T12:00:00Z","last_checked":"2026-11-22T12:05:00Z","settled":true,"contrary":"down","latencies":[200]}}"#;
     let json = serde_json::to_string(&standings).unwrap();
@@ -115,24 +115,24 @@ fn what_instances_share_has_these_very_bytes() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_does_not_stop_the_looks() {
+fn a_clock_set_back_does_not_stop_the_looks() {
     let standing = after(&[QUICK]);
     assert_eq!(standing.due_in(START - Duration::from_hours(3)), Duration::ZERO);
     assert_eq!(standing.due_in(START + Duration::from_hours(3)), Duration::ZERO);
     assert!(
         standing.due_in(START - Duration::from_secs(5)) >= INTERVAL * 9 / 10,
-        "clocks are a little apart"
+        "clocks may differ a little"
     );
     assert_eq!(Standing::from(Unknown).due_in(START), Duration::ZERO);
 }
 
 #[test]
-fn percentiles_are_those_of_the_last_twenty_answers() {
+fn percentiles_cover_the_last_twenty_answers() {
     let took = |milliseconds: &[u64]| {
         let mut standing = Standing::from(Unknown);
         for milliseconds in milliseconds {
-            standing.took(Look::Answered(Duration::from_millis(*milliseconds)), START);
-            standing.took(BROKEN, START);
+            standing.record(Look::Answered(Duration::from_millis(*milliseconds)), START);
+            standing.record(BROKEN, START);
         }
         (standing.latency(50), standing.latency(95))
     };

@@ -8,7 +8,7 @@ fn provider(id: &str) -> Provider {
     seed.providers.into_iter().find(|provider| provider.id.as_str() == id).unwrap()
 }
 
-/// A provider that no build knows.
+/// Returns a provider that no build knows.
 fn acme() -> Provider {
     let list = Some("https://acme.example/v1/models".to_owned());
     let (id, auth_header) = ("acme".parse().unwrap(), "x-acme-key".to_owned());
@@ -25,7 +25,7 @@ fn acme() -> Provider {
     }
 }
 
-/// Every variable is set; its value is its name.
+/// Sets every variable to its own name.
 fn target(provider: &Provider, source: CatalogueSource, base_urls: &str) -> Result<Target, Refusal> {
     let base_urls = base_urls.parse().unwrap();
     let variables = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "COHERE_API_KEY"];
@@ -49,7 +49,7 @@ fn url(target: Result<Target, Refusal>) -> String {
 }
 
 #[test]
-fn each_provider_is_asked_at_its_own_address_in_its_own_way() {
+fn each_provider_gets_its_own_address_and_headers() {
     for (id, url, name, value, others) in [
         ("openai", "https://api.openai.com/v1/models", "authorization", "Bearer OPENAI_API_KEY", 0),
         ("anthropic", "https://api.anthropic.com/v1/models", "x-api-key", "ANTHROPIC_API_KEY", 1),
@@ -84,7 +84,7 @@ fn without_a_key_only_a_list_that_needs_none_is_requested() {
 }
 
 #[test]
-fn a_key_that_no_header_can_carry_is_not_sent_and_no_key_is_printed() {
+fn an_invalid_key_is_not_sent_and_no_key_is_printed() {
     let of = |key| {
         Target::of(
             &provider("openai"),
@@ -102,12 +102,12 @@ fn a_key_that_no_header_can_carry_is_not_sent_and_no_key_is_printed() {
 }
 
 #[test]
-fn the_path_on_the_trusted_host_may_change_and_nothing_else() {
+fn a_row_may_change_only_the_path_on_the_trusted_host() {
     let at = |url: &str| Provider { models_list_url: Some(url.to_owned()), ..provider("openai") };
     for (list, requested) in [
         ("https://api.openai.com/v2/models?limit=9#x", "https://api.openai.com/v2/models?limit=9"),
         ("https://API.OpenAI.com:443/v1/models/", "https://api.openai.com/v1/models/"),
-        // What a browser would make of it, too: a backslash is a slash.
+        // As in a browser, a backslash is a slash.
         (r"https://api.openai.com\@evil.example", "https://api.openai.com/@evil.example"),
     ] {
         assert_eq!(url(direct(&at(list))), requested);
@@ -150,7 +150,7 @@ fn the_path_on_the_trusted_host_may_change_and_nothing_else() {
 }
 
 #[test]
-fn a_row_of_a_known_provider_changes_neither_variable_nor_header() {
+fn the_row_of_a_known_provider_changes_no_variable_or_header() {
     let openai = provider("openai");
     let extra = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
     let anthropic = Provider { extra_headers: extra("anthropic-version", "1"), ..provider("anthropic") };
@@ -181,7 +181,7 @@ fn a_row_of_a_known_provider_changes_neither_variable_nor_header() {
 }
 
 #[test]
-fn a_row_of_a_known_provider_has_no_say_in_a_path_below_a_gateway() {
+fn the_row_of_a_known_provider_changes_no_path_on_a_gateway() {
     let gateway = "openai=http://127.0.0.1:9/x/,cohere=https://gateway.example";
     for list in [
         "https://api.openai.com/v1/models",
@@ -200,7 +200,7 @@ fn a_row_of_a_known_provider_has_no_say_in_a_path_below_a_gateway() {
 }
 
 #[test]
-fn a_row_of_an_unknown_provider_decides_on_the_path_below_its_named_host_only() {
+fn the_row_of_an_unknown_provider_changes_only_the_path() {
     let of = |base: &str, list: &str| {
         let row = Provider {
             base_url: base.to_owned(),
@@ -219,7 +219,7 @@ fn a_row_of_an_unknown_provider_decides_on_the_path_below_its_named_host_only() 
             "https://acme.example/m?url=https://evil.example",
             "https://gateway.example/m",
         ),
-        // The rest of the list behind the base is not put behind the gateway's name.
+        // The rest of the list's host is not appended to the gateway's host.
         (
             "https://acme.example",
             "https://acme.example.evil.example/models",
@@ -251,7 +251,7 @@ fn rows_from_kv_do_not_decide_where_a_request_goes() {
 }
 
 #[test]
-fn an_unknown_provider_needs_its_host_named_and_gets_its_own_variable_only() {
+fn an_unknown_provider_needs_a_named_host_and_its_own_variable() {
     assert!(matches!(direct(&acme()), Err(Refusal::Untrusted(Distrust::UnknownProvider { .. }))));
     let named = |row: &Provider| target(row, CatalogueSource::Postgres, "acme=https://gateway.example/acme");
     let asked = named(&acme()).unwrap();
@@ -292,7 +292,7 @@ fn an_unknown_provider_needs_its_host_named_and_gets_its_own_variable_only() {
         let extra_headers = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         assert!(named(&Provider { extra_headers, ..acme() }).is_err(), "{name}: {value}");
     }
-    // The key takes the place of a header of the same name in another case.
+    // The key replaces a header of the same name in another case.
     let extra_headers = BTreeMap::from([("X-Acme-Key".to_owned(), "forged".to_owned())]);
     let asked = named(&Provider { extra_headers, ..acme() }).unwrap();
     let values: Vec<_> = asked.headers.get_all("x-acme-key").iter().collect();

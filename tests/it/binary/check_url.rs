@@ -244,7 +244,7 @@ async fn a_redirect_is_told_and_not_followed() {
     let location =
         format!("HTTP/1.1 301 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", target.base_url());
     let address = stub(location).await;
-    let begin = format!("http://{address} sends elsewhere (status 301); give the address");
+    let begin = format!("http://{address} redirects (status 301); give the address");
     refused(&format!("http://{address}/below/a/path/"), &begin, &[]).await;
     assert_eq!(target.calls(Call::Unknown), 0);
 }

@@ -241,7 +241,7 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
             .env("PROVIDER_BASE_URLS", nobody.join(",")),
     );
     let address = server.address();
-    server.line_with("the provider is down");
+    server.line_with("provider openai is down");
     assert_eq!(get(&address, ALL).await.0, 200);
     server.signal(Signal::SIGTERM);
     let (status, lines) = server.end();
