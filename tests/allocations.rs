@@ -59,7 +59,7 @@ fn a_hit_of_the_catalogue_allocates_nothing() {
 }
 
 #[test]
-fn a_catalogue_weighs_what_it_allocates() {
+fn the_weight_of_a_catalogue_is_what_it_allocates() {
     let models = Seed::builtin().unwrap().models;
     for copies in [1, 50] {
         let copy = |(at, model): (usize, &Model)| Model {

@@ -194,7 +194,7 @@ async fn is_same(database: &TestDatabase, wanted: &LoadedCatalogue, ignored: usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_statements_read_the_same_from_altered_columns() {
+async fn both_statements_agree_on_altered_columns() {
     for (table, columns) in SAME {
         let (database, pool) = unaltered().await;
         let wanted = load(&database).await;
@@ -207,7 +207,7 @@ async fn both_statements_read_the_same_from_altered_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_statements_read_the_same_odd_values() {
+async fn both_statements_agree_on_odd_values() {
     for (kind, column, value, wanted) in ODD {
         let (database, pool) = unaltered().await;
         alter(&pool, "models", &[kind]).await;
@@ -260,7 +260,7 @@ fn documents() -> Vec<(&'static str, &'static str, String, usize)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_json_document_costs_more_than_its_detail() {
+async fn a_bad_json_document_costs_only_its_detail() {
     for (column, kind, document, ignored) in documents() {
         let (database, pool) = unaltered().await;
         alter(

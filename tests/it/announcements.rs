@@ -78,7 +78,7 @@ fn count(lines: &[String], text: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_announcements_cost_bounded_reads_no_load_and_no_line() {
+async fn forged_announcements_cost_bounded_reads_and_no_load() {
     let (database, folder, clock) = (database().await, folder(), Clock::system());
     let mut server = serve(&database, folder.path());
     let address = server.address();
@@ -156,7 +156,7 @@ async fn bulk_edits_cost_at_most_five_loads_per_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_shows_as_soon_as_it_is_read_and_loaded() {
+async fn an_edit_shows_as_soon_as_it_is_loaded() {
     let (database, clock) = (database().await, Clock::system());
     let server: TestServer = listening(&database).await;
     let pool = database.pool().await;
@@ -180,7 +180,7 @@ async fn an_edit_shows_as_soon_as_it_is_read_and_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_connects_and_fails_again_is_logged_once() {
+async fn a_flapping_listener_is_logged_once() {
     let (database, folder) = (database().await, folder());
     let mut server = serve(&database, folder.path());
     let address = server.address();
@@ -205,7 +205,7 @@ async fn a_listener_that_connects_and_fails_again_is_logged_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_left_out_are_logged_when_they_change() {
+async fn skipped_rows_are_logged_when_they_change() {
     let (database, folder) = (database().await, folder());
     let mut server = serve(&database, folder.path());
     let address = server.address();
@@ -232,7 +232,7 @@ async fn rows_that_are_left_out_are_logged_when_they_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_broken_and_corrected_in_turn_write_few_lines() {
+async fn rows_broken_and_fixed_in_turn_log_few_lines() {
     let (database, folder) = (database().await, folder());
     let mut server = serve(&database, folder.path());
     let address = server.address();
@@ -254,7 +254,7 @@ async fn rows_broken_and_corrected_in_turn_write_few_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_comes_and_goes_writes_few_lines() {
+async fn a_flapping_database_logs_few_lines() {
     let (database, folder) = (database().await, folder());
     let wire = Proxy::to(&database.options()).await;
     let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", wire.url()));

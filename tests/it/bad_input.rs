@@ -29,7 +29,7 @@ const REFUSED: &[(&str, &[&str])] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_cannot_be_used_is_refused_by_its_parameter() {
+async fn an_invalid_value_is_refused_with_its_parameter() {
     let server = TestServer::seeded(&database().await).await;
     for (parameter, values) in REFUSED {
         for value in *values {
@@ -48,7 +48,7 @@ async fn a_value_that_cannot_be_used_is_refused_by_its_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_misspelt_parameter_or_value_is_told_the_right_one() {
+async fn a_misspelt_parameter_or_value_gets_a_suggestion() {
     let server = TestServer::seeded(&database().await).await;
     for (query, parameter, meant) in [
         ("/api/models?provder=openai", "provder", "provider"),
@@ -125,7 +125,7 @@ async fn a_foreign_or_damaged_cursor_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_long_too_many_and_given_twice_are_refused() {
+async fn overlong_excessive_and_repeated_values_are_refused() {
     let server = TestServer::seeded(&database().await).await;
     for text in ["x".repeat(5_000), "gpt%20".repeat(830), "%C3%A9".repeat(201), "a".repeat(201)] {
         let problem = server.get(&format!("/api/models?q={text}")).await.refuses("invalid_parameter", "q");

@@ -4,7 +4,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_the_whole_seed_out_of_postgres() {
+async fn the_list_is_the_whole_seed_from_postgres() {
     let server = TestServer::seeded(&database().await).await;
     let models = server.get("/api/models?status=active,preview,deprecated,retired").await;
     assert_eq!((models.status, models.json()["total"].as_u64()), (200, Some(120)));

@@ -86,7 +86,7 @@ async fn futures_of<F: Future>(count: usize, begin: impl Fn() -> F) -> Vec<F::Ou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_by_hand_shows_on_every_server_within_a_second() {
+async fn a_manual_edit_shows_on_every_server_within_a_second() {
     let database = database().await;
     let (one, other) = (listening(&database).await, listening(&database).await);
     let pool = database.pool().await;
@@ -140,7 +140,7 @@ async fn deletes_inserts_and_truncate_show_like_edits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_right_after_the_listeners_connection_was_ended_shows_within_15_s() {
+async fn an_edit_after_the_listener_is_killed_shows_within_15_s() {
     let database = database().await;
     let server = listening(&database).await;
     let pool = database.pool().await;
@@ -162,7 +162,7 @@ async fn an_edit_right_after_the_listeners_connection_was_ended_shows_within_15_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_listening_is_impossible_edits_show_by_polling_and_the_server_is_healthy() {
+async fn edits_show_by_polling_where_listening_is_impossible() {
     let database = database().await;
     let server = listening(&database).await;
     let pool = database.pool().await;
@@ -197,7 +197,7 @@ async fn while_listening_is_impossible_edits_show_by_polling_and_the_server_is_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_was_never_announced_is_found_by_the_next_look_at_the_versions() {
+async fn an_unannounced_change_is_found_by_the_next_version_read() {
     let database = database().await;
     let server = listening(&database).await;
     let pool = database.pool().await;

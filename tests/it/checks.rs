@@ -89,7 +89,7 @@ fn texts(values: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_accept_the_days_that_the_reader_reads() {
+async fn the_checks_accept_the_dates_that_the_reader_accepts() {
     let mut values = Vec::new();
     for year in [
         "0000", "0001", "0100", "0400", "1900", "2000", "2023", "2024", "2026", "2096", "2100", "9996",
@@ -129,7 +129,7 @@ async fn the_checks_accept_the_days_that_the_reader_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_accept_the_tier_prices_that_the_reader_reads() {
+async fn the_checks_accept_the_prices_that_the_reader_accepts() {
     let mut values = Vec::new();
     for whole in [
         "",
@@ -157,7 +157,7 @@ async fn the_checks_accept_the_tier_prices_that_the_reader_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_accept_the_tiers_that_the_reader_reads() {
+async fn the_checks_accept_the_tiers_that_the_reader_accepts() {
     let mut values: Vec<String> = [
         "-1",
         "0",
@@ -207,7 +207,7 @@ async fn the_checks_accept_the_tiers_that_the_reader_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_accept_the_off_peak_prices_that_the_reader_reads() {
+async fn the_checks_accept_the_off_peak_that_the_reader_accepts() {
     let mut values: Vec<String> = [
         "{}",
         "[]",
@@ -269,7 +269,7 @@ async fn the_checks_accept_the_off_peak_prices_that_the_reader_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_accept_the_provider_details_that_the_reader_reads() {
+async fn the_checks_accept_the_providers_that_the_reader_accepts() {
     let url = |length: usize| format!("https://{}", "é".repeat(length - 8));
     for column in ["docs_url", "openai_compatible_base_url", "models_list_url"] {
         let values = ["https://x", "http://x", "ftp://x", "", "HTTPS://x", " https://x"].map(str::to_owned);
@@ -357,7 +357,7 @@ async fn of_the_previous_release() -> TestDatabase {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_migration_keeps_what_violates_the_checks_where_check_shows_it() {
+async fn the_migration_quarantines_values_that_violate_checks() {
     let database = of_the_previous_release().await;
     let pool = database.pool().await;
     sqlx::raw_sql(

@@ -31,7 +31,7 @@ async fn ask(server: &TestServer, path: &str, coding: &str, tags: &str) -> Answe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_names_the_tag_gets_a_304_without_a_body() {
+async fn a_matching_tag_gets_a_304_without_a_body() {
     let server = TestServer::seeded(&database().await).await;
     for path in TAGGED {
         for coding in CODINGS {
@@ -64,7 +64,7 @@ async fn whoever_names_the_tag_gets_a_304_without_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_follows_the_head_of_a_304_on_the_wire() {
+async fn a_304_has_no_body_on_the_wire() {
     let server = TestServer::seeded(&database().await).await;
     for method in ["GET", "HEAD"] {
         for path in ["/api/models", MODEL, "/v1/models"] {
@@ -84,7 +84,7 @@ async fn nothing_follows_the_head_of_a_304_on_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_lines_of_tags_are_one_list() {
+async fn several_if_none_match_lines_are_one_list() {
     let server = TestServer::seeded(&database().await).await;
     let tag = server.get(MODEL).await.header("etag").to_owned();
     let lines = |tag: &str| format!("If-None-Match: \"a\"\r\nIf-None-Match: {tag}\r\n");
@@ -94,7 +94,7 @@ async fn several_lines_of_tags_are_one_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_tells_what_get_tells_conditions_included() {
+async fn head_has_the_headers_of_get_and_its_conditions() {
     let server = TestServer::seeded(&database().await).await;
     for path in TAGGED {
         for coding in CODINGS {
@@ -115,7 +115,7 @@ async fn head_tells_what_get_tells_conditions_included() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn different_bytes_never_share_a_tag_and_equal_ones_do() {
+async fn tags_are_equal_exactly_when_the_bytes_are() {
     let server = TestServer::seeded(&database().await).await;
     let mut tags: HashMap<String, Vec<u8>> = HashMap::new();
     let mut seen: HashMap<Vec<u8>, String> = HashMap::new();
@@ -134,7 +134,7 @@ async fn different_bytes_never_share_a_tag_and_equal_ones_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_by_sql_changes_the_tags_of_what_it_touches() {
+async fn an_sql_edit_changes_the_tags_of_what_it_touches() {
     let database = database().await;
     let server = listening(&database).await;
     let pool = database.pool().await;
@@ -160,7 +160,7 @@ async fn an_edit_by_sql_changes_the_tags_of_what_it_touches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_providers_new_status_shows_at_once_in_bodies_tags_and_lifetimes() {
+async fn a_new_provider_status_shows_at_once_in_bodies_and_tags() {
     let server = listening(&database().await).await;
     let healthy = "/api/models?healthy_only=true&limit=1";
     let paths = ["/api/models", MODEL, "/api/providers", "/api/providers/openai", healthy];

@@ -39,7 +39,7 @@ async fn whole(server: &TestServer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_and_the_new_release_fit_side_by_side_into_twice_the_connections_of_one() {
+async fn two_releases_fit_into_twice_the_connections_of_one() {
     let database = database().await;
     let limited = limited(&database, 2 * OF_AN_INSTANCE).await;
     let old = instance(&limited).await;
@@ -62,7 +62,7 @@ async fn the_old_and_the_new_release_fit_side_by_side_into_twice_the_connections
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_a_free_connection_says_so_and_goes_on_when_there_are_some() {
+async fn a_start_waits_for_a_free_connection_and_says_so() {
     let database = limited(&database().await, OF_AN_INSTANCE).await;
     let mut held = Vec::new();
     for _ in 0..OF_AN_INSTANCE {
@@ -79,7 +79,7 @@ async fn a_start_without_a_free_connection_says_so_and_goes_on_when_there_are_so
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_becomes_read_only_is_read_on_and_nothing_is_written_to_kv_until_it_is_over() {
+async fn nothing_is_written_to_kv_while_the_database_is_read_only() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let switch = async |to: &str| {
         // Only new sessions learn of it; at Supabase the others are ended too.
@@ -114,7 +114,7 @@ async fn a_database_that_becomes_read_only_is_read_on_and_nothing_is_written_to_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_accepts_connections_and_says_nothing_is_no_database() {
+async fn a_silent_listener_is_not_a_database() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });

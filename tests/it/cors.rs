@@ -26,7 +26,7 @@ fn assert_no_permission(answer: &Answer, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_allowed_origin_may_read_every_answer_errors_included() {
+async fn an_allowed_origin_may_read_all_answers_and_errors() {
     let server = server_for(&format!("{APP}, http://127.0.0.1:5173")).await;
     let too_long = format!("/api/models?q={}", "x".repeat(10_000));
     for origin in [APP, "http://127.0.0.1:5173"] {
@@ -57,7 +57,7 @@ async fn an_allowed_origin_may_read_every_answer_errors_included() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_allows_what_a_page_needs_and_nothing_else() {
+async fn a_preflight_allows_only_what_a_page_needs() {
     let server = server_for(APP).await;
     let ask = async |origin: &str, method: &str, headers: &str| {
         let mut asked = vec![("origin", origin), ("access-control-request-method", method)];
@@ -116,7 +116,7 @@ async fn foreign_origins_get_an_answer_but_no_permission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn development_allows_the_local_frontend_and_production_nobody() {
+async fn only_development_allows_the_local_frontend() {
     let url = database().await.url();
     for (environment, allowed) in [("development", true), ("production", false), ("preview", false)] {
         let server = TestServer::with(&[("DATABASE_URL", &url), ("ENVIRONMENT", environment)]).await;

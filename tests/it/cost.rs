@@ -13,7 +13,7 @@ fn line(component: &str, charged_as: &str, quantity: u64, unit_price: &str, amou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cost_is_exact_and_shows_the_way_to_the_sum() {
+async fn a_cost_is_exact_and_shows_its_calculation() {
     let server = TestServer::seeded(&database().await).await;
     let cost = server.get(&format!("{ASTRA}?input_tokens=100001&cached_tokens=1&output_tokens=7")).await;
     assert_eq!(
@@ -38,7 +38,7 @@ async fn a_cost_is_exact_and_shows_the_way_to_the_sum() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_its_threshold_a_tier_holds_for_the_whole_request() {
+async fn a_tier_above_its_threshold_prices_the_whole_request() {
     let server = TestServer::seeded(&database().await).await;
     for (input, total, tier) in [
         (272_000_u64, "2.72", Value::Null),
@@ -60,7 +60,7 @@ async fn beyond_its_threshold_a_tier_holds_for_the_whole_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_price_that_is_not_known_is_a_422() {
+async fn an_unknown_price_is_a_422() {
     let server = TestServer::seeded(&database().await).await;
     for (path, missing) in [
         ("/api/models/meta/llama-3.3-70b-instruct/cost?input_tokens=1", ""),
@@ -76,7 +76,7 @@ async fn a_price_that_is_not_known_is_a_422() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_usage_that_cannot_be_is_refused_by_the_parameter() {
+async fn an_impossible_usage_is_refused_with_its_parameter() {
     let server = TestServer::seeded(&database().await).await;
     for (query, parameter) in [
         ("input_tokens=-1", "input_tokens"),
@@ -100,7 +100,7 @@ async fn a_usage_that_cannot_be_is_refused_by_the_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_is_itself_called_cost_is_found_by_its_id() {
+async fn a_model_named_cost_is_found_by_its_id() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let statement = "insert into chatchonk.models (id, provider, provider_model_id, name, kind, price_input) \

@@ -6,7 +6,7 @@ use crate::support::postgres::database;
 use crate::support::server::Answer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_left_out_and_details_ignored_are_counted_and_cost_only_themselves() {
+async fn skipped_rows_and_ignored_details_are_counted() {
     let database = database().await;
     let server = listening(&database).await;
     let pool = database.pool().await;
@@ -38,7 +38,7 @@ async fn rows_left_out_and_details_ignored_are_counted_and_cost_only_themselves(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_of_any_shape_are_the_words_in_them() {
+async fn lists_of_any_shape_are_read_as_their_words() {
     let database = database().await;
     let server = listening(&database).await;
     run(
@@ -53,7 +53,7 @@ async fn lists_of_any_shape_are_the_words_in_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_for_a_list_or_an_item_is_one_read_and_nothing_else_is() {
+async fn only_requests_for_lists_and_items_count_as_reads() {
     let server = listening(&database().await).await;
     let statistics = async || {
         let cache = server.current_health().await["cache"].clone();

@@ -24,7 +24,7 @@ async fn filled_in(encoding: &str) -> TestDatabase {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_latin_1_byte_in_an_sql_ascii_database_costs_its_value_only() {
+async fn a_latin_1_byte_in_sql_ascii_costs_only_its_value() {
     let database = filled_in("SQL_ASCII").await;
     let pool = database.pool().await;
     run(
@@ -57,7 +57,7 @@ async fn a_latin_1_byte_in_an_sql_ascii_database_costs_its_value_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_text_in_a_utf_8_database_cost_their_value_only() {
+async fn invalid_bytes_in_a_utf_8_database_cost_only_their_value() {
     let database = database().await;
     store(&database).apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
     let encoding = async |number: i32| {
@@ -82,7 +82,7 @@ async fn bytes_that_are_no_text_in_a_utf_8_database_cost_their_value_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_of_a_latin_1_database_are_read_as_they_are() {
+async fn texts_of_a_latin_1_database_are_read_correctly() {
     let database = filled_in("LATIN1").await;
     let pool = database.pool().await;
     run(&pool, "update chatchonk.models set name = 'Café' where id = 'openai/gpt-4o'").await;
@@ -101,7 +101,7 @@ async fn texts_of_a_latin_1_database_are_read_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrate_and_check_refuse_a_database_that_is_not_in_utf_8() {
+async fn migrate_and_check_refuse_a_database_not_in_utf_8() {
     for encoding in ["SQL_ASCII", "LATIN1"] {
         let empty = empty_database_in(encoding).await;
         let error = store(&empty).migrate().await.unwrap_err();
@@ -129,7 +129,7 @@ async fn migrate_and_check_refuse_a_database_that_is_not_in_utf_8() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_on_a_database_that_is_not_in_utf_8_serves_what_it_holds() {
+async fn a_server_serves_a_database_that_is_not_in_utf_8() {
     let server = TestServer::on(&empty_database_in("LATIN1").await).await;
     let health = server
         .until("/api/health", |health| health.json()["database"]["reason"] == "the database is not in UTF-8")

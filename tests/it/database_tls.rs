@@ -36,7 +36,7 @@ fn with_password(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn man_in_the_middle_of_a_verified_connection_gets_no_password() {
+async fn a_man_in_the_middle_gets_no_password() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let theirs = Authority::named("theirs");
     for (thief, root) in [
@@ -69,7 +69,7 @@ async fn man_in_the_middle_of_a_verified_connection_gets_no_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unverified_connection_answers_no_request_for_clear_text() {
+async fn an_unverified_server_gets_no_clear_text_password() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let encrypted = Pooler::with_tls(&options, &ours, "elsewhere.example").await;
     let plain = Pooler::to(&options).await;
@@ -95,7 +95,7 @@ async fn unverified_connection_answers_no_request_for_clear_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verified_server_may_ask_for_the_password_in_clear_text() {
+async fn a_verified_server_may_request_a_clear_text_password() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let server = Pooler::with_tls(&options, &ours, REMOTE).await;
     server.request(CLEAR_TEXT);
@@ -134,7 +134,7 @@ async fn health_and_check_show_how_the_connection_is_protected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_hosts_are_verified_against_the_roots_of_the_system() {
+async fn other_hosts_are_verified_against_the_system_roots() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let pooler = Pooler::with_tls(&options, &ours, REMOTE).await;
     let folder = folder();
@@ -153,7 +153,7 @@ async fn other_hosts_are_verified_against_the_roots_of_the_system() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variables_of_other_programs_neither_divert_nor_weaken_the_connection() {
+async fn variables_of_other_programs_do_not_affect_the_connection() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let (thief, server) =
         (Pooler::to(&options).await, Pooler::with_tls(&options, &Authority::named("theirs"), REMOTE).await);
@@ -206,7 +206,7 @@ async fn robbed(mut client: TcpStream, answer: Vec<u8>) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_to_the_request_for_tls_bring_no_password() {
+async fn a_refused_tls_request_gets_no_password() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let encrypted = |kind: &[u8]| [b"S", kind].concat();
@@ -241,7 +241,7 @@ async fn answers_to_the_request_for_tls_bring_no_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn local_server_that_demands_tls_is_named_with_the_fix() {
+async fn a_local_server_that_demands_tls_gets_a_remedy() {
     let pooler = Pooler::to(&database().await.options()).await;
     for (code, message) in [
         ("28000", "no pg_hba.conf entry for host \"127.0.0.1\", user \"u\", database \"d\", no encryption"),

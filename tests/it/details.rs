@@ -111,7 +111,7 @@ async fn spoil(pool: &PgPool, column: &str, value: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_detail_is_unknown_and_its_model_stays() {
+async fn a_bad_detail_reads_as_unknown_and_keeps_its_model() {
     let (database, pool) = unchecked().await;
     let before: String =
         sqlx::query_scalar("select to_jsonb(m)::text from chatchonk.models m where id = 'openai/gpt-4o'")
@@ -137,7 +137,7 @@ async fn a_bad_detail_is_unknown_and_its_model_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_id_provider_name_and_kind_cost_a_model() {
+async fn only_a_bad_id_provider_name_or_kind_costs_a_model() {
     let (database, pool) = unchecked().await;
     run(
         &pool,
@@ -159,7 +159,7 @@ async fn only_id_provider_name_and_kind_cost_a_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_detail_of_a_provider_costs_neither_it_nor_its_models() {
+async fn a_bad_provider_detail_keeps_the_provider_and_its_models() {
     let (database, pool) = unchecked().await;
     for (column, value) in [
         ("name", "''"),
@@ -209,7 +209,7 @@ async fn a_bad_detail_of_a_provider_costs_neither_it_nor_its_models() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_column_of_another_type_costs_only_what_cannot_be_read() {
+async fn a_retyped_column_costs_only_unreadable_values() {
     for (change, column, count) in [
         (
             "alter column context_length type bigint; update chatchonk.models set context_length = 5000000000 where id = 'openai/gpt-4o'",
@@ -310,7 +310,7 @@ async fn a_column_of_another_type_costs_only_what_cannot_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unreadable_enabled_hides_no_model_and_no_provider() {
+async fn an_unreadable_enabled_hides_nothing() {
     let (database, pool) = unchecked().await;
     for table in ["models", "providers"] {
         let text = format!(

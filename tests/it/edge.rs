@@ -25,7 +25,7 @@ async fn get_as(server: &TestServer, client: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_too_often_is_told_when_to_come_back_and_health_is_never_refused() {
+async fn rate_limited_clients_get_retry_after_and_health_is_exempt() {
     let server = limited(&database().await, &[]).await;
     for _ in 0..5 {
         assert_eq!(server.get(LIST).await.status, 200);
@@ -56,7 +56,7 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_health_is_never_refuse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_render_clients_are_told_apart_by_its_header_and_nowhere_else() {
+async fn renders_client_header_counts_only_behind_render() {
     let database = database().await;
     let origins = ("ALLOWED_ORIGINS", "https://app.example.com");
     let render = limited(&database, &[("RENDER", "true"), origins]).await;
@@ -72,7 +72,7 @@ async fn behind_render_clients_are_told_apart_by_its_header_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_tells_browsers_what_not_to_make_of_it() {
+async fn every_answer_carries_the_security_headers() {
     let server = TestServer::seeded(&database().await).await;
     let etag = server.get(LIST).await.header("etag").to_owned();
     let unchanged = server.send(reqwest::Method::GET, LIST, &[("If-None-Match", &etag)]).await;
@@ -90,7 +90,7 @@ async fn every_answer_tells_browsers_what_not_to_make_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_bodies_are_refused_before_they_are_sent_and_small_ones_are_read_past() {
+async fn large_bodies_are_refused_and_small_ones_discarded() {
     let server = TestServer::seeded(&database().await).await;
     let large = server.send_raw("GET", LIST, "Content-Length: 10000000\r\n").await;
     large.problem(413, "payload_too_large");
@@ -99,7 +99,7 @@ async fn large_bodies_are_refused_before_they_are_sent_and_small_ones_are_read_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_of_untold_length_is_read_past_while_it_is_short_and_then_ends_the_connection() {
+async fn a_chunked_body_is_discarded_up_to_the_limit() {
     let server = TestServer::seeded(&database().await).await;
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     let small = server.send_raw("GET", LIST, &format!("{chunked}2\r\n{{}}\r\n0\r\n")).await;
@@ -128,7 +128,7 @@ async fn a_body_of_untold_length_is_read_past_while_it_is_short_and_then_ends_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_clients_that_send_byte_by_byte_are_cut_off_and_hold_nobody_up() {
+async fn two_hundred_slow_clients_are_cut_off_and_delay_no_request() {
     let server = TestServer::seeded(&database().await).await;
     let address = server.address();
     let mut slow = JoinSet::new();

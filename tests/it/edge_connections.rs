@@ -4,7 +4,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_longer_than_a_slice_comes_whole() {
+async fn a_list_longer_than_a_slice_arrives_whole() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let copies = "insert into chatchonk.models

@@ -65,7 +65,7 @@ async fn a_new_cluster_starts_and_answers() {
 }
 
 #[tokio::test]
-async fn a_durable_cluster_writes_to_disk_and_takes_more_settings() {
+async fn a_durable_cluster_syncs_to_disk_and_takes_settings() {
     let folder = open_folder();
     let settings = vec![
         ("max_connections".to_owned(), "7".to_owned()),
@@ -167,7 +167,7 @@ async fn an_orphan_of_a_killed_server_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_process_that_got_the_id_of_an_old_postmaster_is_left_alone() {
+async fn a_process_with_a_reused_postmaster_id_is_left_alone() {
     let folder = open_folder();
     start(folder.path()).await.unwrap().stop().await;
     let mut bystander = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
@@ -185,7 +185,7 @@ async fn a_process_that_got_the_id_of_an_old_postmaster_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_initdb_is_healed() {
+async fn an_interrupted_initdb_is_repeated() {
     let folder = open_folder();
     let leftover = PathBuf::from(format!("{}.initdb-1", cluster_folder(folder.path()).display()));
     fs::create_dir_all(leftover.join("base/1")).unwrap();
@@ -198,7 +198,7 @@ async fn an_interrupted_initdb_is_healed() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_given_up_is_healed_by_the_next() {
+async fn an_abandoned_start_does_not_hinder_the_next() {
     let folder = open_folder();
     let data_dir = folder.path().to_path_buf();
     let given_up = tokio::spawn(async move { start(&data_dir).await });
@@ -213,7 +213,7 @@ async fn a_start_that_is_given_up_is_healed_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_folder_with_something_else_in_it_is_left_alone() {
+async fn a_folder_with_other_content_is_left_alone() {
     let folder = open_folder();
     let place = cluster_folder(folder.path());
     start(folder.path()).await.unwrap().stop().await;
@@ -225,7 +225,7 @@ async fn a_folder_with_something_else_in_it_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_at_once_is_reported_with_its_log() {
+async fn a_server_that_exits_at_once_is_reported_with_its_log() {
     let folder = open_folder();
     let settings = vec![("max_connections".to_owned(), "many".to_owned())];
     let options = Options { profile: Profile::Disposable, settings };
@@ -235,7 +235,7 @@ async fn a_server_that_ends_at_once_is_reported_with_its_log() {
 }
 
 #[tokio::test]
-async fn a_folder_that_the_user_cannot_reach_is_refused_with_the_remedy() {
+async fn an_unreachable_folder_is_refused_with_the_remedy() {
     let folder = open_folder();
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -264,7 +264,7 @@ async fn a_long_data_folder_works() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_server_has_no_privileges_and_a_process_group_of_its_own() {
+async fn the_server_is_unprivileged_in_its_own_process_group() {
     let folder = open_folder();
     let cluster = start(folder.path()).await.unwrap();
     let pid = postmaster_pid(folder.path()).expect("it runs");

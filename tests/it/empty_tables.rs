@@ -68,7 +68,7 @@ pub(crate) async fn chatchonk(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_hidden_by_row_level_security_are_a_fault_at_a_start() {
+async fn rows_hidden_by_row_level_security_fail_a_start() {
     for tables in [&TABLES[..], &["models"], &["model_tasks"], &["cache_version"]] {
         let database = seeded_database().await;
         let reader = reader_of(&database).await;
@@ -91,7 +91,7 @@ async fn rows_hidden_by_row_level_security_are_a_fault_at_a_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_hidden_under_a_server_keep_its_catalogue() {
+async fn rows_hidden_at_runtime_keep_the_catalogue() {
     let database = seeded_database().await;
     let reader = reader_of(&database).await;
     let server = TestServer::on(&reader).await;
@@ -129,7 +129,7 @@ async fn rows_that_a_policy_shows_are_served_with_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_dropped_and_migrated_under_a_server_is_seeded() {
+async fn a_schema_recreated_at_runtime_is_seeded() {
     let database = seeded_database().await;
     let server = TestServer::on(&database).await;
     healthy(&server).await;
@@ -251,7 +251,7 @@ async fn tables_without_a_readable_row_are_a_failed_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_that_fails_after_a_good_look_degrades_health() {
+async fn a_load_that_fails_after_a_good_check_degrades_health() {
     let database = seeded_database().await;
     let server = TestServer::on(&database).await;
     healthy(&server).await;
@@ -286,7 +286,7 @@ async fn a_failed_migration_on_a_fresh_database_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pending_migrations_degrade_a_server_that_must_not_migrate() {
+async fn pending_migrations_degrade_a_server_without_migrations() {
     let database = seeded_database().await;
     run(
         &database,

@@ -25,7 +25,7 @@ fn decoded(answer: &Answer) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_coding_decodes_to_the_same_bytes_and_short_bodies_have_none() {
+async fn every_coding_decodes_to_the_same_bytes() {
     let server = TestServer::seeded(&database().await).await;
     for path in TAGGED {
         let plain = server.get(path).await;

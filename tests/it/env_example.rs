@@ -37,7 +37,7 @@ fn config(variables: impl IntoIterator<Item = (&'static str, &'static str)>) -> 
 }
 
 #[test]
-fn it_names_every_setting_and_then_every_provider_key_in_order() {
+fn it_lists_every_setting_then_every_provider_key() {
     let seed = Seed::builtin().unwrap();
     let keys = seed.providers.iter().flat_map(|provider| provider.env.iter().map(String::as_str));
     let known: Vec<_> = SETTINGS.iter().copied().chain(keys).collect();
@@ -46,13 +46,13 @@ fn it_names_every_setting_and_then_every_provider_key_in_order() {
 }
 
 #[test]
-fn nothing_in_it_is_set() {
+fn a_copy_sets_nothing() {
     let set: Vec<_> = FILE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert_eq!(set, [""; 0], "a copy must change nothing before somebody edits it");
 }
 
 #[test]
-fn every_value_in_it_is_accepted_alone_and_with_all_others() {
+fn each_example_is_accepted_alone_and_with_all_others() {
     // The file that this one names is on nobody's machine yet.
     let literal = || entries().into_iter().filter(|(name, _)| *name != "PGSSLROOTCERT");
     for (name, value) in literal() {
@@ -62,7 +62,7 @@ fn every_value_in_it_is_accepted_alone_and_with_all_others() {
 }
 
 #[test]
-fn the_defaults_in_it_are_the_defaults() {
+fn its_defaults_are_those_of_the_code() {
     let given = config(entries().into_iter().filter(|(name, _)| !EXAMPLES.contains(name)));
     let absent = config([]);
     assert_eq!(given.address, absent.address);
@@ -81,7 +81,7 @@ fn the_defaults_in_it_are_the_defaults() {
 }
 
 #[test]
-fn the_blueprint_takes_the_kv_variables_from_their_group() {
+fn the_render_blueprint_takes_kv_variables_from_their_group() {
     let blueprint = include_str!("../../render.yaml");
     assert!(blueprint.contains("- fromGroup: chatchonk-secrets\n"));
     // A second place for one of them would win over the group without anybody noticing.

@@ -65,7 +65,7 @@ fn counted(models: &[Value]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn facets_count_the_matches_of_the_query_whatever_page_is_shown() {
+async fn facets_count_all_matches_on_every_page() {
     let server = TestServer::seeded(&database().await).await;
     for query in [
         "",
@@ -90,7 +90,7 @@ async fn facets_count_the_matches_of_the_query_whatever_page_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hints_say_what_each_constraint_keeps_out_of_an_empty_result() {
+async fn hints_count_what_each_constraint_excludes() {
     let server = TestServer::seeded(&database().await).await;
     let empty: [&[Constraint<'_>]; 10] = [
         // Without the status its retired model is left out again.

@@ -122,7 +122,7 @@ async fn filters_together_find_what_a_recount_finds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_may_be_repeated_comma_separated_or_bracketed_and_empty_ones_are_absent() {
+async fn values_may_be_repeated_comma_separated_or_bracketed() {
     let server = TestServer::seeded(&database().await).await;
     for (name, one, other) in [
         ("provider", "openai", "meta"),
@@ -153,7 +153,7 @@ async fn values_may_be_repeated_comma_separated_or_bracketed_and_empty_ones_are_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_of_which_nothing_is_known_is_listed_and_fails_every_filter_on_it() {
+async fn a_model_without_details_is_listed_and_fails_all_filters() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let statement = "insert into chatchonk.models (id, provider, provider_model_id, name, kind) \
@@ -184,7 +184,7 @@ async fn a_model_of_which_nothing_is_known_is_listed_and_fails_every_filter_on_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_total_is_the_same_whatever_part_is_shown() {
+async fn the_total_is_the_same_on_every_page() {
     let server = TestServer::seeded(&database().await).await;
     for query in ["", "capability=tools&kind=chat", "q=gpt", "provider=openai&sort=-price"] {
         let whole = server.get(&format!("/api/models?{query}")).await.json();

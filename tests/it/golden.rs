@@ -11,7 +11,7 @@ fn written_again(bytes: &str) -> Result<String, serde_json::Error> {
 }
 
 #[test]
-fn the_catalogue_is_written_as_its_schema_number_says() {
+fn the_catalogue_in_kv_matches_its_schema_number() {
     let name = format!("tests/it/golden/catalogue.{}.json", CATALOGUE.schema);
     let golden =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name)).unwrap_or_default();

@@ -24,7 +24,7 @@ fn is_time(value: &Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_says_what_the_contract_says_in_its_types() {
+async fn health_has_the_documented_fields_and_types() {
     let server = TestServer::seeded(&database().await).await;
     let answer = server.until("/api/health", |answer| answer.json()["status"] == "healthy").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
@@ -64,7 +64,7 @@ async fn health_says_what_the_contract_says_in_its_types() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_five_keys_of_the_cache_keep_their_order_names_and_types() {
+async fn the_first_five_cache_keys_keep_order_and_types() {
     let server = TestServer::seeded(&database().await).await;
     let text = String::from_utf8(server.get("/api/health").await.body).unwrap();
     let at =
@@ -102,7 +102,7 @@ async fn the_first_five_keys_of_the_cache_keep_their_order_names_and_types() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn live_and_ready_answer_in_a_word() {
+async fn live_and_ready_answer_in_one_word() {
     let server = TestServer::seeded(&database().await).await;
     for (path, word) in [("/api/health/live", "live"), ("/api/health/ready", "ready")] {
         let answer = server.get(path).await;
@@ -126,7 +126,7 @@ async fn health_routes_ignore_query_strings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn automodel_health_reports_every_provider_and_what_can_be_served() {
+async fn automodel_health_reports_every_provider() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let pool = database.pool().await;

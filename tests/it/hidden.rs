@@ -4,7 +4,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hidden_model_and_those_of_a_hidden_provider_are_shown_only_when_asked_for() {
+async fn hidden_models_are_shown_only_on_request() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let pool = database.pool().await;
@@ -39,7 +39,7 @@ async fn a_hidden_model_and_those_of_a_hidden_provider_are_shown_only_when_asked
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retired_models_are_shown_when_asked_for_by_status_or_by_their_address() {
+async fn retired_models_are_shown_by_status_or_by_id() {
     let server = TestServer::seeded(&database().await).await;
     let retired = ["deepseek/deepseek-chat", "deepseek/deepseek-reasoner"];
     let mut found = server.get("/api/models?status=retired").await.ids();

@@ -78,7 +78,7 @@ async fn a_path_may_be_percent_encoded_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_id_is_a_404_that_names_what_was_meant() {
+async fn an_unknown_id_is_a_404_with_a_suggestion() {
     let server = TestServer::seeded(&database().await).await;
     for (path, code, meant) in [
         ("/api/models/openai/gpt-6-astar", "model_not_found", Some("openai/gpt-6-astra")),
@@ -98,7 +98,7 @@ async fn an_unknown_id_is_a_404_that_names_what_was_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn providers_are_listed_and_found_as_the_seed_has_them() {
+async fn providers_match_the_seed() {
     let database = database().await;
     let url = database.url();
     let server = TestServer::with(&[("DATABASE_URL", &url), ("OPENAI_API_KEY", "sk-test")]).await;
@@ -131,7 +131,7 @@ async fn providers_are_listed_and_found_as_the_seed_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_models_of_a_provider_are_the_list_filtered_by_it() {
+async fn models_of_a_provider_equal_the_filtered_list() {
     let server = TestServer::seeded(&database().await).await;
     for query in
         ["", "kind=chat", "sort=-price&limit=4", "facets=true&fields=id,name", "kind=image", "status=retired"]
@@ -161,7 +161,7 @@ async fn the_models_of_a_provider_are_the_list_filtered_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_are_listed_with_the_number_of_models_that_serve_them() {
+async fn tasks_are_listed_with_their_number_of_models() {
     let server = TestServer::seeded(&database().await).await;
     let list = server.get("/api/tasks").await.json();
     let tasks = list["data"].as_array().unwrap();

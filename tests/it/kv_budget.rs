@@ -19,7 +19,7 @@ fn budget(health: &Answer, kind: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_three_instances_that_load_one_version_one_writes_it() {
+async fn one_of_three_instances_writes_a_version() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let url = database.url();
     let (first, second, third) = tokio::join!(start(&url, &kv), start(&url, &kv), start(&url, &kv));
@@ -39,7 +39,7 @@ async fn of_three_instances_that_load_one_version_one_writes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_damaged_in_kv_is_deleted_and_written_anew_within_ten_seconds() {
+async fn damaged_values_in_kv_are_rewritten_within_ten_seconds() {
     let database = database().await;
     for damaged in [
         "<html>",
@@ -63,7 +63,7 @@ async fn what_is_damaged_in_kv_is_deleted_and_written_anew_within_ten_seconds() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_release_wrote_is_left_to_it() {
+async fn keys_of_another_release_are_left_alone() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     kv.plant("chatchonk:development:catalogue.3:all", b"of a newer release");
     start_and_fill(&database, &kv).await;
@@ -72,7 +72,7 @@ async fn what_another_release_wrote_is_left_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_budget_is_used_up_nothing_is_written_until_the_next_day_and_health_says_so() {
+async fn a_spent_budget_stops_writes_until_the_next_day() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     run(&database.pool().await, USED_UP).await;
     kv.plant(KEY, b"damaged");
@@ -115,7 +115,7 @@ async fn without_the_database_nothing_is_written_or_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_written_when_the_server_stops() {
+async fn waiting_writes_are_sent_when_the_server_stops() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = start(&database.url(), &kv).await;
     server.until("/api/models?limit=1", |list| list.json()["source"] == "postgres").await;
@@ -124,7 +124,7 @@ async fn what_waits_is_written_when_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_tenth_of_the_calls_that_cloudflare_grants_is_left_to_others() {
+async fn the_last_tenth_of_cloudflares_allowance_is_spared() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     kv.quirks(|quirks| quirks.calls = 3);
     let server = start(&database.url(), &kv).await;

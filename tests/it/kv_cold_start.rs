@@ -31,7 +31,7 @@ async fn first_list(database: &TestDatabase, fault: Option<Fault>) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kv_that_hangs_holds_the_first_list_up_by_80_milliseconds_at_most() {
+async fn a_hanging_kv_delays_the_first_list_by_at_most_80_ms() {
     let database = database().await;
     TestServer::seeded(&database).await.stop().await;
     // The best of some: what else the machine does can only make it longer.

@@ -124,7 +124,7 @@ fn slowest(answers: &[Answered]) -> (Duration, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_under_load_do_not_feel_any_fault_of_kv_and_health_and_log_tell_of_it() {
+async fn kv_faults_do_not_affect_lists_and_are_reported() {
     let faults = [
         // Two, as the one without a fault can have bad luck too.
         None,

@@ -59,7 +59,7 @@ fn is_later(claimed: KvClaimed, at_most: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn of_many_instances_that_want_to_write_a_version_one_may() {
+async fn one_of_many_instances_may_write_a_version() {
     let (database, ..) = ledger().await;
     let instances = (0..8).map(|_| {
         let store = store(&database);
@@ -77,7 +77,7 @@ async fn of_many_instances_that_want_to_write_a_version_one_may() {
 }
 
 #[tokio::test]
-async fn a_version_that_was_claimed_and_never_written_is_free_after_ten_minutes() {
+async fn an_unwritten_claim_expires_after_ten_minutes() {
     let (_database, store, pool) = ledger().await;
     assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
     passes(&pool, 9).await;
@@ -87,7 +87,7 @@ async fn a_version_that_was_claimed_and_never_written_is_free_after_ten_minutes(
 }
 
 #[tokio::test]
-async fn a_version_that_was_written_is_written_again_in_the_last_half_of_its_life_or_when_it_is_missing() {
+async fn a_version_is_rewritten_in_the_last_half_of_its_life() {
     let (_database, store, pool) = ledger().await;
     claim(&store, wanted(7)).await;
     confirm(&store, 7).await;
@@ -105,7 +105,7 @@ async fn a_version_that_was_written_is_written_again_in_the_last_half_of_its_lif
 }
 
 #[tokio::test]
-async fn newer_versions_wait_for_a_minute_and_older_ones_are_dropped() {
+async fn newer_versions_wait_a_minute_and_older_ones_are_dropped() {
     let (_database, store, pool) = ledger().await;
     claim(&store, wanted(7)).await;
     confirm(&store, 7).await;
@@ -132,7 +132,7 @@ async fn a_key_that_was_deleted_may_be_written_at_once() {
 }
 
 #[tokio::test]
-async fn all_instances_together_stay_within_the_budget_and_take_nothing_on_beyond_it() {
+async fn all_instances_together_stay_within_the_budget() {
     let (database, store, pool) = ledger().await;
     let instances = [(); 8].map(|()| self::store(&database));
     let many = (0..40).map(|n| {
@@ -223,7 +223,7 @@ async fn a_claim_of_the_previous_release_clears_the_digest() {
 }
 
 #[tokio::test]
-async fn keys_that_the_previous_release_wrote_are_kept_and_written_again() {
+async fn keys_of_the_previous_release_are_kept_and_rewritten() {
     let database = empty_database().await;
     let (store, pool) = (store(&database), database.pool().await);
     sqlx::migrate!().run_to(LAST_WITHOUT_DIGESTS, &pool).await.unwrap();

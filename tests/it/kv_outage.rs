@@ -19,7 +19,7 @@ async fn revision(server: &TestServer) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_catalogue_of_another_database_is_served_only_while_the_own_one_is_dead() {
+async fn another_databases_catalogue_is_served_only_in_an_outage() {
     let (own, other) = (database().await, database().await);
     let kv = FakeKv::start(Clock::system()).unwrap();
     let own_revision = revision(&TestServer::seeded(&own).await).await;
@@ -59,7 +59,7 @@ async fn the_catalogue_of_another_database_is_served_only_while_the_own_one_is_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_five_minutes_slow_serves_kvs_catalogue_not_the_builtin() {
+async fn a_slow_clock_serves_the_catalogue_of_kv_not_the_builtin() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     start_and_fill(&database, &kv).await.stop().await;
@@ -79,7 +79,7 @@ async fn a_clock_five_minutes_slow_serves_kvs_catalogue_not_the_builtin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_newer_release_has_written_is_never_served() {
+async fn values_of_a_newer_release_are_never_served() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     start_and_fill(&database, &kv).await.stop().await;
     let whole: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();

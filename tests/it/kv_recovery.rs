@@ -100,7 +100,7 @@ async fn seconds_after(fault: Fault, outage: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kv_is_used_again_within_45_seconds_after_a_failure_has_passed() {
+async fn kv_is_used_again_within_45_seconds_after_a_fault_ends() {
     let (page, reset, hang) = tokio::join!(
         seconds_after(Fault::Page(502), OUTAGE),
         seconds_after(Fault::Reset, OUTAGE),
@@ -113,7 +113,7 @@ async fn kv_is_used_again_within_45_seconds_after_a_failure_has_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kv_is_used_again_within_90_seconds_after_permission_or_namespace_were_corrected() {
+async fn kv_is_used_again_within_90_seconds_after_a_correction() {
     let (permission, namespace) =
         tokio::join!(seconds_after(Fault::forbidden(), 0), seconds_after(Fault::no_namespace(), 0));
     assert!((45..=90).contains(&permission), "permission: {permission} s");
@@ -121,7 +121,7 @@ async fn kv_is_used_again_within_90_seconds_after_permission_or_namespace_were_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kv_is_used_again_when_retry_after_has_passed_and_not_before() {
+async fn kv_is_used_again_exactly_after_retry_after() {
     // The fake refuses all calls for 5 minutes when there have been too many, and says how long that is still.
     let simulation = Simulation::start(|kv| kv.quirks(|quirks| quirks.calls = 0)).await;
     simulation.kv.quirks(|quirks| quirks.calls = 1_200);

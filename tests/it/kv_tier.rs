@@ -10,7 +10,7 @@ use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, TestServer, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_instance_loads_the_next_finds_in_kv_without_loading_it() {
+async fn one_instance_loads_and_the_next_reads_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     let list = first.get("/api/models").await.json();
@@ -27,7 +27,7 @@ async fn what_one_instance_loads_the_next_finds_in_kv_without_loading_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_whose_database_is_dead_starts_with_the_edited_catalogue_from_kv() {
+async fn a_start_without_a_database_serves_the_catalogue_of_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     let revision = first.get("/api/models").await.json()["revision"].clone();
@@ -52,7 +52,7 @@ async fn an_instance_whose_database_is_dead_starts_with_the_edited_catalogue_fro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_catalogue_in_kv_is_not_served_while_postgres_answers() {
+async fn an_older_catalogue_in_kv_yields_to_postgres() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     let old = kv.value(KEY).unwrap();
@@ -78,7 +78,7 @@ fn forged(kv: &FakeKv) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_rewritten_in_kv_at_the_current_version_is_never_served() {
+async fn a_value_forged_at_the_current_version_is_never_served() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     kv.plant(KEY, forged(&kv).as_bytes());
@@ -138,7 +138,7 @@ async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_value_is_replaced_without_requests_once_loads_work_again() {
+async fn a_stale_value_is_replaced_without_requests() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     start_and_fill(&database, &kv).await.stop().await;
     let pool = database.pool().await;
@@ -179,7 +179,7 @@ async fn a_value_without_a_digest_in_the_ledger_is_a_miss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_lies_under_the_key_is_a_miss_when_it_is_not_the_catalogue() {
+async fn anything_but_the_catalogue_under_its_key_is_a_miss() {
     let database = database().await;
     for planted in
         ["", "null", "<html>", "{\"format\":1,\"schema\":1}", "{\"format\":2,\"schema\":1,\"value\":{}}"]
@@ -193,7 +193,7 @@ async fn whatever_lies_under_the_key_is_a_miss_when_it_is_not_the_catalogue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_some_of_the_variables_leave_kv_out_and_name_the_missing_ones() {
+async fn partial_kv_settings_name_the_missing_variables() {
     let database = database().await;
     let server = TestServer::with(&[("DATABASE_URL", &database.url()), ("CLOUDFLARE_API_TOKEN", "t")]).await;
     let health = server.get("/api/health").await;
@@ -203,7 +203,7 @@ async fn only_some_of_the_variables_leave_kv_out_and_name_the_missing_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outdated_catalogue_in_kv_is_better_than_the_builtin_one_when_the_database_cannot_load() {
+async fn an_outdated_catalogue_in_kv_beats_the_builtin_one() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     let revision = first.get("/api/models").await.json()["revision"].clone();

@@ -76,7 +76,7 @@ async fn requests_are_counted_by_method_route_and_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cost_and_models_of_a_provider_are_routes_of_their_own() {
+async fn cost_and_models_of_a_provider_have_their_own_labels() {
     let server = TestServer::with(&[("DATABASE_URL", &database().await.url()), ("METRICS_PORT", "0")]).await;
     for (path, route) in [
         ("/api/models/openai%2Fgpt-4o/cost?input_tokens=1", "/api/models/{id}/cost"),
@@ -124,7 +124,7 @@ async fn a_flood_of_unknown_paths_methods_and_hosts_adds_no_series() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_waits_is_in_flight_and_one_that_was_given_up_is_not() {
+async fn a_waiting_request_is_in_flight_until_abandoned() {
     // A database that hangs: lists wait until it is decided.
     let proxy = crate::support::proxy::Proxy::to(&database().await.options()).await;
     proxy.hang();
@@ -138,7 +138,7 @@ async fn a_request_that_waits_is_in_flight_and_one_that_was_given_up_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_settings_there_is_no_such_route() {
+async fn the_route_is_absent_without_settings() {
     let server = TestServer::with(&[NO_DATABASE]).await;
     let answer = server.send(Method::GET, "/metrics", &[("authorization", "Bearer x")]).await;
     assert_eq!((answer.status, &answer.json()["code"]), (404, &"route_not_found".into()));
@@ -146,7 +146,7 @@ async fn without_settings_there_is_no_such_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_public_port_shows_them_to_bearers_of_the_token_alone() {
+async fn the_public_port_requires_the_token() {
     let server = TestServer::with(&[NO_DATABASE, ("METRICS_TOKEN", TOKEN)]).await;
     for (name, value) in [
         ("accept", "*/*".to_owned()),
@@ -174,7 +174,7 @@ async fn the_public_port_shows_them_to_bearers_of_the_token_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_own_port_demands_the_token_too_and_refusals_count() {
+async fn the_separate_port_demands_the_token_too() {
     let server = TestServer::with(&[NO_DATABASE, ("METRICS_PORT", "0"), ("METRICS_TOKEN", TOKEN)]).await;
     let url = format!("http://{}/metrics", server.metrics_address());
     let wrong = format!("{}y", &TOKEN[1..]);
@@ -200,7 +200,7 @@ async fn the_own_port_demands_the_token_too_and_refusals_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_port_of_metrics_shows_nothing_else_and_the_public_one_no_metrics() {
+async fn the_metrics_port_serves_only_metrics() {
     let server = with_port().await;
     assert_eq!(server.get("/metrics").await.status, 404);
     let at = server.metrics_address();

@@ -130,7 +130,7 @@ fn as_shown(model: &chatchonk::domain::model::Model) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_model_of_the_seed_comes_out_of_postgres_as_the_seed_has_it() {
+async fn every_seed_model_survives_postgres_unchanged() {
     let server = TestServer::seeded(&database().await).await;
     let seed = Seed::builtin().unwrap();
     let list = server.get(EVERY_STATUS).await.json();
@@ -146,7 +146,7 @@ async fn every_model_of_the_seed_comes_out_of_postgres_as_the_seed_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_item_has_every_documented_field_in_its_documented_type() {
+async fn every_item_has_every_documented_field_and_type() {
     let server = TestServer::seeded(&database().await).await;
     let list = server.get(EVERY_STATUS).await.json();
     for item in list["data"].as_array().unwrap() {
@@ -163,7 +163,7 @@ async fn every_item_has_every_documented_field_in_its_documented_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_has_the_documented_envelope_and_leaves_retired_models_out() {
+async fn a_list_has_its_envelope_and_no_retired_models() {
     let server = TestServer::seeded(&database().await).await;
     for (path, total) in
         [("/api/models", 118), (EVERY_STATUS, 120), ("/api/providers", 12), ("/api/tasks", 11)]
@@ -188,7 +188,7 @@ async fn a_list_has_the_documented_envelope_and_leaves_retired_models_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_known_is_null_and_never_zero_or_false() {
+async fn an_unknown_value_is_null_and_never_zero_or_false() {
     let server = TestServer::seeded(&database().await).await;
     let unpriced = server.get("/api/models/meta/llama-3.3-70b-instruct").await.json();
     assert_eq!((&unpriced["pricing"], &unpriced["is_free"]), (&Value::Null, &Value::Null));
@@ -205,7 +205,7 @@ async fn what_is_not_known_is_null_and_never_zero_or_false() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_shows_a_subset_and_refuses_what_is_no_field() {
+async fn fields_selects_a_subset_and_refuses_unknown_names() {
     let server = TestServer::seeded(&database().await).await;
     for (given, shown) in [
         ("fields=id", vec!["id"]),

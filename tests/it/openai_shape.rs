@@ -7,7 +7,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn v1_lists_what_is_listed_in_the_shape_that_openai_clients_read() {
+async fn v1_lists_models_in_the_shape_of_openai() {
     let server = TestServer::seeded(&database().await).await;
     let list = server.get("/v1/models").await;
     let body = list.json();
@@ -27,7 +27,7 @@ async fn v1_lists_what_is_listed_in_the_shape_that_openai_clients_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn created_is_the_release_date_or_when_the_row_came_to_be() {
+async fn created_is_the_release_date_or_the_rows_creation() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let created = sqlx::query_as::<_, (String, i64)>(
@@ -58,7 +58,7 @@ async fn v1_ignores_parameters_it_does_not_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_under_v1_carry_openais_error_object_and_others_do_not() {
+async fn only_v1_errors_carry_openais_error_object() {
     let server = TestServer::seeded(&database().await).await;
     let long = format!("/v1/models?{}", "x".repeat(9_000));
     for (method, path, status, code) in [

@@ -62,13 +62,13 @@ async fn ask(server: &TestServer, path: &str) -> Answer {
 }
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn the_committed_document_matches_the_code() {
     let current = chatchonk::http::document_text().unwrap();
     assert!(COMMITTED == current, "docs/openapi.json is out of date: run `./dev spec`");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_prints_it_and_the_server_serves_it() {
+async fn the_command_and_the_server_output_it() {
     let output = run_elsewhere(&["openapi"]).await;
     assert_eq!(text(&output), (COMMITTED.to_owned(), String::new()));
     let server = TestServer::seeded(&database().await).await;
@@ -85,7 +85,7 @@ async fn the_program_prints_it_and_the_server_serves_it() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_part_is_referred_to() {
+fn references_resolve_and_every_component_is_used() {
     let (document, text) = (document(), COMMITTED);
     assert_eq!(document["openapi"], "3.1.0");
     let mut used = BTreeSet::new();
@@ -139,7 +139,7 @@ fn every_field_parameter_and_answer_is_described() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_documented_route_answers_with_the_documented_type_and_headers() {
+async fn routes_answer_with_their_documented_type_and_headers() {
     let server = with_all_routes().await;
     let document = document();
     for (path, operation) in operations(&document) {
@@ -160,7 +160,7 @@ async fn every_documented_route_answers_with_the_documented_type_and_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_parameters_are_those_that_the_server_knows() {
+async fn documented_parameters_are_those_the_server_knows() {
     let server = with_all_routes().await;
     let document = document();
     for (path, operation) in operations(&document) {
@@ -178,7 +178,7 @@ async fn the_documented_parameters_are_those_that_the_server_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_values_are_those_that_the_server_takes() {
+async fn documented_values_are_those_the_server_accepts() {
     let server = TestServer::seeded(&database().await).await;
     let document = document();
     let mut enumerations = 0;

@@ -40,7 +40,7 @@ async fn back_within_limit(server: &TestServer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_on_when_postgres_is_cut_off_and_recovers_by_itself() {
+async fn lists_go_on_while_postgres_is_cut_off_and_recover() {
     let proxy = Proxy::to(&database().await.options()).await;
     let server = TestServer::with(&[("DATABASE_URL", &proxy.url())]).await;
     healthy(&server).await;
@@ -56,7 +56,7 @@ async fn serves_on_when_postgres_is_cut_off_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_on_when_postgres_hangs_and_recovers_by_itself() {
+async fn lists_go_on_while_postgres_hangs_and_recover() {
     let proxy = Proxy::to(&database().await.options()).await;
     let server = TestServer::with(&[("DATABASE_URL", &proxy.url())]).await;
     healthy(&server).await;
@@ -72,7 +72,7 @@ async fn serves_on_when_postgres_hangs_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_on_when_postgres_is_killed_and_shows_what_was_edited_meanwhile() {
+async fn edits_during_a_postgres_restart_show_afterwards() {
     let mut postgres = private_server().await;
     let server = TestServer::on(postgres.database()).await;
     healthy(&server).await;
@@ -94,7 +94,7 @@ async fn serves_on_when_postgres_is_killed_and_shows_what_was_edited_meanwhile()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_the_older_catalogue_when_postgres_dies_between_an_announcement_and_the_load() {
+async fn postgres_dying_before_a_load_keeps_the_older_catalogue() {
     let mut postgres = private_server().await;
     let server = TestServer::on(postgres.database()).await;
     healthy(&server).await;

@@ -65,7 +65,7 @@ async fn pages_show_each_match_once_while_other_rows_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_goes_on_after_its_model_has_gone_and_past_one_that_came() {
+async fn a_cursor_survives_deleted_and_added_models() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     let pool = database.pool().await;
@@ -89,7 +89,7 @@ async fn a_cursor_goes_on_after_its_model_has_gone_and_past_one_that_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_limit_is_exact_and_the_last_page_has_no_cursor() {
+async fn the_last_page_has_no_cursor_at_an_exact_limit() {
     let server = TestServer::seeded(&database().await).await;
     for (limit, shown, more) in [(1, 1, true), (117, 117, true), (118, 118, false), (1000, 118, false)] {
         let page = server.get(&format!("/api/models?limit={limit}")).await;

@@ -38,7 +38,7 @@ async fn pgbouncer_in_session_mode_works_with_its_default_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transaction_and_statement_pooling_is_named_before_anything_is_set() {
+async fn transaction_and_statement_pooling_is_named_at_the_start() {
     let database = database().await;
     for mode in ["transaction", "statement"] {
         let Some(pooler) = PgBouncer::to(&database.options(), mode).await else { return };
@@ -60,7 +60,7 @@ async fn transaction_and_statement_pooling_is_named_before_anything_is_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pooler_switched_to_transaction_mode_is_named_and_not_listened_to() {
+async fn a_switch_to_transaction_pooling_is_reported() {
     let database = database().await;
     let Some(pooler) = PgBouncer::to(&database.options(), "session").await else { return };
     let server = TestServer::with(&[("DATABASE_URL", &pooler.url())]).await;

@@ -29,7 +29,7 @@ async fn check(variables: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_pooler_says_is_told_in_health_and_check_with_a_reason_of_its_own() {
+async fn health_and_check_show_the_reason_of_the_pooler() {
     let pooler = Pooler::to(&database().await.options()).await;
     let url = pooler.url("disable");
     let (paused, full) = ("the Supabase project is paused or gone", "no database connection is free");
@@ -95,7 +95,7 @@ async fn what_the_pooler_says_is_told_in_health_and_check_with_a_reason_of_its_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reason_is_waited_for_when_the_pooler_takes_its_time_to_tell_it() {
+async fn a_late_reason_of_the_pooler_is_awaited() {
     let pooler = Pooler::to(&database().await.options()).await;
     // As long as the pooler waits, and longer than anybody who asks for a list does.
     pooler.refuse(Refusal { delay: Duration::from_millis(2_600), ..PAUSED });
@@ -120,7 +120,7 @@ async fn a_reason_is_waited_for_when_the_pooler_takes_its_time_to_tell_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_tried_too_seldom_to_be_blocked_for_it_and_a_right_one_within_a_minute() {
+async fn a_wrong_password_is_retried_rarely_enough_to_stay_unblocked() {
     let pooler = Pooler::to(&database().await.options()).await;
     let url = pooler.url("disable");
     // Whether it was wrong from the start, or is so since somebody changed it.
@@ -153,7 +153,7 @@ async fn a_wrong_password_is_tried_too_seldom_to_be_blocked_for_it_and_a_right_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_certificate_is_verified_by_the_root_that_is_given_as_text_or_path() {
+async fn the_root_certificate_may_be_text_or_a_path() {
     let (options, authority) = (database().await.options(), Authority::named("ours"));
     let pooler = Pooler::with_tls(&options, &authority, "localhost").await;
     let folder = folder();
@@ -170,7 +170,7 @@ async fn the_certificate_is_verified_by_the_root_that_is_given_as_text_or_path()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_the_certificate_fails_the_deploy_and_check_says_it() {
+async fn a_certificate_fault_fails_the_deploy_and_check() {
     let (options, authority) = (database().await.options(), Authority::named("ours"));
     let good = Pooler::with_tls(&options, &authority, "localhost").await;
     let misnamed = Pooler::with_tls(&options, &authority, "elsewhere.example").await;

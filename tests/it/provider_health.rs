@@ -92,7 +92,7 @@ fn state(provider: &Value) -> (&str, Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_misbehaviour_has_its_status_and_reason_after_two_looks_and_is_forgotten_after_two_more() {
+async fn each_misbehaviour_has_its_status_and_reason_after_two_probes() {
     let watched = Watched::start().await;
     assert_eq!(state(&watched.provider("openai").await), ("healthy", None));
     let google = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key."}}"#;
@@ -128,7 +128,7 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_looks_and_is_forg
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_is_slow_or_silent_is_told_so_and_how_long_it_takes() {
+async fn slow_and_silent_providers_show_their_latency() {
     let watched = Watched::start().await;
     for (takes, status, reason) in [(4, "degraded", "slow"), (8, "down", "timeout")] {
         for _ in 0..2 {
@@ -154,7 +154,7 @@ async fn a_provider_that_is_slow_or_silent_is_told_so_and_how_long_it_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_without_an_address_is_told_from_an_address_without_a_server() {
+async fn dns_failures_differ_from_refused_connections() {
     let watched = Watched::with(&[
         ("MISTRAL_API_KEY", "k"),
         ("GROQ_API_KEY", "k"),
@@ -172,7 +172,7 @@ async fn a_name_without_an_address_is_told_from_an_address_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_surprise_is_looked_at_again_after_a_minute_and_what_is_well_after_five() {
+async fn a_failed_probe_is_repeated_after_a_minute() {
     let watched = Watched::start().await;
     watched.hand.advance(Duration::from_mins(4));
     watched.hand.advance(Duration::from_secs(20));
@@ -187,7 +187,7 @@ async fn a_surprise_is_looked_at_again_after_a_minute_and_what_is_well_after_fiv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_provider_gets_its_own_key_in_its_own_header_and_no_others() {
+async fn each_provider_gets_only_its_own_key() {
     let watched = Watched::with(&[
         KEY,
         ("ANTHROPIC_API_KEY", "sk-ant"),
@@ -223,7 +223,7 @@ async fn each_provider_gets_its_own_key_in_its_own_header_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_asked_without_a_key_or_when_probes_are_off() {
+async fn no_probe_without_a_key_or_when_probes_are_off() {
     for (variables, hint) in [
         (&[("PROBE_PROVIDERS", "true")][..], "set a key"),
         (&[KEY, ("PROBE_PROVIDERS", "false")], "PROBE_PROVIDERS is false"),
@@ -247,7 +247,7 @@ async fn nobody_is_asked_without_a_key_or_when_probes_are_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_of_a_provider_that_is_down_leave_the_healthy_ones_and_come_back() {
+async fn models_of_a_down_provider_leave_the_healthy_list() {
     const LIST: &str = "/api/models?healthy_only=true&fields=id,provider";
     let watched = Watched::start().await;
     let list = async || {
@@ -279,7 +279,7 @@ async fn models_of_a_provider_that_is_down_leave_the_healthy_ones_and_come_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_instance_knows_at_once_from_kv_what_the_first_has_seen_and_asks_nobody() {
+async fn a_second_instance_reads_probe_results_from_kv() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     let upstream = Upstream::start(clock).await;
@@ -307,7 +307,7 @@ async fn a_second_instance_knows_at_once_from_kv_what_the_first_has_seen_and_ask
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_shows_what_was_seen_hours_ago_while_it_asks_anew() {
+async fn a_start_shows_old_results_while_it_probes_again() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     let upstream = Upstream::start(clock.clone()).await;
@@ -383,7 +383,7 @@ async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_of_the_family_that_probes_are_read_through() {
+async fn health_shows_the_cache_family_of_probes() {
     let watched = Watched::start().await;
     let health = watched.server.get("/api/health").await.json();
     let families = health["cache"]["detail"]["families"].as_object().unwrap().clone();

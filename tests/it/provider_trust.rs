@@ -20,7 +20,7 @@ fn of<'a>(list: &'a Value, id: &str) -> &'a Value {
 
 /// The thief's certificate is one that the server trusts, so that nothing but its own rules keeps a key from the thief.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_thief_behind_an_edited_row_sees_nothing() {
+async fn an_edited_row_diverts_no_key() {
     let (database, authority) = (database().await, Authority::named("Root of the thief"));
     TestServer::seeded(&database).await.stop().await;
     let thief = Upstream::with_tls(Clock::system(), &authority).await;

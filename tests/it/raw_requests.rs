@@ -31,7 +31,7 @@ async fn invalid_utf_8_is_refused_in_query_and_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strange_ids_are_not_found_and_lead_nowhere() {
+async fn strange_ids_are_not_found() {
     let server = TestServer::seeded(&database().await).await;
     for id in [
         "openai/gpt%00",

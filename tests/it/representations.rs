@@ -23,7 +23,7 @@ async fn kept(server: &TestServer) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn queries_that_ask_for_the_same_share_one_body() {
+async fn equivalent_queries_share_one_body() {
     let server = listening(&database().await).await;
     for spellings in [
         vec![
@@ -65,7 +65,7 @@ async fn queries_that_ask_for_the_same_share_one_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_queries_leaves_the_room_bounded_and_the_answers_right() {
+async fn a_flood_of_queries_stays_bounded_and_correct() {
     let server = listening(&database().await).await;
     let hot = ["/api/models", MODEL, "/api/providers", "/v1/models"];
     let mut tags = Vec::new();
@@ -86,7 +86,7 @@ async fn a_flood_of_queries_leaves_the_room_bounded_and_the_answers_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_counts_as_one_read_and_says_how_it_was_had() {
+async fn every_answer_counts_as_one_read_with_its_cache_status() {
     let server = listening(&database().await).await;
     let counts = async || {
         let family = server.current_health().await["cache"]["detail"]["families"]["catalogue"].clone();
@@ -109,7 +109,7 @@ async fn every_answer_counts_as_one_read_and_says_how_it_was_had() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_an_outage_the_way_of_an_answer_agrees_with_the_counter_that_it_raises() {
+async fn cache_status_agrees_with_the_counters_in_an_outage() {
     let database = database().await;
     let wire = Proxy::to(&database.options()).await;
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
@@ -146,7 +146,7 @@ async fn in_an_outage_the_way_of_an_answer_agrees_with_the_counter_that_it_raise
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_may_be_kept_for_five_minutes_and_providers_for_an_hour() {
+async fn models_stay_fresh_five_minutes_and_providers_an_hour() {
     let server = listening(&database().await).await;
     for path in crate::conditional::TAGGED {
         let window =
@@ -161,7 +161,7 @@ async fn models_may_be_kept_for_five_minutes_and_providers_for_an_hour() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_catalogue_is_to_be_asked_for_again_at_once() {
+async fn a_stale_answer_must_be_revalidated_at_once() {
     // Nobody listens there, so that the builtin catalogue is all there is.
     let server = TestServer::with(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
     for path in crate::conditional::TAGGED {

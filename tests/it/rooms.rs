@@ -95,7 +95,7 @@ fn first_names(list: &str) -> Vec<String> {
 }
 
 #[test]
-fn imports_are_found_however_they_are_written() {
+fn imports_are_found_in_every_form() {
     let source = "use crate::store::{a, b};\nuse crate::{http::{x, y}, app::z,\n cli};\n// use crate::config::C;\n\
                   fn f() { crate::clock::now(); $crate::domain::d!(); crate::COMMIT; chatchonk::cache::c() }";
     let rooms: Vec<_> = imported(source).into_iter().collect();
@@ -103,7 +103,7 @@ fn imports_are_found_however_they_are_written() {
 }
 
 #[test]
-fn no_room_imports_one_that_stands_above_it() {
+fn no_module_imports_one_above_it() {
     let rank = |room: &str| ROOMS.iter().position(|known| *known == room);
     let (mut faults, mut arrows) = (Vec::new(), 0);
     for file in sources(&src()) {
@@ -268,7 +268,7 @@ impl Modules {
 }
 
 #[test]
-fn no_file_imports_one_that_imports_it_back() {
+fn no_import_cycle_between_files() {
     let arrows = Modules::read().arrows();
     let reach = |from: &Vec<String>| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
@@ -293,7 +293,7 @@ fn no_file_imports_one_that_imports_it_back() {
 }
 
 #[test]
-fn a_path_in_a_list_is_found_with_all_that_stands_before_it() {
+fn paths_in_import_lists_are_found_in_full() {
     let code = "mod deep;\npub use deep::Passed;\nuse super::{a::{B, c}, D};\nfn f() { crate::x::Y::new(); deep::g() }";
     let found: Vec<_> =
         paths(code).iter().map(|named| (named.segments.join("::"), named.is_exported)).collect();

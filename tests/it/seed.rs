@@ -106,7 +106,7 @@ async fn applying_the_seed_twice_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_seed_updates_what_nobody_edited_and_leaves_the_rest_alone() {
+async fn a_newer_seed_updates_only_unedited_rows() {
     let database = database().await;
     let seeded = Seeded::on(&database).await;
     seeded.work_on_it().await;
@@ -142,7 +142,7 @@ async fn a_newer_seed_updates_what_nobody_edited_and_leaves_the_rest_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_seed_brings_back_what_is_missing_and_keeps_what_it_no_longer_has() {
+async fn a_newer_seed_restores_missing_rows_and_deletes_none() {
     let database = database().await;
     let seeded = Seeded::on(&database).await;
     seeded.run("delete from chatchonk.models where id = 'cohere/rerank-v3.5'").await;
@@ -164,7 +164,7 @@ async fn a_newer_seed_brings_back_what_is_missing_and_keeps_what_it_no_longer_ha
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overwriting_resets_edited_rows_but_not_what_is_hidden_nor_own_rows() {
+async fn overwriting_resets_edits_but_not_hidden_or_added_rows() {
     let database = database().await;
     let seeded = Seeded::on(&database).await;
     let fresh = seeded.rows().await;
@@ -182,7 +182,7 @@ async fn overwriting_resets_edited_rows_but_not_what_is_hidden_nor_own_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_instances_that_start_together_one_seeds_and_the_other_finds_it_done() {
+async fn two_instances_that_start_together_seed_once() {
     let database = database().await;
     let seed = Seed::builtin().unwrap();
     let store = || Store::new(DatabaseSettings::from_options(database.options(), 1));
@@ -196,7 +196,7 @@ async fn of_two_instances_that_start_together_one_seeds_and_the_other_finds_it_d
 }
 
 #[tokio::test]
-async fn tasks_that_were_moved_or_truncated_by_hand_are_edits_of_their_models() {
+async fn manual_changes_of_tasks_are_edits_of_their_models() {
     let seeded = Seeded::on(&database().await).await;
     let edited = |pool: PgPool| async move {
         let edited = sqlx::query_scalar("select id from chatchonk.models where edited order by id");

@@ -43,7 +43,7 @@ fn secret_headers_for_a_collector_need_https_or_loopback() {
 }
 
 #[test]
-fn a_bad_value_stops_the_start_with_the_variable_and_what_was_expected() {
+fn a_bad_value_stops_the_start_and_names_the_variable() {
     for (variable, expected, values) in [
         ("PORT", "0 to 65535", &["hunter2", "65536", "-1", "80.5", "0x50"][..]),
         ("HOST", "an IP address", &["hunter2", "localhost", "1.2.3", "0.0.0.0:80"]),
@@ -110,7 +110,7 @@ fn a_bad_value_stops_the_start_with_the_variable_and_what_was_expected() {
 }
 
 #[test]
-fn nothing_set_gives_the_defaults_of_development() {
+fn no_settings_give_the_development_defaults() {
     let config = read(&[("HOME", "/home/somebody")]).unwrap();
     assert_eq!(config.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.http.environment, "development");
@@ -124,7 +124,7 @@ fn nothing_set_gives_the_defaults_of_development() {
 }
 
 #[test]
-fn an_empty_variable_is_an_absent_one_and_values_are_trimmed() {
+fn empty_variables_are_absent_and_values_are_trimmed() {
     for empty in ["", "  ", "\t\n"] {
         let mut variables: Vec<_> = SETTINGS.iter().map(|name| (*name, empty)).collect();
         variables.push(("RENDER", empty));
@@ -182,7 +182,7 @@ fn render_changes_the_defaults_and_settings_win_over_it() {
 }
 
 #[test]
-fn render_needs_a_database_and_the_message_names_where_to_get_it() {
+fn render_needs_a_database_and_says_where_to_get_it() {
     for variables in
         [&[("RENDER", "true")][..], &[("RENDER", "true"), ("DATABASE_URL", " "), ("DATA_DIR", "/x")]]
     {
@@ -208,7 +208,7 @@ fn the_transaction_pooler_is_refused_and_port_5432_named() {
 }
 
 #[test]
-fn kv_with_only_some_of_its_variables_is_not_configured_and_says_what_is_missing() {
+fn partial_kv_variables_are_reported_as_not_configured() {
     let all = ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_KV_NAMESPACE_ID"];
     for set in 0..8 {
         let is_set = |at: &usize| set & (1 << at) != 0;
@@ -243,7 +243,7 @@ fn no_debug_output_repeats_a_secret() {
 }
 
 #[test]
-fn the_data_folder_comes_from_the_command_line_before_the_variable_before_the_home() {
+fn the_data_folder_argument_wins_over_variable_and_home() {
     let folder = |variables: &[(&str, &str)], argument: Option<&str>| {
         let environment = variables.iter().copied().collect::<Environment>();
         match Config::from_environment(&environment, argument.map(Path::new)).unwrap().database {

@@ -48,7 +48,7 @@ fn run(seed: u64) -> Result<(), String> {
 }
 
 #[test]
-fn whatever_happens_to_instances_database_and_kv_every_promise_holds() {
+fn every_promise_holds_in_every_history() {
     if let Some(seed) = setting("SIMULATE_SEED") {
         run(seed).unwrap_or_else(|broken| panic!("{broken}"));
         return;

@@ -41,7 +41,7 @@ fn compare(a: &Value, b: &Value, sort: &str, descending: bool) -> Ordering {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sort_orders_both_ways_with_the_unknown_last_and_ids_breaking_ties() {
+async fn every_sort_puts_unknown_last_and_breaks_ties_by_id() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
     // Ties in every key, unknown values in every key that can be unknown, and a price of which only half is known.
@@ -67,7 +67,7 @@ async fn every_sort_orders_both_ways_with_the_unknown_last_and_ids_breaking_ties
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_by_provider_and_name_when_no_order_is_asked_for() {
+async fn a_list_is_sorted_by_provider_and_name_by_default() {
     let server = TestServer::seeded(&database().await).await;
     let unsorted = server.get("/api/models").await.ids();
     assert_eq!(unsorted, server.get("/api/models?sort=provider").await.ids());
@@ -76,7 +76,7 @@ async fn a_list_is_by_provider_and_name_when_no_order_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_finds_ids_and_names_despite_typos_and_puts_the_nearest_first() {
+async fn a_search_tolerates_typos_and_ranks_the_nearest_first() {
     let server = TestServer::seeded(&database().await).await;
     for (q, first) in [
         ("gpt-6-astra", "openai/gpt-6-astra"),

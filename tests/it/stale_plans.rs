@@ -11,7 +11,7 @@ use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_show_after_columns_changed_their_type_under_the_server() {
+async fn edits_show_after_columns_changed_their_type() {
     let database = database().await;
     let pool = database.pool().await;
     let server = TestServer::seeded(&database).await;

@@ -47,7 +47,7 @@ pub(crate) async fn run(database: &TestDatabase, statement: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_database_it_serves_the_builtin_catalogue_at_once_and_the_databases_when_it_returns() {
+async fn the_builtin_catalogue_is_served_until_the_database_returns() {
     let mut postgres = private_server().await;
     // As good as new: tables and seed are to be made when it returns.
     run(postgres.database(), "drop schema chatchonk cascade".to_owned()).await;
@@ -70,7 +70,7 @@ async fn without_its_database_it_serves_the_builtin_catalogue_at_once_and_the_da
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_hangs_at_the_start_holds_lists_up_for_3_s_at_most() {
+async fn a_database_that_hangs_delays_the_first_list_by_at_most_3_s() {
     let proxy = Proxy::to(&database().await.options()).await;
     proxy.hang();
     let clock = Clock::system();
@@ -88,7 +88,7 @@ async fn a_database_that_hangs_at_the_start_holds_lists_up_for_3_s_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_does_not_exist_fails_the_deploy_while_lists_are_builtin() {
+async fn an_absent_database_fails_the_deploy_while_lists_are_builtin() {
     let existing = database().await;
     let missing = format!("{}_missing", existing.name());
     let url = TestDatabase::at(existing.options().database(&missing)).url();
@@ -150,7 +150,7 @@ async fn an_empty_database_that_is_read_only_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_migrations_an_empty_database_is_called_by_its_name() {
+async fn an_empty_database_without_migrations_is_named_as_such() {
     let database = empty_database().await;
     let server = TestServer::with(&[("DATABASE_URL", &database.url()), ("MIGRATE_ON_START", "false")]).await;
     decided(&server).await;
@@ -160,7 +160,7 @@ async fn without_migrations_an_empty_database_is_called_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_another_session_holds_the_migration_lock_it_serves_on_and_tries_again() {
+async fn a_held_migration_lock_is_retried_while_lists_go_on() {
     let database = empty_database().await;
     let mut holder = PgConnection::connect_with(&database.options()).await.unwrap();
     sqlx::query("select pg_advisory_lock($1)")
@@ -193,7 +193,7 @@ fn migration_lock(database: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_seed_row_locked_by_another_session_keeps_nobody_from_the_catalogue() {
+async fn a_locked_seed_row_does_not_block_the_catalogue() {
     let database = database().await;
     TestServer::on(&database).await.until("/api/health", |health| health.status == 200).await;
     let mut holder = PgConnection::connect_with(&database.options()).await.unwrap();

@@ -24,7 +24,7 @@ fn changes(status: &Answer, part: &str) -> Vec<[Value; 3]> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_database_kv_catalogue_and_providers_are_remembered_with_their_reasons() {
+async fn state_changes_are_kept_with_their_reasons() {
     let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
     wire.cut();
     let server = start(&wire.url(), &kv).await;
@@ -69,7 +69,7 @@ async fn changes_of_database_kv_catalogue_and_providers_are_remembered_with_thei
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn samples_count_reads_an_hour_is_kept_and_what_is_held_is_not_sent_again() {
+async fn samples_count_reads_for_an_hour_and_revalidate() {
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
     let server = TestServer::at(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")], clock).await;
     for _ in 0..7 {

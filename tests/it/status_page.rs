@@ -46,7 +46,7 @@ async fn tab_to(browser: &Browser, wanted: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_tells_outages_of_database_kv_and_server_within_ten_seconds_and_their_end() {
+async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
     let server = TestServer::with_kv(&wire.url(), &kv).await;
     let Some(browser) = page(&server, 1280).await else { return };
@@ -102,7 +102,7 @@ async fn the_page_tells_outages_of_database_kv_and_server_within_ten_seconds_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_are_found_filtered_sorted_and_compared_with_a_mouse_or_with_keys_alone_on_a_phone_too() {
+async fn models_are_usable_by_mouse_by_keyboard_and_on_a_phone() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 360).await else { return };
     let beyond = "const it = document.documentElement; return it.scrollWidth - it.clientWidth";

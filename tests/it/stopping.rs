@@ -41,7 +41,7 @@ async fn answer(connection: &mut TcpStream) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_refuses_readiness_first_and_finishes_the_request_under_way() {
+async fn a_stop_drops_readiness_first_and_finishes_open_requests() {
     let proxy = Proxy::to(&database().await.options()).await;
     proxy.hang();
     let server = TestServer::with(&[("DATABASE_URL", &proxy.url())]).await;
@@ -73,7 +73,7 @@ async fn a_stop_refuses_readiness_first_and_finishes_the_request_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_keeps_its_connection_does_not_hold_up_the_stop_for_10_s() {
+async fn a_kept_connection_does_not_delay_the_stop_by_10_s() {
     let server = TestServer::on(&database().await).await;
     let mut kept = TcpStream::connect(server.address()).await.unwrap();
     assert_eq!(ask(&mut kept, "/api/models").await.0, 200);

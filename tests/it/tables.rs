@@ -60,7 +60,7 @@ async fn hidden_migrations_are_hidden_rows_and_never_applied_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_names_tables_that_row_level_security_closes() {
+async fn check_names_tables_hidden_by_row_level_security() {
     let database = seeded_database().await;
     let reader = reader_of(&database).await;
     run(&database, "alter table chatchonk.quarantined_values enable row level security".to_owned()).await;
@@ -70,7 +70,7 @@ async fn check_names_tables_that_row_level_security_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_of_child_tables_are_reported_and_found() {
+async fn child_tables_are_reported_and_their_edits_found() {
     let database = seeded_database().await;
     run(
         &database,
@@ -141,7 +141,7 @@ async fn a_migration_waits_for_locks_while_the_catalogue_is_served() {
 }
 
 #[tokio::test]
-async fn a_deadlock_is_a_lock_and_tried_again() {
+async fn a_deadlock_counts_as_a_lock_and_is_retried() {
     let database = of_the_release_before().await;
     let mut other = PgConnection::connect_with(&database.options()).await.unwrap();
     // The migration locks providers, task_types and models in this order.
@@ -164,7 +164,7 @@ async fn a_deadlock_is_a_lock_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_refused_for_a_columns_type_names_the_column() {
+async fn a_migration_refused_for_a_column_type_names_the_column() {
     for (column, to) in [("release_date", "date using null"), ("price_tiers", "text")] {
         let database = of_the_release_before().await;
         run(

@@ -135,7 +135,7 @@ async fn every_kind_of_change_raises_the_version() {
 }
 
 #[tokio::test]
-async fn a_missing_version_row_is_written_by_the_next_writer() {
+async fn the_next_writer_restores_a_missing_version_row() {
     let (_, pool) = seeded().await;
     let before = version(&pool).await;
     sqlx::raw_sql("delete from chatchonk.cache_version; update chatchonk.models set name = 'x' where false")
@@ -245,7 +245,7 @@ pub(crate) fn hurried() -> (Clock, AbortOnDropHandle<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_triggers_are_reported_edits_are_found_and_migrate_repairs() {
+async fn edits_are_found_while_triggers_are_damaged() {
     let (database, _) = seeded().await;
     let (clock, _hurry) = hurried();
     let server = TestServer::at(&[("DATABASE_URL", &database.url())], clock).await;
@@ -291,14 +291,14 @@ async fn check_names_damaged_triggers_and_migrate_repairs_them() {
 }
 
 #[tokio::test]
-async fn quoted_identifiers_are_no_damage_to_triggers() {
+async fn quoted_identifiers_do_not_count_as_damage() {
     let (database, _) = seeded().await;
     run(&database, format!("alter database {} set quote_all_identifiers = on", database.name())).await;
     assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn triggers_that_a_repair_leaves_damaged_are_an_error() {
+async fn an_incomplete_trigger_repair_is_an_error() {
     let (database, _) = seeded().await;
     let defect = "raise_cache_version_on_update on models is missing";
     run(
@@ -333,7 +333,7 @@ async fn an_edit_lost_before_a_repair_is_found_after_a_warm_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_past_intact_triggers_raises_the_version_for_all() {
+async fn an_edit_that_bypasses_triggers_raises_the_version() {
     let (database, pool) = seeded().await;
     let (one, other) = (TestServer::on(&database).await, TestServer::on(&database).await);
     healthy(&one).await;
@@ -370,7 +370,7 @@ async fn a_lost_edit_is_served_where_the_version_cannot_be_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn triggers_damaged_before_a_start_are_repaired_by_it() {
+async fn a_start_repairs_damaged_triggers() {
     let (database, _) = seeded().await;
     run(&database, "alter table chatchonk.models disable trigger user".to_owned()).await;
     assert!(!store(&database).trigger_defects().await.unwrap().is_empty());
@@ -406,7 +406,7 @@ async fn triggers_of_a_newer_release_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_database_that_the_previous_release_filled_gets_the_new_triggers() {
+async fn a_database_of_the_previous_release_gets_new_triggers() {
     const NEW: i64 = 20_261_128_000_200;
     let database = empty_database().await;
     let mut previous = sqlx::migrate!();

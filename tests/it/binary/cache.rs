@@ -78,7 +78,7 @@ async fn version(store: &Store) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stats_show_what_health_counts_and_it_adds_up() {
+async fn stats_show_the_counters_of_health_and_add_up() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = TestServer::with_kv(&database.url(), &kv).await;
     let is_filled = |answer: &Answer| {
@@ -123,7 +123,7 @@ async fn stats_show_what_health_counts_and_it_adds_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stats_as_json_are_the_cache_of_health_as_it_came() {
+async fn stats_as_json_repeat_the_cache_section_of_health() {
     let server = TestServer::seeded(&database().await).await;
     let url = format!("http://{}", server.address());
     let output = run_elsewhere(&["cache", "stats", "--json", "--url", &url]).await;
@@ -192,7 +192,7 @@ cloudflare kv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_purge_shows_on_a_running_server_within_a_second_and_calls_no_kv() {
+async fn a_purge_shows_within_a_second_and_calls_no_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = listening(&database).await;
     let before = server.get("/api/models?limit=1").await.json()["revision"].as_u64().unwrap();
@@ -213,7 +213,7 @@ async fn a_purge_shows_on_a_running_server_within_a_second_and_calls_no_kv() {
 }
 
 #[tokio::test]
-async fn a_scope_that_does_not_exist_is_refused_before_anything_is_done() {
+async fn an_unknown_scope_is_refused_first() {
     let database = database().await;
     let before = version(&store(&database)).await;
     for scope in ["models", "", "catalogue ", "user:1", "catalogue; drop"] {
@@ -228,7 +228,7 @@ async fn a_scope_that_does_not_exist_is_refused_before_anything_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hard_purge_empties_kv_and_the_server_fills_it_again_by_itself() {
+async fn a_hard_purge_empties_kv_and_the_server_refills_it() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let store = store(&database);
     let server = TestServer::with_kv(&database.url(), &kv).await;
@@ -268,7 +268,7 @@ async fn a_hard_purge_empties_kv_and_the_server_fills_it_again_by_itself() {
 }
 
 #[tokio::test]
-async fn keys_that_kv_does_not_delete_stay_known_and_the_version_is_raised_all_the_same() {
+async fn undeleted_keys_stay_known_and_the_version_rises() {
     let database = database().await;
     let store = store(&database);
     let throttled = || Fault::throttled(None);
@@ -290,7 +290,7 @@ async fn keys_that_kv_does_not_delete_stay_known_and_the_version_is_raised_all_t
 }
 
 #[tokio::test]
-async fn a_hard_purge_stays_within_the_days_budget_of_deletes() {
+async fn a_hard_purge_stays_within_the_daily_delete_budget() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let store = store(&database);
     fill(&store, &kv, &KNOWN).await;
@@ -317,7 +317,7 @@ async fn a_hard_purge_stays_within_the_days_budget_of_deletes() {
 }
 
 #[tokio::test]
-async fn a_hard_purge_without_kv_names_the_missing_variables_and_does_nothing() {
+async fn a_hard_purge_without_kv_names_the_missing_variables() {
     let database = database().await;
     let before = version(&store(&database)).await;
     let (code, said, log) = cache(&["purge", "--hard"], &on(&database));
@@ -335,7 +335,7 @@ async fn a_hard_purge_without_kv_names_the_missing_variables_and_does_nothing() 
 }
 
 #[tokio::test]
-async fn a_purge_without_its_database_says_what_to_do() {
+async fn a_purge_without_its_database_names_the_fix() {
     let (code, said, log) = cache(&["purge"], &[]);
     assert_eq!((code, said.as_str()), (Some(1), ""));
     assert!(
@@ -362,7 +362,7 @@ async fn a_purge_without_its_database_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_embedded_database_is_purged_when_no_server_holds_it() {
+async fn an_embedded_database_without_a_server_is_purged() {
     let folder = folder();
     let purge = || {
         let output = run(command(folder.path()).args(["cache", "purge"]));

@@ -53,7 +53,7 @@ pub(super) async fn other_release(health: &Value) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_server_is_read_without_a_fault() {
+async fn a_healthy_server_has_no_fault() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = TestServer::with_kv(&database.url(), &kv).await;
     server
@@ -84,7 +84,7 @@ async fn a_healthy_server_is_read_without_a_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_on_a_server_is_told_with_its_remedy_and_exit_code_1() {
+async fn faults_of_a_server_come_with_remedies_and_exit_code_1() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     kv.fail_always(None, Fault::forbidden());
     let wire = Proxy::to(&database.options()).await;
@@ -111,7 +111,7 @@ async fn what_is_wrong_on_a_server_is_told_with_its_remedy_and_exit_code_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_still_starts_is_unready() {
+async fn a_starting_server_is_unready() {
     let database = database().await;
     let wire = Proxy::to(&database.options()).await;
     wire.hang();
@@ -128,7 +128,7 @@ async fn a_server_that_still_starts_is_unready() {
 }
 
 #[tokio::test]
-async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_none() {
+async fn partly_configured_kv_and_skipped_rows_are_faults() {
     let mut health = json!({
         "service": "chatchonk-api", "status": "healthy",
         "catalogue": { "source": "postgres", "models": 3, "skipped": 2, "details_ignored": 3 },
@@ -150,7 +150,7 @@ async fn partly_configured_kv_and_rows_left_out_are_faults_and_kv_left_out_is_no
 }
 
 #[tokio::test]
-async fn what_another_release_does_not_tell_is_left_out_and_its_budget_is_shown() {
+async fn fields_unknown_to_another_release_are_left_out() {
     let bare = json!({ "service": "chatchonk-api", "status": "healthy" });
     let (_, said, log) = check_address(other_release(&bare).await).await;
     assert_eq!(log, "");
@@ -171,7 +171,7 @@ async fn what_another_release_does_not_tell_is_left_out_and_its_budget_is_shown(
 }
 
 #[tokio::test]
-async fn nothing_a_server_says_reaches_the_terminal_as_a_control_character() {
+async fn control_characters_never_reach_the_terminal() {
     let health =
         json!({ "service": "chatchonk-api", "version": "1\u{1b}[2J\u{9b}\r\nx", "status": "healthy" });
     let (_, said, _) = check_address(other_release(&health).await).await;
@@ -195,7 +195,7 @@ async fn refused(url: &str, begin: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_one_line_that_does_not_repeat_it() {
+async fn an_invalid_address_is_one_line_without_the_address() {
     for url in [
         "hunter2",
         "localhost:8080",
@@ -209,21 +209,21 @@ async fn what_is_no_address_is_one_line_that_does_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_one_line_with_a_remedy() {
+async fn an_absent_server_is_one_line_with_a_remedy() {
     // Nobody listens on port 1, and nobody may.
     let parts = ["onnection refused", "; check host and port"];
     refused("http://127.0.0.1:1", "http://127.0.0.1:1 cannot be reached (", &parts).await;
 }
 
 #[tokio::test]
-async fn https_where_http_is_spoken_is_a_fault_of_tls() {
+async fn https_to_an_http_server_is_a_tls_fault() {
     let address = stub(http("400 Bad Request", "text/plain", "")).await;
     let parts = ["; check the server's certificate", "http://"];
     refused(&format!("https://{address}"), &format!("TLS with https://{address} failed ("), &parts).await;
 }
 
 #[tokio::test]
-async fn what_is_not_chatchonk_is_one_line_that_says_what_was_found() {
+async fn another_service_is_one_line_that_describes_it() {
     for (status, kind, body) in [
         ("200 OK", "text/html", "<html>hunter2</html>"),
         ("404 Not Found", "application/json", r#"{"error":"hunter2"}"#),
@@ -239,7 +239,7 @@ async fn what_is_not_chatchonk_is_one_line_that_says_what_was_found() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_told_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let target = FakeKv::start(Clock::system()).unwrap();
     let location =
         format!("HTTP/1.1 301 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", target.base_url());
@@ -250,7 +250,7 @@ async fn a_redirect_is_told_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_given_up_after_5_s() {
+async fn a_silent_server_is_given_up_after_5_s() {
     // Takes connections on, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();

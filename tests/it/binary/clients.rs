@@ -62,7 +62,7 @@ fn serve(command: &mut Command) -> Serving {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_requests_are_counted_and_leave_no_line() {
+async fn malformed_requests_are_counted_and_not_logged() {
     let folder = folder();
     let mut server = serve(&mut command(folder.path()));
     let address = server.address();
@@ -92,7 +92,7 @@ async fn debug_logging_shows_malformed_requests() {
 
 /// A client that keeps all the connections that the server can have.
 #[tokio::test(flavor = "multi_thread")]
-async fn running_out_of_descriptors_is_one_warning_and_counted() {
+async fn descriptor_exhaustion_is_counted_with_one_warning() {
     let folder = folder();
     let mut server = serve(&mut from_shell("ulimit -n 100", &command(folder.path())));
     let address = server.address();

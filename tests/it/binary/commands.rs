@@ -13,7 +13,7 @@ use crate::support::postgres::{database, empty_database};
 use crate::support::process::{command, folder, postgres, run, text};
 
 #[test]
-fn check_without_a_database_says_so_starts_nothing_and_succeeds() {
+fn check_without_a_database_starts_nothing_and_succeeds() {
     let folder = folder();
     let output = run(command(folder.path()).arg("check"));
     let (said, log) = text(&output);
@@ -24,7 +24,7 @@ fn check_without_a_database_says_so_starts_nothing_and_succeeds() {
 }
 
 #[test]
-fn check_names_an_unreachable_database_with_the_remedy_and_no_secret() {
+fn check_names_an_unreachable_database_and_no_secret() {
     let folder = folder();
     // Nobody listens on port 1, and nobody may.
     let url = "postgres://someone:hunter2@127.0.0.1:1/somewhere";
@@ -37,7 +37,7 @@ fn check_names_an_unreachable_database_with_the_remedy_and_no_secret() {
 }
 
 #[test]
-fn a_malformed_database_url_is_one_line_that_does_not_repeat_it() {
+fn a_malformed_database_url_is_not_repeated() {
     let folder = folder();
     for command_name in ["check", "serve", "migrate"] {
         let output = run(command(folder.path()).arg(command_name).env("DATABASE_URL", "hunter2@somewhere"));
@@ -49,7 +49,7 @@ fn a_malformed_database_url_is_one_line_that_does_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn migrate_and_seed_fill_an_empty_database_and_check_is_content_then() {
+async fn migrate_and_seed_satisfy_check() {
     let database = empty_database().await;
     let folder = folder();
     let on_database = |arguments: &[&str]| {
@@ -75,7 +75,7 @@ async fn migrate_and_seed_fill_an_empty_database_and_check_is_content_then() {
 }
 
 #[tokio::test]
-async fn a_seed_leaves_edits_alone_and_overwrite_resets_them_but_for_enabled() {
+async fn a_seed_keeps_edits_and_overwrite_resets_all_but_enabled() {
     let database = empty_database().await;
     let folder = folder();
     let seed = |arguments: &[&str]| {
@@ -105,7 +105,7 @@ async fn a_seed_leaves_edits_alone_and_overwrite_resets_them_but_for_enabled() {
 }
 
 #[test]
-fn commands_without_a_database_url_use_the_embedded_one_and_stop_it() {
+fn commands_without_a_database_url_run_the_embedded_one() {
     let folder = folder();
     let output = run(command(folder.path()).args(["catalogue", "seed"]));
     let (said, log) = text(&output);
@@ -115,7 +115,7 @@ fn commands_without_a_database_url_use_the_embedded_one_and_stop_it() {
 }
 
 #[test]
-fn data_dir_on_the_command_line_wins_over_the_variable() {
+fn data_dir_argument_wins_over_the_variable() {
     let (folder, other) = (folder(), folder());
     let output = run(command(folder.path()).arg("--data-dir").arg(other.path()).arg("migrate"));
     assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
@@ -124,7 +124,7 @@ fn data_dir_on_the_command_line_wins_over_the_variable() {
 }
 
 #[test]
-fn it_says_its_version_with_the_commit_and_how_to_use_it() {
+fn version_names_the_commit_and_help_shows_the_usage() {
     let folder = folder();
     let output = run(command(folder.path()).arg("--version"));
     let (version, _) = text(&output);
@@ -149,7 +149,7 @@ fn check_kv(kv: &FakeKv, others: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn check_tries_kv_with_just_its_three_variables_and_names_a_fault_with_its_remedy() {
+fn check_tests_kv_with_only_its_three_variables() {
     let kv = FakeKv::start(Clock::system()).unwrap();
     let (code, said) = check_kv(&kv, &[]);
     assert_eq!(code, Some(0), "{said}");
@@ -177,7 +177,7 @@ fn check_tries_kv_with_just_its_three_variables_and_names_a_fault_with_its_remed
 }
 
 #[test]
-fn check_names_every_other_fault_of_kv_with_its_remedy_too() {
+fn check_names_every_other_kv_fault_with_its_remedy() {
     let kv = FakeKv::start(Clock::system()).unwrap();
     let fails = |others: &[(&str, &str)], fault: &str, remedy: &str| {
         let (code, said) = check_kv(&kv, others);
@@ -215,7 +215,7 @@ fn check_names_every_other_fault_of_kv_with_its_remedy_too() {
 }
 
 #[tokio::test]
-async fn check_tells_the_days_budget_where_a_database_counts_it() {
+async fn check_shows_the_daily_budget_that_a_database_counts() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let store = Store::new(DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 1).unwrap());
     store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
@@ -235,7 +235,7 @@ async fn check_tells_the_days_budget_where_a_database_counts_it() {
 }
 
 #[test]
-fn a_setting_that_is_no_text_is_refused_and_not_taken_for_absent() {
+fn a_setting_that_is_not_utf_8_is_refused() {
     let folder = folder();
     for variable in ["DATABASE_URL", "METRICS_TOKEN", "PROVIDER_BASE_URLS"] {
         let output = run(command(folder.path()).arg("check").env(variable, OsStr::from_bytes(b"a\xff")));

@@ -119,7 +119,7 @@ async fn status(address: &str, path: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn full_pipes_stop_no_route_and_no_sigterm() {
+async fn full_pipes_block_neither_routes_nor_sigterm() {
     let folder = folder();
     let ((_out, stdout), (_err, stderr)) = (full_pipe(), full_pipe());
     let mut command = command(folder.path());
@@ -179,7 +179,7 @@ async fn dropped_lines_are_reported_once_when_lines_flow_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_that_a_full_disk_refuses_count_as_dropped() {
+async fn lines_refused_by_a_full_disk_count_as_dropped() {
     let folder = folder();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut command = command(folder.path());
@@ -193,7 +193,7 @@ async fn lines_that_a_full_disk_refuses_count_as_dropped() {
 }
 
 #[test]
-fn commands_that_end_at_once_lose_no_final_message() {
+fn short_commands_lose_no_final_message() {
     let folder = folder();
     for (arguments, variable, ends_with) in [
         (&["serve"][..], ("PORT", "none"), "chatchonk: PORT: "),
@@ -212,7 +212,7 @@ fn commands_that_end_at_once_lose_no_final_message() {
 }
 
 #[test]
-fn a_full_pipe_does_not_keep_a_command_from_ending() {
+fn a_full_pipe_does_not_block_the_end_of_a_command() {
     let folder = folder();
     let ((_out, stdout), (mut err, stderr)) = (full_pipe(), full_pipe());
     for arguments in [&["nothing"][..], &["serve"], &["check"]] {

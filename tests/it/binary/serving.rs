@@ -48,17 +48,17 @@ async fn ends_in_order(end: impl FnOnce(&Serving)) {
 }
 
 #[tokio::test]
-async fn with_nothing_configured_it_serves_the_seed_and_ends_in_order_on_sigterm() {
+async fn an_unconfigured_server_serves_the_seed_until_sigterm() {
     ends_in_order(|server| server.signal(Signal::SIGTERM)).await;
 }
 
 #[tokio::test]
-async fn ctrl_c_in_the_terminal_ends_it_in_order_with_its_postgres() {
+async fn ctrl_c_stops_the_server_and_its_postgres_in_order() {
     ends_in_order(|server| server.signal_group(Signal::SIGINT)).await;
 }
 
 #[tokio::test]
-async fn a_closed_terminal_ends_it_in_order() {
+async fn a_closed_terminal_stops_the_server_in_order() {
     ends_in_order(|server| server.signal(Signal::SIGHUP)).await;
 }
 
@@ -105,7 +105,7 @@ async fn a_start_without_its_database_names_no_other_fault() {
 
 /// It stands still, so all of them wait in the queue of the listener.
 #[tokio::test]
-async fn three_hundred_clients_at_once_wait_for_no_retransmission() {
+async fn three_hundred_clients_at_once_need_no_retransmission() {
     let folder = folder();
     let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", NO_DATABASE));
     let address: SocketAddr = server.address().parse().unwrap();
@@ -126,7 +126,7 @@ async fn three_hundred_clients_at_once_wait_for_no_retransmission() {
 }
 
 #[tokio::test]
-async fn a_request_that_goes_well_leaves_a_line_at_debug_only() {
+async fn a_successful_request_is_logged_at_debug_only() {
     for (filter, leaves) in [("info", false), ("chatchonk=debug", true)] {
         let folder = folder();
         let mut server = Serving::start(command(folder.path()).env("RUST_LOG", filter));
@@ -151,7 +151,7 @@ async fn a_request_that_goes_well_leaves_a_line_at_debug_only() {
 }
 
 #[tokio::test]
-async fn after_a_kill_the_next_start_takes_the_orphaned_postgres_over() {
+async fn a_start_after_a_kill_takes_over_the_orphaned_postgres() {
     let folder = folder();
     let mut killed = Serving::start(&mut command(folder.path()));
     serves_the_embedded_catalogue(&mut killed).await;
@@ -167,7 +167,7 @@ async fn after_a_kill_the_next_start_takes_the_orphaned_postgres_over() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_folder_is_refused_with_the_remedy() {
+async fn a_second_server_on_the_same_folder_gets_the_remedy() {
     let folder = folder();
     let mut first = Serving::start(&mut command(folder.path()));
     let address = serves_the_embedded_catalogue(&mut first).await;
@@ -185,7 +185,7 @@ async fn a_second_server_on_the_same_folder_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_used_is_told_in_log_and_health_while_it_serves_the_builtin_catalogue() {
+async fn an_unusable_folder_is_reported_while_lists_are_builtin() {
     let folder = folder();
     let occupied = folder.path().join("a file");
     std::fs::write(&occupied, "").unwrap();
@@ -201,7 +201,7 @@ async fn a_folder_that_cannot_be_used_is_told_in_log_and_health_while_it_serves_
 }
 
 #[tokio::test]
-async fn sigterm_in_the_middle_of_the_start_ends_it_and_the_next_start_works() {
+async fn sigterm_during_a_start_leaves_the_next_start_working() {
     let folder = folder();
     let mut server = Serving::start(&mut command(folder.path()));
     server.address();
@@ -259,7 +259,7 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
 
 /// The libraries that carry the keys log what they do, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_providers_are_in_no_line_of_the_log_even_at_trace() {
+async fn provider_keys_are_never_logged_even_at_trace() {
     let (folder, upstream) = (folder(), Upstream::start(Clock::system()).await);
     // What an answer repeats of the request stays out as well.
     upstream.becomes("openai", Mood::Says(401, r#"{"error":"Incorrect API key provided: hunter2-openai"}"#));
@@ -299,7 +299,7 @@ async fn keys_of_providers_are_in_no_line_of_the_log_even_at_trace() {
 }
 
 #[tokio::test]
-async fn a_private_postgres_that_dies_is_started_again_while_lists_go_on() {
+async fn a_dead_private_postgres_restarts_while_lists_go_on() {
     let folder = folder();
     let mut server = Serving::start(&mut command(folder.path()));
     let address = serves_the_embedded_catalogue(&mut server).await;

@@ -47,7 +47,7 @@ async fn serve(endpoint: &str, traceparents: &[String]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_sent_as_a_span_of_its_callers_trace_if_that_is_sampled() {
+async fn a_request_joins_the_sampled_trace_of_its_caller() {
     let collector = Collector::start(false).await;
     let sampled = format!("00-{TRACE}-{CALLER}-01");
     let unsampled = format!("00-{OTHER_TRACE}-{CALLER}-00");
@@ -67,7 +67,7 @@ async fn a_request_is_sent_as_a_span_of_its_callers_trace_if_that_is_sampled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_or_hangs_is_a_warning_and_holds_up_nothing() {
+async fn a_dead_collector_is_a_warning_and_delays_nothing() {
     let hanging = Collector::start(true).await;
     for (endpoint, is_told) in [("http://127.0.0.1:1", true), (hanging.endpoint.as_str(), false)] {
         let lines = serve(endpoint, &vec![format!("00-{TRACE}-{CALLER}-01"); 50]).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Key, MINUTE, Rig, SECOND, all_tasks_wait, family, rig};
 
 #[tokio::test]
-async fn while_the_origin_is_known_to_fail_nobody_who_has_a_value_waits() {
+async fn no_caller_with_a_value_waits_for_a_failing_origin() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.fail(true);
@@ -25,7 +25,7 @@ async fn while_the_origin_is_known_to_fail_nobody_who_has_a_value_waits() {
 }
 
 #[tokio::test]
-async fn a_failing_origin_is_asked_after_1_s_and_then_ever_less_often_up_to_30_s() {
+async fn a_failing_origin_is_retried_after_1_s_up_to_30_s() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.fail(true);
@@ -84,7 +84,7 @@ async fn without_a_value_the_error_is_remembered_for_500_ms() {
 }
 
 #[tokio::test]
-async fn a_refresh_asks_at_once_whatever_the_pause_says() {
+async fn a_refresh_ignores_the_pause() {
     let rig = rig();
     rig.origin.fail(true);
     assert!(rig.read().await.is_err());
@@ -110,7 +110,7 @@ async fn a_refresh_when_due_waits_for_the_pause_and_then_loads() {
 }
 
 #[tokio::test]
-async fn the_catalogue_is_served_at_any_age_and_even_when_it_is_known_to_be_outdated() {
+async fn the_catalogue_is_served_at_any_age_and_when_outdated() {
     let rig = Rig::of(family(OnOriginFailure::ServeAnyAge), true);
     rig.outcome().await;
     rig.origin.fail(true);
@@ -122,7 +122,7 @@ async fn the_catalogue_is_served_at_any_age_and_even_when_it_is_known_to_be_outd
 }
 
 #[tokio::test]
-async fn a_family_with_an_age_limit_serves_up_to_it_and_nothing_outdated() {
+async fn an_age_limit_bounds_stale_values_and_excludes_outdated_ones() {
     let limit = Duration::from_hours(24);
     let rig = Rig::of(family(OnOriginFailure::ServeUpTo(limit)), false);
     rig.outcome().await;
@@ -141,7 +141,7 @@ async fn a_family_with_an_age_limit_serves_up_to_it_and_nothing_outdated() {
 }
 
 #[tokio::test]
-async fn a_family_that_refuses_serves_nothing_that_is_not_fresh() {
+async fn a_family_that_refuses_stale_serves_only_fresh_values() {
     let rig = Rig::of(family(OnOriginFailure::Refuse), false);
     rig.outcome().await;
     rig.origin.fail(true);
@@ -151,7 +151,7 @@ async fn a_family_that_refuses_serves_nothing_that_is_not_fresh() {
 }
 
 #[tokio::test]
-async fn a_load_that_panics_is_an_error_for_all_who_wait_and_frees_the_slot() {
+async fn a_panicking_load_fails_all_waiters_and_frees_the_slot() {
     let rig = rig();
     rig.origin.panic(true);
     rig.origin.hold();
@@ -169,7 +169,7 @@ async fn a_load_that_panics_is_an_error_for_all_who_wait_and_frees_the_slot() {
 }
 
 #[tokio::test]
-async fn a_panic_while_a_value_is_held_costs_nobody_an_answer() {
+async fn a_panic_while_a_value_is_held_costs_no_answer() {
     let rig = rig();
     rig.outcome().await;
     rig.advance(5 * MINUTE).await;

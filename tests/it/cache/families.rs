@@ -14,7 +14,7 @@ use super::{Key, MINUTE, Rig, SECOND, all_tasks_wait};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
-fn they_are_fresh_and_kept_for_as_long_as_is_documented() {
+fn families_have_their_documented_lifetimes() {
     let documented = FAMILIES.map(|family| (family.name, family.fresh, family.keep_shared));
     let expected = [
         ("catalogue", 5 * MINUTE, Some(30 * 24 * HOUR)),
@@ -26,7 +26,7 @@ fn they_are_fresh_and_kept_for_as_long_as_is_documented() {
 }
 
 #[tokio::test]
-async fn each_is_fresh_until_its_time_is_over() {
+async fn each_family_is_fresh_until_its_period_ends() {
     for family in FAMILIES {
         let rig = Rig::of(family, false);
         assert_eq!(rig.outcome().await, (Origin, 1));
@@ -40,7 +40,7 @@ async fn each_is_fresh_until_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn the_catalogue_is_held_whatever_it_weighs() {
+async fn the_catalogue_is_kept_at_any_weight() {
     let rig = Rig::of(CATALOGUE, true);
     rig.origin.weigh(u32::MAX);
     assert_eq!(rig.outcome().await, (Origin, 1));
@@ -53,7 +53,7 @@ async fn the_catalogue_is_held_whatever_it_weighs() {
 }
 
 #[tokio::test]
-async fn families_of_many_keys_stay_within_their_bytes() {
+async fn families_of_many_keys_stay_within_their_byte_limits() {
     for family in [RESPONSES, PREFERENCES, PROVIDER_CONFIGS] {
         let (rig, bound) = (Rig::of(family, false), family.max_bytes.unwrap());
         rig.origin.weigh(u32::try_from(bound / 8).unwrap());
@@ -66,7 +66,7 @@ async fn families_of_many_keys_stay_within_their_bytes() {
 }
 
 #[tokio::test]
-async fn preferences_serve_for_a_day_while_the_database_fails_but_never_below_the_fence() {
+async fn preferences_serve_for_a_day_but_never_below_the_fence() {
     let rig = Rig::of(PREFERENCES, false);
     rig.outcome().await;
     rig.origin.fail(true);
@@ -86,7 +86,7 @@ async fn preferences_serve_for_a_day_while_the_database_fails_but_never_below_th
 }
 
 #[tokio::test]
-async fn provider_configs_are_refused_when_the_database_cannot_confirm_them() {
+async fn unconfirmed_provider_configs_are_refused() {
     let rig = Rig::of(PROVIDER_CONFIGS, false);
     rig.outcome().await;
     rig.origin.fail(true);
@@ -97,7 +97,7 @@ async fn provider_configs_are_refused_when_the_database_cannot_confirm_them() {
 }
 
 #[tokio::test]
-async fn what_is_personal_or_secret_never_reaches_kv() {
+async fn personal_and_secret_values_never_reach_kv() {
     let shelf = Shelf::default();
     for family in [PREFERENCES, PROVIDER_CONFIGS] {
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
@@ -138,7 +138,7 @@ impl Upstream {
 }
 
 #[tokio::test]
-async fn answers_of_an_upstream_api_are_loaded_anew_after_fifteen_minutes_whatever_changed() {
+async fn upstream_answers_are_reloaded_after_fifteen_minutes() {
     let upstream = Upstream::new();
     let (rig, _) = upstream.instance();
     assert_eq!(Upstream::read(&rig).await, Some((Origin, 1)));
@@ -151,7 +151,7 @@ async fn answers_of_an_upstream_api_are_loaded_anew_after_fifteen_minutes_whatev
 }
 
 #[tokio::test]
-async fn an_instance_that_starts_takes_a_young_answer_from_kv_and_counts_its_age_from_the_load() {
+async fn a_young_answer_from_kv_counts_its_age_from_the_load() {
     let upstream = Upstream::new();
     let (first, tier) = upstream.instance();
     Upstream::read(&first).await;
@@ -168,7 +168,7 @@ async fn an_instance_that_starts_takes_a_young_answer_from_kv_and_counts_its_age
 }
 
 #[tokio::test]
-async fn an_old_answer_in_kv_serves_for_a_day_when_the_upstream_api_fails() {
+async fn an_old_answer_in_kv_serves_for_a_day_of_upstream_failure() {
     let upstream = Upstream::new();
     let (first, tier) = upstream.instance();
     Upstream::read(&first).await;
@@ -202,7 +202,7 @@ async fn left_by_a_writer(
 }
 
 #[tokio::test]
-async fn a_slow_clock_serves_kvs_catalogue_stale_while_the_database_is_dead() {
+async fn a_slow_clock_serves_kv_stale_while_the_database_is_dead() {
     let noon = OffsetDateTime::UNIX_EPOCH + 12 * HOUR;
     for slow in [5 * MINUTE + SECOND, 11 * HOUR] {
         let origin = SimulatedOrigin::default();
@@ -236,7 +236,7 @@ async fn an_answer_dated_ahead_is_never_fresh_by_its_age() {
 }
 
 #[tokio::test]
-async fn another_instance_may_know_more_when_the_database_fails_right_after_a_change() {
+async fn kv_may_be_newer_when_the_database_fails_after_a_change() {
     let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
     let origin = SimulatedOrigin::default();
     let on = |tier| Rig::on(CATALOGUE, origin.clone(), None, Some(tier), time.clone());
@@ -258,7 +258,7 @@ async fn another_instance_may_know_more_when_the_database_fails_right_after_a_ch
 }
 
 #[tokio::test]
-async fn a_newer_answer_of_an_upstream_api_is_served_at_once_however_often_the_last_one_was_hit() {
+async fn a_newer_upstream_answer_is_served_at_once() {
     let upstream = Upstream::new();
     let (rig, _) = upstream.instance();
     Upstream::read(&rig).await;
@@ -270,7 +270,7 @@ async fn a_newer_answer_of_an_upstream_api_is_served_at_once_however_often_the_l
 }
 
 #[tokio::test]
-async fn the_databases_own_word_is_served_in_place_of_what_kv_said_of_the_same_version() {
+async fn the_database_overrides_kv_at_the_same_version() {
     let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
     let (tier, origin) = (shelf.tier(&time.0), SimulatedOrigin::default());
     let instance = || Rig::on(CATALOGUE, origin.clone(), None, Some(tier.clone()), time.clone());
@@ -354,7 +354,7 @@ async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
 }
 
 #[tokio::test]
-async fn an_unconfirmed_value_takes_no_place_from_a_confirmed_one() {
+async fn an_unconfirmed_value_evicts_no_confirmed_one() {
     for version in [1, 2, i64::MAX.unsigned_abs()] {
         let origin = SimulatedOrigin::default();
         let shelf = left_by_a_writer(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
@@ -381,7 +381,7 @@ async fn an_unconfirmed_value_takes_no_place_from_a_confirmed_one() {
 }
 
 #[tokio::test]
-async fn an_answer_from_kv_takes_no_place_from_the_apis_own() {
+async fn an_answer_from_kv_evicts_no_answer_of_the_api() {
     let upstream = Upstream::new();
     let (first, tier) = upstream.instance();
     Upstream::read(&first).await;

@@ -36,14 +36,14 @@ async fn ten_thousand_cold_callers_share_one_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn callers_who_come_in_the_moment_of_the_landing_do_not_set_out_on_a_flight_of_their_own() {
+async fn callers_at_the_landing_start_no_second_flight() {
     for _ in 0..1_000 {
         cold_callers_share_one_load(40).await;
     }
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_changes_nothing_for_the_others() {
+async fn a_cancelled_caller_does_not_affect_the_others() {
     let rig = rig();
     rig.origin.hold();
     let (first, second) = (rig.begin().await, rig.begin().await);
@@ -55,7 +55,7 @@ async fn a_caller_that_goes_away_changes_nothing_for_the_others() {
 }
 
 #[tokio::test]
-async fn a_load_that_nobody_waits_for_any_more_is_still_published() {
+async fn an_abandoned_load_is_still_published() {
     let rig = rig();
     rig.origin.hold();
     rig.begin().await.abort();
@@ -66,7 +66,7 @@ async fn a_load_that_nobody_waits_for_any_more_is_still_published() {
 }
 
 #[tokio::test]
-async fn what_was_loaded_before_an_announced_change_goes_to_those_who_waited_and_nowhere_else() {
+async fn a_load_older_than_the_fence_reaches_only_its_waiters() {
     let rig = rig();
     rig.origin.hold();
     let early = rig.begin().await;
@@ -107,7 +107,7 @@ async fn an_older_load_that_arrives_last_does_not_replace_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_version_read_under_way_does_not_validate_what_was_changed_meanwhile() {
+async fn an_older_version_read_does_not_validate_a_changed_value() {
     let rig = rig();
     rig.outcome().await;
     rig.advance(5 * MINUTE).await;
@@ -122,7 +122,7 @@ async fn a_version_read_under_way_does_not_validate_what_was_changed_meanwhile()
 }
 
 #[tokio::test]
-async fn a_replaced_database_lowers_the_fence_once_and_the_values_of_the_old_one_are_gone() {
+async fn a_replaced_database_lowers_the_fence_and_drops_old_values() {
     let rig = rig();
     for _ in 0..9 {
         rig.origin.change();
@@ -145,7 +145,7 @@ async fn a_replaced_database_lowers_the_fence_once_and_the_values_of_the_old_one
 }
 
 #[tokio::test]
-async fn a_value_of_a_replaced_database_is_not_fresh_even_when_the_versions_meet_again() {
+async fn a_value_of_a_replaced_database_is_never_fresh() {
     let rig = rig();
     for _ in 0..4 {
         rig.origin.change();
@@ -163,7 +163,7 @@ async fn a_value_of_a_replaced_database_is_not_fresh_even_when_the_versions_meet
 }
 
 #[tokio::test]
-async fn a_load_begun_in_the_database_before_is_not_published() {
+async fn a_load_from_a_replaced_database_is_not_published() {
     let rig = rig();
     rig.origin.change();
     rig.outcome().await;
@@ -182,7 +182,7 @@ async fn a_load_begun_in_the_database_before_is_not_published() {
 }
 
 #[tokio::test]
-async fn values_of_different_keys_are_loaded_side_by_side() {
+async fn different_keys_load_concurrently() {
     let rig = Rig::of(CATALOGUE, false);
     rig.origin.hold();
     let reads: Vec<_> = (0..3)

@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_reads_are_bounded_truthful_and_counted(steps in prop::collection::vec(step(), 1..60)) {
+    fn reads_are_bounded_truthful_and_counted_in_any_history(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut history = History::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{MINUTE, Rig, SECOND, all_tasks_wait, rig};
 
 #[tokio::test]
-async fn the_first_read_loads_and_the_next_is_a_hit_that_asks_nobody() {
+async fn the_first_read_loads_and_the_next_is_a_hit() {
     let rig = rig();
     assert_eq!(rig.outcome().await, (Origin, 1));
     let hit = rig.read().await.unwrap();
@@ -17,7 +17,7 @@ async fn the_first_read_loads_and_the_next_is_a_hit_that_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_value_is_validated_in_the_background_between_75_and_85_percent_of_its_freshness() {
+async fn background_validation_starts_at_75_to_85_percent() {
     let mut refreshed_at = Vec::new();
     for loaded_after in 0..40 {
         let rig = rig();
@@ -41,7 +41,7 @@ async fn a_value_is_validated_in_the_background_between_75_and_85_percent_of_its
 }
 
 #[tokio::test]
-async fn a_background_validation_makes_the_value_fresh_again_without_a_load() {
+async fn a_background_validation_refreshes_without_a_load() {
     let rig = rig();
     rig.outcome().await;
     rig.advance(260 * SECOND).await;
@@ -64,7 +64,7 @@ async fn an_expired_value_is_validated_by_its_version_without_a_load() {
 }
 
 #[tokio::test]
-async fn an_expired_value_that_was_changed_is_loaded_again() {
+async fn a_changed_expired_value_is_loaded_again() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.change();
@@ -75,7 +75,7 @@ async fn an_expired_value_that_was_changed_is_loaded_again() {
 }
 
 #[tokio::test]
-async fn after_an_announced_change_the_old_value_is_never_served() {
+async fn the_old_value_is_never_served_after_an_announced_change() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.change();
@@ -85,7 +85,7 @@ async fn after_an_announced_change_the_old_value_is_never_served() {
 }
 
 #[tokio::test]
-async fn the_listeners_look_at_the_versions_keeps_values_fresh_and_finds_changes() {
+async fn version_reads_by_the_listener_keep_values_fresh() {
     let rig = rig();
     rig.outcome().await;
     for _ in 0..100 {
@@ -100,7 +100,7 @@ async fn the_listeners_look_at_the_versions_keeps_values_fresh_and_finds_changes
 }
 
 #[tokio::test]
-async fn once_a_day_a_value_is_loaded_again_although_its_version_says_that_nothing_changed() {
+async fn an_unchanged_value_is_loaded_again_once_a_day() {
     let rig = rig();
     rig.outcome().await;
     for _ in 0..24 * 60 {
@@ -119,7 +119,7 @@ async fn once_a_day_a_value_is_loaded_again_although_its_version_says_that_nothi
 }
 
 #[tokio::test]
-async fn a_caller_with_an_expired_value_waits_100_ms_for_a_slow_origin_and_then_gets_it() {
+async fn an_expired_value_is_served_after_waiting_100_ms() {
     let rig = rig();
     rig.outcome().await;
     rig.advance(5 * MINUTE).await;
@@ -139,7 +139,7 @@ async fn a_caller_with_an_expired_value_waits_100_ms_for_a_slow_origin_and_then_
 }
 
 #[tokio::test]
-async fn a_caller_with_an_outdated_value_waits_3_s_for_a_slow_origin_and_then_gets_it() {
+async fn an_outdated_value_is_served_after_waiting_3_s() {
     let rig = rig();
     rig.outcome().await;
     rig.origin.change();
@@ -153,7 +153,7 @@ async fn a_caller_with_an_outdated_value_waits_3_s_for_a_slow_origin_and_then_ge
 }
 
 #[tokio::test]
-async fn a_caller_without_any_value_waits_3_s_and_then_gets_an_error() {
+async fn a_caller_without_a_value_gets_an_error_after_3_s() {
     let rig = rig();
     rig.origin.hold();
     let caller = rig.begin().await;
@@ -169,7 +169,7 @@ async fn a_caller_without_any_value_waits_3_s_and_then_gets_an_error() {
 }
 
 #[tokio::test]
-async fn a_flight_is_given_up_after_10_s() {
+async fn a_flight_is_abandoned_after_10_s() {
     let rig = rig();
     rig.origin.hold();
     let caller = rig.begin().await;
@@ -186,7 +186,7 @@ async fn a_flight_is_given_up_after_10_s() {
 }
 
 #[tokio::test]
-async fn the_floor_is_served_when_there_is_nothing_else_and_counts_as_stale() {
+async fn the_floor_is_served_last_and_counts_as_stale() {
     let rig = Rig::of(chatchonk::cache::CATALOGUE, true);
     rig.origin.fail(true);
     let floor = rig.read().await.unwrap();

@@ -9,7 +9,7 @@ use crate::support::kv::fake::{Access, Call, Daily, Fault};
 use crate::support::kv::{Kv, LONG, key, pair};
 
 #[tokio::test]
-async fn a_wrong_namespace_is_no_miss_and_says_which_variable_to_check() {
+async fn a_wrong_namespace_names_its_variable_and_is_no_miss() {
     let kv = Kv::start();
     let unknown = "f".repeat(32);
     for (id, status, code) in [(unknown.as_str(), 404, 10_013), ("chatchonk", 400, 10_011)] {
@@ -28,7 +28,7 @@ async fn a_wrong_namespace_is_no_miss_and_says_which_variable_to_check() {
 }
 
 #[tokio::test]
-async fn a_wrong_account_or_address_is_told_from_a_wrong_namespace() {
+async fn a_wrong_account_differs_from_a_wrong_namespace() {
     let kv = Kv::start();
     let origin = kv.fake.base_url().split("/client/").next().unwrap().to_owned();
     for (rest, code) in [("/client/v4/accounts/nobody", 7_003), ("", 10_404), ("/client/v4/accounts", 7_000)]
@@ -41,7 +41,7 @@ async fn a_wrong_account_or_address_is_told_from_a_wrong_namespace() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_open_kv_is_forbidden() {
+async fn a_token_without_permission_is_forbidden() {
     let kv = Kv::start();
     let wrong = kv.client_with(&[("CLOUDFLARE_API_TOKEN", "wrong")]);
     let error = wrong.get(&key("k")).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn a_spent_quota_stops_its_own_kind_until_midnight() {
 }
 
 #[tokio::test]
-async fn the_throttle_is_known_by_its_code_under_any_status() {
+async fn the_throttle_is_recognised_by_code_under_any_status() {
     let kv = Kv::start();
     let waits = |seconds: Option<u64>| Throttled { retry_after: seconds.map(Duration::from_secs) };
     for (fault, expected) in [
@@ -101,7 +101,7 @@ async fn a_key_written_twice_in_a_second_is_throttled() {
 }
 
 #[tokio::test]
-async fn the_allowance_is_what_the_last_answer_says() {
+async fn the_allowance_is_that_of_the_last_answer() {
     let kv = Kv::start();
     assert_eq!(kv.client.allowance(), None);
     kv.fake.quirks(|quirks| quirks.calls = 3);
@@ -131,7 +131,7 @@ async fn other_refusals_are_faults_of_the_request() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_deleted_already_and_nothing_else_may_say_so() {
+async fn only_a_missing_key_counts_as_already_deleted() {
     let kv = Kv::start();
     let absent = Fault::Refused { status: 404, code: 10_009, message: "'key not found'", retry_after: None };
     kv.fake.fail_always(None, absent);

@@ -16,7 +16,7 @@ async fn get(kv: &Kv, fault: Fault) -> KvErrorClass {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_costs_a_second_to_read_and_three_to_write() {
+async fn a_hanging_server_costs_1_s_per_read_and_3_s_per_write() {
     let kv = Kv::start();
     kv.fake.fail_always(None, Fault::Hang);
     let clock = Clock::system();
@@ -39,7 +39,7 @@ async fn a_server_that_hangs_costs_a_second_to_read_and_three_to_write() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_coming_is_a_time_out_and_one_that_breaks_off_malformed() {
+async fn a_stalled_body_times_out_and_a_cut_one_is_malformed() {
     let kv = Kv::start();
     kv.fake.plant("k", &vec![b'v'; 100_000]);
     assert_eq!(get(&kv, Fault::HalfBody).await, Failure(Malformed));
@@ -53,7 +53,7 @@ async fn a_body_that_stops_coming_is_a_time_out_and_one_that_breaks_off_malforme
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_or_is_refused_is_told_from_an_answer() {
+async fn broken_and_refused_connections_are_unreachable() {
     let kv = Kv::start();
     assert_eq!(get(&kv, Fault::Reset).await, Failure(Connect));
     assert_eq!(kv.fake.calls(Call::Get), 1, "nothing is tried again here");
@@ -87,7 +87,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn an_answer_larger_than_any_value_is_not_read_to_its_end() {
+async fn an_oversized_answer_is_not_read_to_its_end() {
     let kv = Kv::start();
     for announced in [true, false] {
         assert_eq!(get(&kv, Fault::Endless { announced }).await, Failure(TooLarge));
@@ -98,7 +98,7 @@ async fn an_answer_larger_than_any_value_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_in_time_is_taken_however_late() {
+async fn a_late_answer_within_the_limit_is_accepted() {
     let kv = Kv::start();
     kv.fake.plant("k", b"v");
     kv.fake.fail_once(Some(Call::Get), Fault::Slow(Duration::from_mins(15)));
@@ -130,7 +130,7 @@ async fn a_handshake_that_hangs_costs_half_a_second() {
 }
 
 #[tokio::test]
-async fn without_tls_at_the_other_end_nothing_is_said() {
+async fn a_peer_without_tls_receives_no_request() {
     let kv = Kv::start();
     let base_url = kv.fake.base_url().replace("http://", "https://");
     let error = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &base_url)]).probe().await.unwrap_err();

@@ -6,7 +6,7 @@ use crate::support::kv::fake::{ACCOUNT, NAMESPACE, TOKEN, Which};
 use crate::support::kv::{Kv, LONG, key};
 
 #[tokio::test]
-async fn a_change_may_stay_unseen_for_a_while_but_not_for_ever() {
+async fn a_change_may_stay_unseen_for_a_limited_time() {
     let kv = Kv::start();
     kv.fake.quirks(|quirks| quirks.stale_for = Duration::from_mins(1));
     kv.client.put(&key("k"), b"1".to_vec(), LONG).await.unwrap();
@@ -21,7 +21,7 @@ async fn a_change_may_stay_unseen_for_a_while_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn by_chance_any_state_is_shown_and_the_same_seed_shows_the_same() {
+async fn random_visibility_is_repeatable_by_seed() {
     let mut runs = Vec::new();
     for seed in [1, 1, 2] {
         let kv = Kv::start();
@@ -57,7 +57,7 @@ async fn an_absent_key_is_remembered_as_absent() {
 }
 
 #[tokio::test]
-async fn what_cloudflare_does_not_describe_is_refused() {
+async fn undocumented_requests_are_refused() {
     let kv = Kv::start();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let origin = kv.fake.base_url().split("/client/").next().unwrap().to_owned();

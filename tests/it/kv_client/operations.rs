@@ -40,7 +40,7 @@ async fn values_of_any_bytes_are_written_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_put_says_what_it_sends_and_how_long_to_keep_it() {
+async fn a_put_has_its_value_and_lifetime() {
     let kv = Kv::start();
     kv.client.put(&key("k"), b"v".to_vec(), Duration::from_millis(90_500)).await.unwrap();
     let request = last(&kv);
@@ -77,7 +77,7 @@ async fn a_key_is_encoded_once_as_one_segment() {
 }
 
 #[tokio::test]
-async fn many_pairs_go_in_one_call_and_bytes_as_base64() {
+async fn many_pairs_are_sent_in_one_call_as_base64() {
     let kv = Kv::start();
     let pairs = [pair("a:1", "é".as_bytes()), pair("b:2", &[0xff, 0])];
     assert_eq!(kv.client.put_many(&pairs).await, Ok(Vec::new()));
@@ -98,7 +98,7 @@ async fn many_pairs_go_in_one_call_and_bytes_as_base64() {
 }
 
 #[tokio::test]
-async fn the_keys_that_kv_did_not_take_come_back() {
+async fn rejected_keys_are_returned() {
     let kv = Kv::start();
     kv.client.put(&key("b"), b"1".to_vec(), LONG).await.unwrap();
     let pairs = [pair("a", b"2"), pair("b", b"2"), pair("c", b"2")];
@@ -126,7 +126,7 @@ async fn many_keys_are_deleted_in_one_call() {
 }
 
 #[tokio::test]
-async fn what_kv_could_not_take_is_not_sent() {
+async fn requests_that_kv_cannot_accept_are_not_sent() {
     let kv = Kv::start();
     assert_eq!(kv.client.put_many(&[]).await, Ok(Vec::new()));
     assert_eq!(kv.client.delete_many(&[]).await, Ok(Vec::new()));
@@ -143,7 +143,7 @@ async fn what_kv_could_not_take_is_not_sent() {
 }
 
 #[tokio::test]
-async fn the_namespace_and_its_siblings_are_asked_for() {
+async fn the_namespace_and_its_siblings_are_queried() {
     let kv = Kv::start();
     let expected = KvNamespace { id: NAMESPACE.to_owned(), title: TITLE.to_owned() };
     assert_eq!(kv.client.probe().await, Ok(expected.clone()));
@@ -154,7 +154,7 @@ async fn the_namespace_and_its_siblings_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_token_is_verified_as_a_users_and_as_the_accounts_own() {
+async fn user_tokens_and_account_tokens_are_verified() {
     let kv = Kv::start();
     for (token, expected, calls) in [
         (Token::OfUser, Ok(TokenStatus::Active), [1, 0]),
@@ -172,7 +172,7 @@ async fn a_token_is_verified_as_a_users_and_as_the_accounts_own() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_verified_where_the_base_url_hides_the_route() {
+async fn a_token_is_not_verified_behind_another_base_url() {
     let kv = Kv::start();
     let elsewhere = format!("{}/behind/a/proxy", kv.fake.base_url());
     let verdict = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &elsewhere)]).verify_token().await;

@@ -11,7 +11,7 @@ fn settings(variables: &[(&str, &str)]) -> Result<KvSettings, ConfigError> {
 }
 
 #[test]
-fn all_three_make_a_connection_to_cloudflare_itself() {
+fn three_variables_connect_to_cloudflare() {
     let copied = format!("\u{feff}{ID}\r");
     let KvSettings::Configured(connection) = settings(&[
         ("CLOUDFLARE_API_TOKEN", "hunter2"),
@@ -27,7 +27,7 @@ fn all_three_make_a_connection_to_cloudflare_itself() {
 }
 
 #[test]
-fn only_some_of_them_are_none_with_a_remark_that_names_the_others() {
+fn partial_settings_name_the_missing_variables() {
     assert_eq!(settings(&[]).unwrap().remark(), None);
     let some = settings(&[("CLOUDFLARE_API_TOKEN", "hunter2"), ("CLOUDFLARE_ACCOUNT_ID", ID)]).unwrap();
     let (reason, _) = some.remark().unwrap();
@@ -35,7 +35,7 @@ fn only_some_of_them_are_none_with_a_remark_that_names_the_others() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named_and_not_repeated() {
+fn an_invalid_setting_is_named_without_its_value() {
     for (variable, value) in [
         ("CLOUDFLARE_API_TOKEN", "Bearer hunter2"),
         ("CLOUDFLARE_ACCOUNT_ID", "hunter2@chatchonk.example"),

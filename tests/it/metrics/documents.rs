@@ -38,7 +38,7 @@ fn alerts() -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_metric_that_is_used_is_exported_and_every_exported_one_explained() {
+async fn every_metric_is_exported_and_explained() {
     let server = with_port().await;
     let scrape = Scrape::of(&server).await;
     server.stop().await;
@@ -64,7 +64,7 @@ async fn every_metric_that_is_used_is_exported_and_every_exported_one_explained(
 }
 
 #[test]
-fn the_page_says_what_to_do_at_every_alert() {
+fn the_page_has_a_runbook_for_every_alert() {
     for alert in alerts() {
         let row = PAGE.lines().find(|line| line.starts_with(&format!("| `{alert}` |")));
         assert!(

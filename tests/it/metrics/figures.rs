@@ -28,7 +28,7 @@ fn number(value: &Value) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn catalogue_database_cache_and_kv_are_those_of_health() {
+async fn metrics_agree_with_health() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = start_with(&database.url(), &kv, &[("METRICS_PORT", "0")]).await;
     server.until("/api/health", is_enabled).await;
@@ -93,7 +93,7 @@ async fn catalogue_database_cache_and_kv_are_those_of_health() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_to_kv_that_fail_are_counted_by_their_cause() {
+async fn failed_kv_calls_are_counted_by_cause() {
     let kv = FakeKv::start(Clock::system()).unwrap();
     let refusal =
         Fault::Refused { status: 403, code: 10_000, message: "Authentication error", retry_after: None };
@@ -124,7 +124,7 @@ async fn providers_show_one_status_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_process_and_what_runs_are_shown_and_a_database_that_is_down() {
+async fn process_build_and_database_state_are_shown() {
     let server = with_port().await;
     server.get("/api/models").await;
     let scrape = Scrape::of(&server).await;

@@ -25,7 +25,7 @@ async fn page(server: &TestServer, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_load_only_from_this_server_and_every_link_leads_somewhere() {
+async fn pages_load_only_from_this_server_and_links_work() {
     let server = TestServer::seeded(&database().await).await;
     for path in ["/api/docs", "/api/docs/errors"] {
         let page = page(&server, path).await;
@@ -57,7 +57,7 @@ async fn pages_load_only_from_this_server_and_every_link_leads_somewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_is_shown_under_an_address_only_where_following_it_gives_that_error() {
+async fn an_error_example_has_an_address_that_provokes_it() {
     let server = TestServer::seeded(&database().await).await;
     let page = page(&server, "/api/docs/errors").await;
     let mut followed = 0;
@@ -96,7 +96,7 @@ async fn the_reference_shows_every_operation_parameter_and_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_type_of_every_error_leads_to_its_explanation() {
+async fn the_type_of_every_error_links_to_its_explanation() {
     let server = TestServer::seeded(&database().await).await;
     for code in Code::NAMES {
         let page = page(&server, "/api/docs/errors").await;

@@ -188,7 +188,7 @@ fn settle(value: &mut Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_examples_are_what_the_server_answers() {
+async fn examples_are_what_the_server_answers() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let mut recorded = record().await;
     #[expect(clippy::disallowed_methods, reason = "the tests have no config.rs to ask")]
@@ -208,7 +208,7 @@ async fn the_examples_are_what_the_server_answers() {
 }
 
 #[test]
-fn every_error_that_can_be_provoked_has_an_example_of_its_code() {
+fn every_provoked_error_has_an_example_of_its_code() {
     let shown = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
     let provoked = shown.chain(PROVOKED.iter().map(|provoked| provoked.name));
     // A start that is not over, 20 s of waiting, and a fault of the server.
@@ -238,7 +238,7 @@ fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
 }
 
 #[test]
-fn every_example_keeps_to_its_schema_and_names_no_member_without_one() {
+fn every_example_matches_its_schema() {
     let document = document();
     let mut examined = 0;
     let operations = document["paths"].as_object().unwrap().values();
@@ -260,7 +260,7 @@ fn every_example_keeps_to_its_schema_and_names_no_member_without_one() {
 }
 
 #[test]
-fn the_validator_refuses_an_unknown_member_a_missing_one_and_a_wrong_type() {
+fn the_validator_refuses_unknown_missing_and_mistyped_members() {
     let document = document();
     let validator = validator(&document, &json!({ "$ref": "#/components/schemas/Task" }));
     let task = json!({ "id": "chat", "name": "Chat", "description": "Talks", "models": 1 });

@@ -120,8 +120,7 @@ impl Day {
 }
 
 #[test]
-fn a_day_of_three_instances_with_edits_and_deploys_costs_a_hundredth_of_the_reads_and_a_tenth_of_the_writes()
-{
+fn an_ordinary_day_costs_1_percent_of_reads_and_10_of_writes() {
     let mut day = Day::new(3);
     day.plan(100_000, Event::Read);
     day.plan(20, Event::Edit);
@@ -133,7 +132,7 @@ fn a_day_of_three_instances_with_edits_and_deploys_costs_a_hundredth_of_the_read
 }
 
 #[test]
-fn a_day_of_crash_loops_storms_of_edits_damage_and_faults_stays_within_nine_tenths_of_the_free_plan() {
+fn the_worst_day_stays_within_90_percent_of_the_free_plan() {
     let mut day = Day::new(10);
     day.plan(20_000, Event::Read);
     day.plan(10_000, Event::Edit);

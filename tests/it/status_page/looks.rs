@@ -37,7 +37,7 @@ async fn illegible(browser: &Browser) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_policy_of_the_page_allows_what_is_from_this_server_and_no_inline_script_or_style() {
+async fn the_page_policy_allows_only_resources_of_this_server() {
     let server = TestServer::on(&database().await).await;
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -48,7 +48,7 @@ async fn the_policy_of_the_page_allows_what_is_from_this_server_and_no_inline_sc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_and_the_edges_of_inputs_stand_out_in_the_light_and_in_the_dark_during_an_outage_too() {
+async fn text_and_input_borders_have_contrast_in_both_themes() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.until_text("#overall", "All is well").await;

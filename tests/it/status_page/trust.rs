@@ -17,7 +17,7 @@ async fn hide(browser: &Browser, is_hidden: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tab_that_nobody_sees_tells_no_outage_and_asks_again_when_somebody_comes_back() {
+async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.until_text("#overall", "All is well").await;
@@ -60,7 +60,7 @@ async fn forge(browser: &Browser, answer: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_cannot_be_shown_or_is_of_another_service_is_told_as_such_and_asking_goes_on() {
+async fn an_unreadable_answer_is_reported_and_polling_goes_on() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.until_text("#overall", "All is well").await;
@@ -79,7 +79,7 @@ async fn an_answer_that_cannot_be_shown_or_is_of_another_service_is_told_as_such
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_release_is_shown_by_its_own_page() {
+async fn another_release_reloads_the_page() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.until_text("#overall", "All is well").await;
@@ -110,7 +110,7 @@ async fn a_list_that_fails_at_first_is_shown_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_models_follow_their_provider_and_the_focus_stays_where_it_is() {
+async fn models_follow_their_provider_and_keep_the_focus() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.go(&format!("http://{}/?provider=openai", server.address())).await;
@@ -136,7 +136,7 @@ async fn the_models_follow_their_provider_and_the_focus_stays_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_not_changed_is_not_sent_again() {
+async fn unchanged_answers_are_not_sent_again() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     // The body is the one that was kept: by the standard, headers count as 300 bytes, and nothing else came.
