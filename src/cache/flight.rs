@@ -1,123 +1,109 @@
-//! Flights: one load at a time per key, shared by all callers that wait for it.
+//! Who shares the load of a key, who starts one, and who waits for the next. Pure: the caller holds the lock.
 
-use std::sync::Arc;
-use std::time::Instant;
-
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
-
-use super::backoff::Backoff;
-use super::entry::Entry;
-use super::origin::LoadError;
 use super::scope::Known;
-use super::stats::Outcome;
 
-/// What a flight brought.
+/// The most loads of one key at a time: one that hangs does not keep another, which knows more, from starting.
+pub(super) const MAX_FLIGHTS: usize = 2;
+
+/// A load, with the handle by which callers wait for its end.
 #[derive(Debug)]
-pub(super) struct Landed<V> {
-    pub entry: Arc<Entry<V>>,
-    /// `Memory` when the value held was found unchanged, `Kv` when the shared tier had it, `Origin` when it was loaded.
-    pub outcome: Outcome,
+struct Flight<H> {
+    id: u64,
+    handle: H,
+    /// Fence and epoch that its value will not be behind.
+    known: (u64, u64),
+    /// Whether it has queried the origin for the value.
+    is_loading: bool,
 }
 
-impl<V> Clone for Landed<V> {
-    fn clone(&self) -> Self {
-        Self { entry: Arc::clone(&self.entry), outcome: self.outcome }
-    }
-}
-
-pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
-
-/// What a flight knows, for those who may join it.
-#[derive(Debug, Default)]
-pub(super) struct Knowledge(Mutex<KnowledgeState>);
-
-#[derive(Debug, Default)]
-struct KnowledgeState {
-    /// Fence and epoch that its landing will not be behind; nothing as long as it waits to set out.
-    known: Option<(u64, u64)>,
-    /// It asks the origin for the value already.
-    loading: bool,
-}
-
-impl Knowledge {
-    /// Takes in what the flight was told itself, so that nobody sets out anew because of that. Once it loads, its value
-    /// may be behind what it is told.
-    pub fn grows(&self, known: &Known) {
-        let mut state = self.state();
-        if !state.loading {
-            state.known = Some((known.fence, known.epoch));
-        }
-    }
-
-    /// The flight asks the origin for the value, which will not be behind what is known now.
-    pub fn is_settled(&self, known: &Known) {
-        self.grows(known);
-        self.state().loading = true;
-    }
-
-    fn state(&self) -> MutexGuard<'_, KnowledgeState> {
-        self.0.lock()
-    }
-}
-
-/// A flight as those see it who may join.
+/// The loads of one key.
 #[derive(Debug)]
-pub(super) struct Flight<V> {
-    pub id: u64,
-    pub started: Instant,
-    pub knowledge: Arc<Knowledge>,
-    pub landing: watch::Receiver<Option<Landing<V>>>,
+pub(super) struct Flights<H> {
+    /// In the order of their start.
+    flying: Vec<Flight<H>>,
+    /// Starts as soon as one of the others has landed.
+    next: Option<H>,
+    /// The id of the last that started.
+    newest: u64,
 }
 
-impl<V> Clone for Flight<V> {
-    fn clone(&self) -> Self {
-        Self { knowledge: Arc::clone(&self.knowledge), landing: self.landing.clone(), ..*self }
-    }
+/// What a caller who needs a load has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Joined<H> {
+    /// Wait for this one.
+    Shared(H),
+    /// Start the flight of this id, then wait for it.
+    Started(u64, H),
 }
 
-impl<V> Flight<V> {
-    /// Whether a caller who knows this much may share it.
-    pub fn serves(&self, known: &Known) -> bool {
-        self.knowledge.state().known.is_none_or(|(fence, epoch)| fence >= known.fence && epoch == known.epoch)
-    }
-
-    /// Waits for the end. Cancelling the wait changes nothing for the flight or the others.
-    pub async fn landed(mut self) -> Landing<V> {
-        match self.landing.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone().unwrap_or(Err(LoadError::Panicked)),
-            Err(_) => Err(LoadError::Panicked),
-        }
-    }
+/// What follows from the end of a load.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Left<H> {
+    /// Whether no other has started since. Only then its end says how the origin is.
+    pub was_newest: bool,
+    /// The flight to start now.
+    pub next: Option<(u64, H)>,
 }
 
-/// A flight that sets out as soon as one before it has landed.
-#[derive(Debug)]
-pub(super) struct Waiting<V> {
-    pub flight: Flight<V>,
-    pub land: watch::Sender<Option<Landing<V>>>,
-}
-
-/// What is going on about one key.
-#[derive(Debug)]
-pub(super) struct Slot<V> {
-    /// Those that set out and have not landed, in that order.
-    pub flights: Vec<Flight<V>>,
-    /// The last that set out.
-    pub newest: Option<u64>,
-    pub next: Option<Waiting<V>>,
-    pub failures: Option<Backoff>,
-    pub error: Option<LoadError>,
-}
-
-impl<V> Slot<V> {
-    pub fn is_flying(&self) -> bool {
-        !self.flights.is_empty()
-    }
-}
-
-impl<V> Default for Slot<V> {
+impl<H> Default for Flights<H> {
     fn default() -> Self {
-        Self { flights: Vec::new(), newest: None, next: None, failures: None, error: None }
+        Self { flying: Vec::new(), next: None, newest: 0 }
     }
 }
+
+impl<H: Clone> Flights<H> {
+    /// Returns the load that a caller with this knowledge may share, or a new one. In a storm of changes at most
+    /// [`MAX_FLIGHTS`] are under way and one waits.
+    pub fn join(&mut self, known: &Known, new: impl FnOnce() -> H) -> Joined<H> {
+        let wanted = (known.fence, known.epoch);
+        let serves = |flight: &&Flight<H>| flight.known.0 >= wanted.0 && flight.known.1 == wanted.1;
+        if let Some(flight) = self.flying.iter().rev().find(serves) {
+            return Joined::Shared(flight.handle.clone());
+        }
+        if self.flying.len() < MAX_FLIGHTS {
+            let handle = new();
+            return Joined::Started(self.start(known, handle.clone()), handle);
+        }
+        // It will know all that is known when it starts.
+        Joined::Shared(self.next.get_or_insert_with(new).clone())
+    }
+
+    fn start(&mut self, known: &Known, handle: H) -> u64 {
+        self.newest += 1;
+        let known = (known.fence, known.epoch);
+        self.flying.push(Flight { id: self.newest, handle, known, is_loading: false });
+        self.newest
+    }
+
+    /// Records what a flight has learned itself, so that callers who know it too need no other one. Without effect once it
+    /// loads: its value may be behind what it learns then.
+    pub fn learned(&mut self, id: u64, known: &Known) {
+        if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id && !flight.is_loading) {
+            flight.known = (known.fence, known.epoch);
+        }
+    }
+
+    /// Records that a flight queries the origin now: its value will not be behind what is known.
+    pub fn loads(&mut self, id: u64, known: &Known) {
+        self.learned(id, known);
+        if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id) {
+            flight.is_loading = true;
+        }
+    }
+
+    /// Removes a flight that has ended.
+    pub fn land(&mut self, id: u64, known: &Known) -> Left<H> {
+        self.flying.retain(|flight| flight.id != id);
+        let was_newest = self.newest == id;
+        let next = self.next.take().map(|handle| (self.start(known, handle.clone()), handle));
+        Left { was_newest, next }
+    }
+
+    /// Whether a load is under way.
+    pub fn is_flying(&self) -> bool {
+        !self.flying.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

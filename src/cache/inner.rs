@@ -1,8 +1,8 @@
 //! The state of a cache.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::outage::Outage;
 
+use super::backoff::Backoff;
 use super::entry::Entry;
 use super::family::Family;
-use super::flight::Slot;
-use super::origin::Origin;
+use super::flight::Flights;
+use super::origin::{LoadError, Origin};
 use super::scope::{Scope, Scopes};
-use super::stats::Counters;
+use super::stats::{Counters, Outcome};
 use super::tier::Tier;
 
 /// What the clones of a cache share.
@@ -38,11 +39,68 @@ pub(super) struct Inner<O: Origin> {
     pub slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
     /// Loads that fail, of whatever key.
     pub outage: Mutex<Outage>,
-    pub flights: AtomicU64,
 }
 
-/// The value of the first key that was hit, once more: a family of one key, such as the catalogue, is read without the
-/// housekeeping of `memory`, which takes longer than the rest of a hit and now and then allocates.
+/// The loads of one key, and how the last of them went.
+pub(super) struct Slot<V> {
+    pub flights: Flights<Load<V>>,
+    pub failures: Option<Backoff>,
+    pub error: Option<LoadError>,
+}
+
+impl<V> Default for Slot<V> {
+    fn default() -> Self {
+        Self { flights: Flights::default(), failures: None, error: None }
+    }
+}
+
+/// What a load brought.
+#[derive(Debug)]
+pub(super) struct Landed<V> {
+    pub entry: Arc<Entry<V>>,
+    /// `Memory` when the value held was found unchanged, `Kv` when the shared tier had it, `Origin` when it was loaded.
+    pub outcome: Outcome,
+}
+
+impl<V> Clone for Landed<V> {
+    fn clone(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), outcome: self.outcome }
+    }
+}
+
+pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
+
+/// A load as its callers wait for it.
+#[derive(Debug)]
+pub(super) struct Load<V> {
+    pub asked: Instant,
+    pub landing: watch::Sender<Option<Landing<V>>>,
+}
+
+impl<V> Clone for Load<V> {
+    fn clone(&self) -> Self {
+        Self { asked: self.asked, landing: self.landing.clone() }
+    }
+}
+
+impl<V> Load<V> {
+    pub fn new(asked: Instant) -> Self {
+        Self { asked, landing: watch::Sender::new(None) }
+    }
+
+    /// Waits for the end. Cancelling the wait changes nothing for the load or for others.
+    pub async fn landed(self) -> Landing<V> {
+        let mut landing = self.landing.subscribe();
+        let landed = landing.wait_for(Option::is_some).await;
+        landed.ok().and_then(|landing| landing.clone()).unwrap_or(Err(LoadError::Panicked))
+    }
+}
+
+/// The value of the first key that was hit, kept outside `memory`.
+///
+/// A family of one key, such as the catalogue, needs no recency. Each `get` of `memory` records one, which takes longer than
+/// the rest of a hit and allocates (`tests/allocations.rs` counts one per read without this). Slots in a map of our own,
+/// with `memory` for keys and weights only, would have to record it as well, or evict the keys in use.
 pub(super) struct Front<K, V> {
     pub key: K,
     pub entry: RwLock<Arc<Entry<V>>>,
@@ -51,9 +109,5 @@ pub(super) struct Front<K, V> {
 impl<O: Origin> Inner<O> {
     pub fn scope(&self, key: &O::Key) -> Arc<Scope> {
         self.origin.scope(key).map_or_else(|| Arc::clone(&self.unscoped), |name| self.scopes.of(&name))
-    }
-
-    pub fn next_flight(&self) -> u64 {
-        self.flights.fetch_add(1, Ordering::Relaxed)
     }
 }

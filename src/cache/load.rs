@@ -1,82 +1,65 @@
-//! Loading: starts flights, each in a task of its own, and publishes what they bring.
+//! Loading: runs each flight in its own task, and publishes its value.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::backoff::{Backoff, jitter};
 use super::entry::{Entry, Source};
-use super::flight::{Flight, Knowledge, Landed, Landing, Slot, Waiting};
-use super::inner::Inner;
+use super::flight::{Flights, Joined, Left};
+use super::inner::{Inner, Landed, Landing, Load, Slot};
 use super::origin::{LoadError, Origin};
 use super::scope::{Known, Learned, Scope};
 use super::stats::Outcome;
 
-/// The most flights of one key at a time: one that hangs does not keep another, which knows more, from setting out.
-const MAX_FLIGHTS: usize = 2;
 /// The first pause after a load that failed, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl<O: Origin> Inner<O> {
-    /// The flight to wait for: the one that is under way, if it knows all that is known now, else a new one. In a storm of
-    /// changes at most [`MAX_FLIGHTS`] are under way and one waits.
+    /// Returns the load to wait for: one under way that knows all that is known now, or else a new one.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
         scope: &Arc<Scope>,
         slot: &mut Slot<O::Value>,
-    ) -> Flight<O::Value> {
-        let known = scope.known();
-        let waiting = slot.next.as_ref().map(|waiting| &waiting.flight);
-        if let Some(flight) = slot.flights.iter().rev().find(|flight| flight.serves(&known)).or(waiting) {
-            return flight.clone();
+    ) -> Load<O::Value> {
+        match slot.flights.join(&scope.known(), || Load::new(self.clock.now())) {
+            Joined::Shared(load) => load,
+            Joined::Started(id, load) => {
+                self.launch(key, scope, id, load.clone());
+                load
+            }
         }
-        let (land, landing) = watch::channel(None);
-        let flight =
-            Flight { id: self.next_flight(), started: self.clock.now(), knowledge: Arc::default(), landing };
-        let waiting = Waiting { flight: flight.clone(), land };
-        if slot.flights.len() < MAX_FLIGHTS {
-            self.launch(key, scope, slot, waiting);
-        } else {
-            slot.next = Some(waiting);
-        }
-        flight
     }
 
-    fn launch(
-        self: &Arc<Self>,
-        key: &O::Key,
-        scope: &Arc<Scope>,
-        slot: &mut Slot<O::Value>,
-        waiting: Waiting<O::Value>,
-    ) {
-        let Waiting { flight, land } = waiting;
-        let (id, knowledge) = (flight.id, Arc::clone(&flight.knowledge));
-        knowledge.grows(&scope.known());
-        slot.newest = Some(id);
-        slot.flights.push(flight);
+    fn launch(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, load: Load<O::Value>) {
         let (inner, key, scope) = (Arc::clone(self), key.clone(), Arc::clone(scope));
         let work = self.runtime.spawn({
             let (inner, key, scope) = (Arc::clone(&inner), key.clone(), Arc::clone(&scope));
             async move {
-                let limit = inner.family.flight_limit;
-                let flight = inner.clock.timeout(limit, inner.fly(&key, &scope, &knowledge));
+                let flight = inner.clock.timeout(inner.family.flight_limit, inner.fly(&key, &scope, id));
                 flight.await.unwrap_or(Err(LoadError::TimedOut))
             }
             .instrument(tracing::debug_span!("load", family = self.family.name))
         });
-        // A second task, so that a panic in the first still frees the slot and is told to all who wait.
+        // A second task, so that a panic in the first still frees the slot and reaches all who wait.
         self.runtime.spawn(async move {
             let landing = work.await.unwrap_or(Err(LoadError::Panicked));
             inner.settle(&key, &scope, id, landing.as_ref().err());
-            land.send_replace(Some(landing));
+            load.landing.send_replace(Some(landing));
         });
     }
 
+    /// Records what a flight knows, for those who may join it.
+    pub(super) fn record(&self, key: &O::Key, record: impl FnOnce(&mut Flights<Load<O::Value>>)) {
+        if let Some(slot) = self.slots.lock().get_mut(key) {
+            record(&mut slot.flights);
+        }
+    }
+
     /// The work of a flight: finds the held value unchanged, or loads a new one.
-    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, knowledge: &Knowledge) -> Landing<O::Value> {
+    async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, flight: u64) -> Landing<O::Value> {
         let set_out = scope.known();
         let held = self.memory.get(key);
         if scope.has_versions()
@@ -92,27 +75,22 @@ impl<O: Origin> Inner<O> {
             }
         }
         match (&self.shared, held) {
-            (Some(shared), None) => self.race(key, scope, shared, knowledge).await,
+            (Some(shared), None) => self.race(key, scope, shared, flight).await,
             // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
             (Some(shared), Some(held)) if held.version < set_out.fence => {
-                match self.load(key, scope, knowledge).await {
+                match self.load(key, scope, flight).await {
                     Err(error) => self.rescue(key, scope, shared, error).await,
                     landed => landed,
                 }
             }
-            _ => self.load(key, scope, knowledge).await,
+            _ => self.load(key, scope, flight).await,
         }
     }
 
     /// Reads the value from the origin, publishes it, and hands it to the shared tier.
-    pub(super) async fn load(
-        &self,
-        key: &O::Key,
-        scope: &Arc<Scope>,
-        knowledge: &Knowledge,
-    ) -> Landing<O::Value> {
+    pub(super) async fn load(&self, key: &O::Key, scope: &Arc<Scope>, flight: u64) -> Landing<O::Value> {
         let begun = self.clock.now();
-        knowledge.is_settled(&scope.known());
+        self.record(key, |flights| flights.loads(flight, &scope.known()));
         self.counters.loaded();
         let loaded = self.origin.load(key).await;
         self.counters.load_took(self.clock.now().saturating_duration_since(begun));
@@ -186,22 +164,18 @@ impl<O: Origin> Inner<O> {
         let now = self.clock.now();
         let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(key) else { return };
-        slot.flights.retain(|flight| flight.id != id);
-        // When another one set out since, with more knowledge, that one's fortune counts.
-        let is_last = slot.newest == Some(id);
-        let before = slot.failures;
-        if is_last {
-            slot.failures = error.map(|_| Backoff::after(before, PAUSES, now, jitter(&self.clock)));
+        let Left { was_newest, next } = slot.flights.land(id, &scope.known());
+        if was_newest {
+            slot.failures = error.map(|_| Backoff::after(slot.failures, PAUSES, now, jitter(&self.clock)));
             slot.error = error.cloned();
         }
-        let failures = slot.failures;
-        if let Some(waiting) = slot.next.take() {
-            self.launch(key, scope, slot, waiting);
-        } else if !slot.is_flying() && failures.is_none() {
+        if let Some((id, load)) = next {
+            self.launch(key, scope, id, load);
+        } else if !slot.flights.is_flying() && slot.failures.is_none() {
             slots.remove(key);
         }
         drop(slots);
-        if !is_last {
+        if !was_newest {
             return;
         }
         if let Some(error) = error {

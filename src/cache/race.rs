@@ -7,8 +7,7 @@ use tokio::sync::Notify;
 
 use super::entry::{Entry, Source};
 use super::family::OnOriginFailure;
-use super::flight::{Knowledge, Landed, Landing};
-use super::inner::Inner;
+use super::inner::{Inner, Landed, Landing};
 use super::origin::{LoadError, Origin, Proof};
 use super::scope::{Learned, Scope};
 use super::stats::Outcome;
@@ -53,7 +52,7 @@ impl<O: Origin> Inner<O> {
         key: &O::Key,
         scope: &Arc<Scope>,
         shared: &Arc<dyn Tier>,
-        knowledge: &Knowledge,
+        flight: u64,
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
         let mut waiters = self.waiters.subscribe();
@@ -77,7 +76,7 @@ impl<O: Origin> Inner<O> {
                 proof.and_then(Result::ok).map_or(Told::Nothing, |Proof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version, self.clock.now());
-                    knowledge.grows(&scope.known());
+                    self.record(key, |flights| flights.learned(flight, &scope.known()));
                     Told::Version { version, digest, epoch, begun, is_current: learned != Learned::Older }
                 })
             };
@@ -101,7 +100,7 @@ impl<O: Origin> Inner<O> {
                 () = without_shared.notified() => {}
                 () = head_start => {}
             }
-            self.load(key, scope, knowledge).await
+            self.load(key, scope, flight).await
         };
         tokio::pin!(confirmed, origin);
         let (mut stale, mut failed) = (None, None);

@@ -1,6 +1,5 @@
 //! Reading through the cache.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,8 +14,7 @@ use crate::outage::Outage;
 use super::backoff::Backoff;
 use super::entry::{Entry, Source, Standing};
 use super::family::{Family, OnOriginFailure};
-use super::flight::{Flight, Landed};
-use super::inner::{Front, Inner};
+use super::inner::{Front, Inner, Landed, Load};
 use super::origin::{LoadError, Origin};
 use super::scope::{Known, Scope, Scopes};
 use super::stats::{Counters, Outcome, Statistics};
@@ -122,7 +120,6 @@ impl<O: Origin> Cache<O> {
             waiters: watch::channel(0).0,
             slots: Mutex::default(),
             outage: Mutex::new(Outage::new(Duration::ZERO)),
-            flights: AtomicU64::new(0),
         }))
     }
 
@@ -278,7 +275,7 @@ impl<O: Origin> Inner<O> {
                 return Ok(read);
             }
             if slots.len() >= MAX_SLOTS {
-                slots.retain(|_, slot| slot.is_flying());
+                slots.retain(|_, slot| slot.flights.is_flying());
             }
             let slot = slots.entry(key.clone()).or_default();
             // A read of the version since then shows that the origin answers again.
@@ -289,14 +286,17 @@ impl<O: Origin> Inner<O> {
                 Some(_) => failures.due_in(now).is_zero(),
                 None => failures.passed(now) >= WITHOUT_VALUE,
             });
-            let flight =
-                if due || slot.is_flying() { Some(self.join_or_start(key, &scope, slot)) } else { None };
+            let flight = if due || slot.flights.is_flying() {
+                Some(self.join_or_start(key, &scope, slot))
+            } else {
+                None
+            };
             (flight, failing.is_some(), slot.error.clone())
         };
         let patience = match (&fallback, &flight) {
             (Some(_), _) if failing => Duration::ZERO,
             (Some(fallback), Some(flight)) => {
-                fallback.patience.saturating_sub(now.saturating_duration_since(flight.started))
+                fallback.patience.saturating_sub(now.saturating_duration_since(flight.asked))
             }
             _ => self.family.hard_limit,
         };
@@ -335,7 +335,7 @@ impl<O: Origin> Inner<O> {
         held.or_else(|| self.floor.clone().map(|entry| Fallback { entry, patience: family.hard_limit }))
     }
 
-    fn flight(self: &Arc<Self>, key: &O::Key) -> Flight<O::Value> {
+    fn flight(self: &Arc<Self>, key: &O::Key) -> Load<O::Value> {
         let scope = self.scope(key);
         let mut slots = self.slots.lock();
         self.join_or_start(key, &scope, slots.entry(key.clone()).or_default())

@@ -52,7 +52,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn nothing(now: Instant) -> Self {
+    pub fn nothing(now: Instant) -> Self {
         Self { fence: 0, learned: now, seen: None, epoch: 0, epoch_began: now }
     }
 }
