@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::changes::{MODEL, listening, run};
-use crate::support::postgres::{TestDatabase, database};
+use crate::changes::{MODEL, listening};
+use crate::support::postgres::{TestDatabase, database, run};
 use crate::support::process::{Serving, command, folder, get};
 use crate::support::proxy::Proxy;
 use crate::support::server::{TestServer, eventually};
@@ -114,13 +114,9 @@ async fn forged_announcements_cost_bounded_reads_and_no_load() {
     assert!((1..=1 + looks).contains(&counts.loads), "{} loads", counts.loads);
     assert!((5..=at_most(took)).contains(&counts.version_reads), "{} in {took:?}", counts.version_reads);
     stranger.close().await;
-    run_text(&pool, format!("drop role {role}")).await;
+    run(&pool, format!("drop role {role}")).await;
     let lines = end(server);
     assert_eq!(count(&lines, "WARN"), 0, "{lines:#?}");
-}
-
-async fn run_text(pool: &PgPool, statement: String) {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(pool).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +218,7 @@ async fn skipped_rows_are_logged_when_they_change() {
     run(&pool, "update chatchonk.models set name = 'Moved' where id = 'openai/gpt-4o-mini'").await;
     for name in ["First", "Second", "Third"] {
         let edit = format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'");
-        run_text(&pool, edit).await;
+        run(&pool, edit).await;
         eventually(async || get(&address, MODEL).await.1["name"] == name).await;
     }
     run(&pool, "update chatchonk.models set kind = 'chat' where kind = 'unheard-of'").await;
@@ -245,7 +241,7 @@ async fn rows_broken_and_fixed_in_turn_log_few_lines() {
             "update chatchonk.models set kind = '{kind}' where id = 'openai/gpt-4o-mini';
              update chatchonk.models set name = 'Turn {turn}' where id = 'openai/gpt-4o'"
         );
-        run_text(&pool, edit).await;
+        run(&pool, edit).await;
         eventually(async || get(&address, MODEL).await.1["name"] == format!("Turn {turn}")).await;
     }
     let lines = end(server);
@@ -266,7 +262,7 @@ async fn a_flapping_database_logs_few_lines() {
     for _ in 0..4 {
         wire.cut();
         until("down").await;
-        wire.mend();
+        wire.restore();
         until("up").await;
     }
     let lines = end(server);

@@ -5,14 +5,10 @@ use std::time::Duration;
 use chatchonk::clock::Clock;
 use sqlx::PgPool;
 
-use crate::support::postgres::{TestDatabase, database};
+use crate::support::postgres::{TestDatabase, database, run};
 use crate::support::server::{TestServer, eventually};
 
 pub(crate) const MODEL: &str = "/api/models/openai/gpt-4o";
-
-pub(crate) async fn run(pool: &PgPool, statement: &'static str) {
-    sqlx::raw_sql(statement).execute(pool).await.unwrap();
-}
 
 /// Renames the model and says how long `server` takes to show it, from the commit on.
 async fn time_to_show(pool: &PgPool, server: &TestServer, name: &str) -> Duration {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chatchonk::domain::provider::ProviderStatus;
 use reqwest::Method;
 
-use crate::changes::{MODEL, listening, run};
-use crate::support::postgres::database;
+use crate::changes::{MODEL, listening};
+use crate::support::postgres::{database, run};
 use crate::support::server::{Answer, TestServer};
 
 /// Every route whose answers are tagged.

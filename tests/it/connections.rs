@@ -4,7 +4,6 @@ use chatchonk::clock::Clock;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::starts::run;
 use crate::support::kv::fake::FakeKv;
 use crate::support::postgres::{TestDatabase, database};
 use crate::support::server::{TestServer, eventually};
@@ -22,7 +21,7 @@ async fn limited(database: &TestDatabase, connections: usize) -> TestDatabase {
          grant usage, create on schema chatchonk to {name};
          grant all on all tables in schema chatchonk to {name};"
     );
-    run(database, statement).await;
+    database.execute(statement).await;
     TestDatabase::at(database.options().username(&name).password("secret"))
 }
 
@@ -53,7 +52,7 @@ async fn two_releases_fit_into_twice_the_connections_of_one() {
         }
     }
     let edit = "update chatchonk.models set name = 'Both see it' where id = 'openai/gpt-4o'";
-    run(&database, edit.to_owned()).await;
+    database.execute(edit).await;
     for server in [&old, &new] {
         server.until("/api/models/openai/gpt-4o", |model| model.json()["name"] == "Both see it").await;
     }
@@ -90,7 +89,7 @@ async fn nothing_is_written_to_kv_while_the_database_is_read_only() {
             "set transaction read write; alter database {name} set default_transaction_read_only = {to};
              {others} and pid <> pg_backend_pid()"
         );
-        run(&database, statement).await;
+        database.execute(statement).await;
     };
     TestServer::on(&database).await.until("/api/health", |health| health.status == 200).await;
     switch("on").await;
@@ -108,7 +107,7 @@ async fn nothing_is_written_to_kv_while_the_database_is_read_only() {
     let server = TestServer::with_kv(&database.url(), &kv).await;
     server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
     switch("off").await;
-    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    server.until_healthy().await;
     eventually(async || kv.used_today().writes > 0).await;
     server.stop().await;
 }

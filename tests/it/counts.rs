@@ -1,8 +1,8 @@
 //! What health counts: rows left out, and reads.
 
-use crate::changes::{MODEL, listening, run};
+use crate::changes::{MODEL, listening};
 use crate::details::WITHOUT_CHECKS;
-use crate::support::postgres::database;
+use crate::support::postgres::{database, run};
 use crate::support::server::Answer;
 
 #[tokio::test(flavor = "multi_thread")]

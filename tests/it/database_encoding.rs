@@ -5,9 +5,8 @@ use chatchonk::store::{DatabaseFault, SeedMode};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
-use crate::changes::run;
-use crate::details::{SPOILT, WITHOUT_CHECKS, load, store};
-use crate::support::postgres::{TestDatabase, database, empty_database_in};
+use crate::details::{SPOILT, WITHOUT_CHECKS, load};
+use crate::support::postgres::{TestDatabase, database, empty_database_in, run};
 use crate::support::process::{command, folder, run as run_to_end, text};
 use crate::support::server::TestServer;
 
@@ -17,7 +16,7 @@ async fn filled_in(encoding: &str) -> TestDatabase {
     let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
     sqlx::migrate!().run(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    let store = store(&database);
+    let store = database.store();
     store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
     store.close().await;
     database
@@ -59,7 +58,7 @@ async fn a_latin_1_byte_in_sql_ascii_costs_only_its_value() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_bytes_in_a_utf_8_database_cost_only_their_value() {
     let database = database().await;
-    store(&database).apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
+    database.store().apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
     let encoding = async |number: i32| {
         let statement =
             format!("update pg_database set encoding = {number} where datname = current_database()");
@@ -104,7 +103,7 @@ async fn texts_of_a_latin_1_database_are_read_correctly() {
 async fn migrate_and_check_refuse_a_database_not_in_utf_8() {
     for encoding in ["SQL_ASCII", "LATIN1"] {
         let empty = empty_database_in(encoding).await;
-        let error = store(&empty).migrate().await.unwrap_err();
+        let error = empty.store().migrate().await.unwrap_err();
         assert_eq!(error.fault(), DatabaseFault::Encoding);
         let filled = filled_in(encoding).await;
         for (database, arguments) in [

@@ -125,7 +125,7 @@ async fn health_and_check_show_how_the_connection_is_protected() {
     ] {
         let variables = [("DATABASE_URL", &*url), variable];
         let server = TestServer::with(&variables).await;
-        let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+        let health = server.until_healthy().await;
         assert_eq!(health.json()["database"]["tls"], shown, "{url}");
         server.stop().await;
         let said = check(&variables).await;

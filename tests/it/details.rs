@@ -2,11 +2,10 @@
 
 use chatchonk::domain::model::{Model, ModelStatus};
 use chatchonk::domain::seed::Seed;
-use chatchonk::store::{DatabaseSettings, LoadedCatalogue, SeedMode, Store};
+use chatchonk::store::LoadedCatalogue;
 use sqlx::PgPool;
 
-use crate::changes::run;
-use crate::support::postgres::{TestDatabase, database};
+use crate::support::postgres::{TestDatabase, run, seeded_database};
 
 /// Removes every CHECK, so that a test can write what an older release or a person could.
 pub(crate) const WITHOUT_CHECKS: &str = "do $$ declare held record; begin
@@ -18,13 +17,8 @@ end $$";
 /// The first model of the seed that these tests spoil, without the quotes of SQL.
 pub(crate) const SPOILT: &str = "openai/gpt-4o";
 
-/// A new store, so that no statement is prepared for columns that have changed since.
-pub(crate) fn store(database: &TestDatabase) -> Store {
-    Store::new(DatabaseSettings::from_options(database.options(), 2))
-}
-
 pub(crate) async fn load(database: &TestDatabase) -> LoadedCatalogue {
-    let store = store(database);
+    let store = database.store();
     let loaded = store.load_catalogue().await.unwrap();
     store.close().await;
     loaded
@@ -32,10 +26,7 @@ pub(crate) async fn load(database: &TestDatabase) -> LoadedCatalogue {
 
 /// A seeded database that takes any value.
 pub(crate) async fn unchecked() -> (TestDatabase, PgPool) {
-    let database = database().await;
-    let store = store(&database);
-    store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
-    store.close().await;
+    let database = seeded_database().await;
     let pool = database.pool().await;
     run(&pool, WITHOUT_CHECKS).await;
     (database, pool)

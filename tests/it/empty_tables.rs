@@ -1,12 +1,9 @@
 //! Databases that answer with an empty catalogue: hidden rows, dropped or truncated tables, missing migrations.
 
-use std::process::Output;
-
 use serde_json::{Value, json};
 
-use crate::starts::run;
-use crate::support::postgres::{TestDatabase, database, empty_database};
-use crate::support::process::{self, Serving, command, folder, text};
+use crate::support::postgres::{TestDatabase, empty_database, seeded_database};
+use crate::support::process::{self, Serving, command, folder, run_on};
 use crate::support::server::TestServer;
 
 const HIDDEN: &str = "row-level security hides rows from the database role";
@@ -24,15 +21,9 @@ async fn facts(server: &TestServer, reason: &str) -> Value {
 }
 
 async fn healthy(server: &TestServer) {
-    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    server.until_healthy().await;
     let list = server.get("/api/models").await.json();
     assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
-}
-
-pub(crate) async fn seeded_database() -> TestDatabase {
-    let database = database().await;
-    TestServer::seeded(&database).await.stop().await;
-    database
 }
 
 /// A role that may read every table, as a careful operator grants it.
@@ -43,28 +34,14 @@ pub(crate) async fn reader_of(database: &TestDatabase) -> TestDatabase {
          grant usage on schema chatchonk to {role};
          grant select on all tables in schema chatchonk to {role}"
     );
-    run(database, grants).await;
+    database.execute(grants).await;
     TestDatabase::at(database.options().username(&role).password("only for tests"))
 }
 
 async fn row_level_security(database: &TestDatabase, tables: &[&str], switch: &str) {
     for table in tables {
-        run(database, format!("alter table chatchonk.{table} {switch} row level security")).await;
+        database.execute(format!("alter table chatchonk.{table} {switch} row level security")).await;
     }
-}
-
-pub(crate) async fn chatchonk(
-    database: &TestDatabase,
-    arguments: &'static [&'static str],
-) -> (Option<i32>, String) {
-    let url = database.url();
-    let ran = tokio::task::spawn_blocking(move || -> Output {
-        let folder = folder();
-        process::run(command(folder.path()).args(arguments).env("DATABASE_URL", url))
-    });
-    let output = ran.await.unwrap();
-    let (said, log) = text(&output);
-    (output.status.code(), format!("{said}{log}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +56,7 @@ async fn rows_hidden_by_row_level_security_fail_a_start() {
             json!([200, "degraded", "down", "builtin", 118]),
             "{tables:?}"
         );
-        let (code, said) = chatchonk(&reader, &["check"]).await;
+        let (code, said) = run_on(&reader, &["check"]).await;
         let hides = said.lines().find(|line| line.starts_with("✗ row-level security: hides every row of "));
         assert!(hides.is_some_and(|line| tables.iter().all(|table| line.contains(table))), "{said}");
         assert!(code == Some(1) && !said.contains("✓ catalogue"), "{said}");
@@ -99,7 +76,7 @@ async fn rows_hidden_at_runtime_keep_the_catalogue() {
     row_level_security(&database, &TABLES, "enable").await;
     assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
     // An edit makes it load, which must not empty the catalogue either.
-    run(&database, "update chatchonk.models set name = 'Seen' where id = 'openai/gpt-4o'".to_owned()).await;
+    database.execute("update chatchonk.models set name = 'Seen' where id = 'openai/gpt-4o'").await;
     assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
     row_level_security(&database, &TABLES, "disable").await;
     server.until("/api/models/openai/gpt-4o", |model| model.json()["name"] == "Seen").await;
@@ -113,7 +90,7 @@ async fn rows_that_a_policy_shows_are_served_with_a_warning() {
     let reader = reader_of(&database).await;
     row_level_security(&database, &TABLES, "enable").await;
     for table in TABLES {
-        run(&database, format!("create policy read on chatchonk.{table} for select using (true)")).await;
+        database.execute(format!("create policy read on chatchonk.{table} for select using (true)")).await;
     }
     let folder = folder();
     let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", reader.url()));
@@ -123,7 +100,7 @@ async fn rows_that_a_policy_shows_are_served_with_a_warning() {
     assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
     let (_, health) = process::get(&address, "/api/health").await;
     assert_eq!((&health["status"], &health["database"]["reason"]), (&json!("healthy"), &Value::Null));
-    let (code, said) = chatchonk(&reader, &["check"]).await;
+    let (code, said) = run_on(&reader, &["check"]).await;
     assert!(code == Some(0) && said.contains("! row-level security: applies to role reader_of_"), "{said}");
     assert!(said.contains("✓ catalogue: 120 models"), "{said}");
 }
@@ -133,12 +110,12 @@ async fn a_schema_recreated_at_runtime_is_seeded() {
     let database = seeded_database().await;
     let server = TestServer::on(&database).await;
     healthy(&server).await;
-    run(&database, "drop schema chatchonk cascade".to_owned()).await;
+    database.execute("drop schema chatchonk cascade").await;
     let missing = "the tables are missing or of another release";
     assert_eq!(facts(&server, missing).await, json!([200, "degraded", "down", "postgres", 118]));
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
-    assert_eq!(chatchonk(&database, &["migrate"]).await.0, Some(0));
+    assert_eq!(run_on(&database, &["migrate"]).await.0, Some(0));
     healthy(&server).await;
     let rows: i64 = sqlx::query_scalar("select count(*) from chatchonk.models")
         .fetch_one(&database.pool().await)
@@ -154,16 +131,16 @@ async fn truncated_tables_keep_the_catalogue_until_they_are_seeded() {
         let database = seeded_database().await;
         let server = TestServer::on(&database).await;
         healthy(&server).await;
-        run(&database, format!("truncate chatchonk.{table} cascade")).await;
+        database.execute(format!("truncate chatchonk.{table} cascade")).await;
         assert_eq!(facts(&server, EMPTY).await, json!([200, "degraded", "down", "postgres", 118]));
-        let (code, said) = chatchonk(&database, &["check"]).await;
+        let (code, said) = run_on(&database, &["check"]).await;
         assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {EMPTY}")), "{said}");
         assert!(said.contains("→ run `chatchonk catalogue seed`"), "{said}");
 
         let another = TestServer::on(&database).await;
         assert_eq!(facts(&another, EMPTY).await, json!([200, "degraded", "down", "builtin", 118]));
 
-        let (code, said) = chatchonk(&database, &["catalogue", "seed"]).await;
+        let (code, said) = run_on(&database, &["catalogue", "seed"]).await;
         assert!(code == Some(0) && said.contains("120 models"), "{said}");
         healthy(&server).await;
         healthy(&another).await;
@@ -179,15 +156,15 @@ async fn a_missing_version_row_is_a_failed_load() {
     let server = TestServer::on(&database).await;
     healthy(&server).await;
     let revision = server.get("/api/models").await.json()["revision"].clone();
-    run(&database, "delete from chatchonk.cache_version".to_owned()).await;
+    database.execute("delete from chatchonk.cache_version").await;
     assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
     assert_eq!(server.get("/api/models").await.json()["revision"], revision);
     let another = TestServer::on(&database).await;
     assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
 
-    assert_eq!(chatchonk(&database, &["cache", "purge"]).await.0, Some(0));
+    assert_eq!(run_on(&database, &["cache", "purge"]).await.0, Some(0));
     healthy(&server).await;
     healthy(&another).await;
     server.stop().await;
@@ -205,11 +182,11 @@ async fn a_version_of_zero_or_below_is_a_failed_load() {
             "alter table chatchonk.cache_version drop constraint cache_version_version_positive;
              update chatchonk.cache_version set version = {version}"
         );
-        run(&database, write).await;
+        database.execute(write).await;
         assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
-        let (code, said) = chatchonk(&database, &["check"]).await;
+        let (code, said) = run_on(&database, &["check"]).await;
         assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
-        assert_eq!(chatchonk(&database, &["cache", "purge"]).await.0, Some(0));
+        assert_eq!(run_on(&database, &["cache", "purge"]).await.0, Some(0));
         healthy(&server).await;
         server.stop().await;
     }
@@ -236,13 +213,13 @@ async fn tables_without_a_readable_row_are_a_failed_load() {
         let database = seeded_database().await;
         let server = TestServer::on(&database).await;
         healthy(&server).await;
-        run(&database, spoil.to_owned()).await;
+        database.execute(spoil).await;
         assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
         let another = TestServer::on(&database).await;
         assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-        let (code, said) = chatchonk(&database, &["check"]).await;
+        let (code, said) = run_on(&database, &["check"]).await;
         assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}, {named}")), "{said}");
-        run(&database, restore.to_owned()).await;
+        database.execute(restore).await;
         healthy(&server).await;
         healthy(&another).await;
         server.stop().await;
@@ -256,16 +233,15 @@ async fn a_load_that_fails_after_a_good_check_degrades_health() {
     let server = TestServer::on(&database).await;
     healthy(&server).await;
     // The look reads no column that is gone, and the version is raised for the load that fails.
-    run(
-        &database,
-        "alter table chatchonk.models rename id to identity;
-         update chatchonk.cache_version set version = version + 1"
-            .to_owned(),
-    )
-    .await;
+    database
+        .execute(
+            "alter table chatchonk.models rename id to identity;
+         update chatchonk.cache_version set version = version + 1",
+        )
+        .await;
     let reason = "no provider or no model can be understood";
     assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
-    run(&database, "alter table chatchonk.models rename identity to id".to_owned()).await;
+    database.execute("alter table chatchonk.models rename identity to id").await;
     healthy(&server).await;
     server.stop().await;
 }
@@ -274,13 +250,13 @@ async fn a_load_that_fails_after_a_good_check_degrades_health() {
 async fn a_failed_migration_on_a_fresh_database_is_reported() {
     let database = empty_database().await;
     // The first migrations succeed and leave empty tables.
-    run(&database, "create schema chatchonk; create table chatchonk.kv_keys ()".to_owned()).await;
+    database.execute("create schema chatchonk; create table chatchonk.kv_keys ()").await;
     let server = TestServer::on(&database).await;
     let reason = "a migration failed";
     assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
-    run(&database, "drop table chatchonk.kv_keys".to_owned()).await;
+    database.execute("drop table chatchonk.kv_keys").await;
     healthy(&server).await;
     server.stop().await;
 }
@@ -288,28 +264,24 @@ async fn a_failed_migration_on_a_fresh_database_is_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pending_migrations_degrade_a_server_without_migrations() {
     let database = seeded_database().await;
-    run(
-        &database,
-        "create table public.applied as select * from chatchonk._sqlx_migrations;
+    database
+        .execute(
+            "create table public.applied as select * from chatchonk._sqlx_migrations;
          delete from chatchonk._sqlx_migrations
-         where version = (select max(version) from chatchonk._sqlx_migrations)"
-            .to_owned(),
-    )
-    .await;
+         where version = (select max(version) from chatchonk._sqlx_migrations)",
+        )
+        .await;
     let variables = [("DATABASE_URL", &*database.url()), ("MIGRATE_ON_START", "false")];
     let server = TestServer::with(&variables).await;
     let facts_then = facts(&server, "migrations are pending").await;
     assert_eq!(facts_then, json!([200, "degraded", "up", "postgres", 118]));
-    run(
-        &database,
-        "insert into chatchonk._sqlx_migrations select * from public.applied on conflict do nothing"
-            .to_owned(),
-    )
-    .await;
+    database
+        .execute("insert into chatchonk._sqlx_migrations select * from public.applied on conflict do nothing")
+        .await;
     healthy(&server).await;
-    run(&database, "update chatchonk._sqlx_migrations set success = false".to_owned()).await;
+    database.execute("update chatchonk._sqlx_migrations set success = false").await;
     assert_eq!(facts(&server, "a migration failed").await, json!([200, "degraded", "up", "postgres", 118]));
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains("✗ migrations: a migration failed"), "{said}");
     server.stop().await;
 }
@@ -324,14 +296,14 @@ async fn a_smaller_catalogue_is_served_with_one_line() {
     assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
     let forty = "delete from chatchonk.models where id not in (
         select id from chatchonk.models where status <> 'retired' order by id limit 40)";
-    run(&database, forty.to_owned()).await;
+    database.execute(forty).await;
     server.line_with("models: 118 → 40");
     let (_, list) = process::get(&address, "/api/models").await;
     assert_eq!(list["total"], 40);
     // Hidden models are a drop too, down to none listed.
-    run(&database, "update chatchonk.models set enabled = false".to_owned()).await;
+    database.execute("update chatchonk.models set enabled = false").await;
     server.line_with("models: 40 → 0");
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(0) && said.contains("! catalogue: 40 models (0 listed)"), "{said}");
 }
 
@@ -339,19 +311,19 @@ async fn a_smaller_catalogue_is_served_with_one_line() {
 async fn check_names_the_rights_and_the_owner_of_the_tables() {
     let database = seeded_database().await;
     let reader = reader_of(&database).await;
-    let (code, said) = chatchonk(&database, &["check"]).await;
+    let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(0) && said.contains("✓ privileges: ") && said.contains("✓ owner: "), "{said}");
-    let (code, said) = chatchonk(&reader, &["check"]).await;
+    let (code, said) = run_on(&reader, &["check"]).await;
     assert!(code == Some(0) && said.contains("– privileges: ") && said.contains("– owner: "), "{said}");
     assert!(said.contains("may not write kv_budget, kv_keys"), "{said}");
 
     let revoke = format!("revoke select on chatchonk.quarantined_values from reader_of_{}", database.name());
-    run(&database, revoke).await;
-    let (_, said) = chatchonk(&reader, &["check"]).await;
+    database.execute(revoke).await;
+    let (_, said) = run_on(&reader, &["check"]).await;
     assert!(said.contains("– quarantine: not known: ") && !said.contains("✗ quarantine"), "{said}");
 
-    run(&database, format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
-    let (code, said) = chatchonk(&reader, &["check"]).await;
+    database.execute(format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
+    let (code, said) = run_on(&reader, &["check"]).await;
     assert!(code == Some(1) && said.contains("may not read models, quarantined_values\n"), "{said}");
     assert!(said.contains("→ as the owner: grant usage on schema chatchonk"), "{said}");
     let server = TestServer::on(&reader).await;

@@ -89,7 +89,7 @@ async fn an_unknown_id_is_a_404_with_a_suggestion() {
         ("/api/models/nothing/like/anything", "model_not_found", None),
         ("/api/providers/opnai", "provider_not_found", Some("openai")),
         ("/api/providers/opnai/models", "provider_not_found", Some("openai")),
-        ("/api/providers/nobody-at-all", "provider_not_found", None),
+        ("/api/providers/none-at-all", "provider_not_found", None),
     ] {
         let problem = server.get(path).await.problem(404, code);
         assert_eq!(problem.get("did_you_mean").and_then(Value::as_str), meant, "{path}");

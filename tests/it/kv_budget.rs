@@ -3,10 +3,9 @@
 use chatchonk::clock::Clock;
 use serde_json::Value;
 
-use crate::changes::run;
 use crate::support::kv::fake::{Call, FakeKv};
 use crate::support::kv::{KEY, is_unavailable, kv_of, start, start_and_fill, start_with};
-use crate::support::postgres::database;
+use crate::support::postgres::{database, run};
 use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, eventually};
 

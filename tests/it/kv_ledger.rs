@@ -5,8 +5,7 @@ use std::time::Duration;
 use chatchonk::store::{DatabaseSettings, KvClaim, KvClaimed, KvDigest, KvSpending, Store, Verification};
 use sqlx::PgPool;
 
-use crate::changes::run;
-use crate::support::postgres::{TestDatabase, database, empty_database};
+use crate::support::postgres::{TestDatabase, database, empty_database, run};
 
 const KEY: &str = "chatchonk:test:catalogue.1:all";
 /// The migration before the one that adds digests.

@@ -51,8 +51,8 @@ async fn another_databases_catalogue_is_served_only_in_an_outage() {
     let health = server.get("/api/health").await.json();
     assert_eq!((&health["status"], &health["catalogue"]["stale"]), (&"degraded".into(), &true.into()));
 
-    wire.mend();
-    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    wire.restore();
+    server.until_healthy().await;
     let list = server.get("/api/models?limit=5").await.json();
     assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
     assert_ne!(server.get(MODEL).await.json()["name"], "Elsewhere");

@@ -2,10 +2,10 @@
 
 use chatchonk::clock::Clock;
 
-use crate::changes::{MODEL, run};
+use crate::changes::MODEL;
 use crate::support::kv::fake::{Call, FakeKv};
 use crate::support::kv::{KEY, is_enabled, kv_of, start, start_and_fill, start_with};
-use crate::support::postgres::database;
+use crate::support::postgres::{database, run};
 use crate::support::proxy::Proxy;
 use crate::support::server::{Answer, TestServer, eventually};
 
@@ -46,7 +46,7 @@ async fn a_start_without_a_database_serves_the_catalogue_of_kv() {
     }
     assert!(kv.calls(Call::Get) <= 12, "{} reads", kv.calls(Call::Get));
 
-    wire.mend();
+    wire.restore();
     let healthy = |health: &Answer| health.json()["status"] == "healthy";
     second.until("/api/health", healthy).await;
 }
@@ -131,7 +131,7 @@ async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
     let list = server.get("/api/models").await;
     assert_eq!((list.status, &list.json()["source"]), (200, &"kv".into()));
     assert_eq!(server.get("/api/health").await.json()["catalogue"]["stale"], true);
-    wire.mend();
+    wire.restore();
     let health = server.until("/api/health", |health| health.json()["catalogue"]["stale"] == false).await;
     assert_eq!(health.json()["catalogue"]["source"], "postgres");
     assert_ne!(server.get(MODEL).await.json()["name"], "Forged");

@@ -11,7 +11,7 @@ use crate::support::scrape::Scrape;
 use crate::support::server::{TestServer, client};
 
 /// Nobody listens there, so that the builtin catalogue is served at once.
-const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://absent@127.0.0.1:1/none");
 const TOKEN: &str = "correct-horse-battery";
 
 async fn with_port() -> TestServer {
@@ -30,7 +30,7 @@ async fn requests_are_counted_by_method_route_and_status() {
         (Method::HEAD, "/api/models", 1),
         (Method::POST, "/api/models", 2),
         (Method::GET, "/api/models/openai/gpt-4o", 4),
-        (Method::GET, "/api/models/nobody/nothing", 5),
+        (Method::GET, "/api/models/unknown/nothing", 5),
         (Method::GET, "/api/nothing", 6),
         (Method::from_bytes(b"BREW").unwrap(), "/api/tasks", 1),
     ] {

@@ -49,7 +49,7 @@ async fn lists_go_on_while_postgres_is_cut_off_and_recover() {
     let (took, reason) = degraded(&server).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(reason, "the database cannot be reached");
-    proxy.mend();
+    proxy.restore();
     back_within_limit(&server).await;
     load.finish_without_a_fault("postgres").await;
     server.stop().await;
@@ -65,7 +65,7 @@ async fn lists_go_on_while_postgres_hangs_and_recover() {
     let (took, reason) = degraded(&server).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(reason, "the database answers too slowly");
-    proxy.mend();
+    proxy.restore();
     back_within_limit(&server).await;
     load.finish_without_a_fault("postgres").await;
     server.stop().await;

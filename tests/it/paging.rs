@@ -1,8 +1,6 @@
 //! Pages: each match once, also while the catalogue changes between two of them.
 
-use sqlx::PgPool;
-
-use crate::support::postgres::database;
+use crate::support::postgres::{database, run};
 use crate::support::server::{Answer, TestServer};
 
 const QUERIES: [&str; 8] = [
@@ -36,10 +34,6 @@ async fn pages_of_seven_show_each_match_once_and_in_order() {
         assert_eq!(seen, whole, "{query}");
     }
     server.stop().await;
-}
-
-async fn run(pool: &PgPool, statement: &'static str) {
-    sqlx::raw_sql(statement).execute(pool).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

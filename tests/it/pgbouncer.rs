@@ -23,7 +23,7 @@ async fn pgbouncer_in_session_mode_works_with_its_default_settings() {
     let database = database().await;
     let Some(pooler) = PgBouncer::to(&database.options(), "session").await else { return };
     let server = TestServer::with(&[("DATABASE_URL", &pooler.url())]).await;
-    let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    let health = server.until_healthy().await;
     assert_eq!(health.json()["catalogue"]["source"], "postgres");
     let listening = |health: &serde_json::Value| health["cache"]["detail"]["listener"]["listening"] == true;
     server.until("/api/health", |health| listening(&health.json())).await;

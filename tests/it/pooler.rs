@@ -105,7 +105,7 @@ async fn a_late_reason_of_the_pooler_is_awaited() {
     server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
     assert!(check(&[("DATABASE_URL", &url)]).await.contains("paused or gone"));
     pooler.let_in();
-    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    server.until_healthy().await;
     server.stop().await;
 
     // A deploy must not pass with a fault of configuration, however late it is told.
@@ -163,7 +163,7 @@ async fn the_root_certificate_may_be_text_or_a_path() {
         // The URL's own mode verifies nothing: with a root certificate it does not count.
         let server =
             TestServer::with(&[("DATABASE_URL", &pooler.url("disable")), ("PGSSLROOTCERT", &root)]).await;
-        let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+        let health = server.until_healthy().await;
         assert_eq!(health.json()["catalogue"]["source"], "postgres");
         server.stop().await;
     }

@@ -18,7 +18,7 @@ use crate::support::upstream::{Mood, Upstream};
 const HEALTH: &str = "/api/automodel/health";
 const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-hunter2");
 /// Nobody listens there, so that the builtin catalogue is served at once.
-const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://absent@127.0.0.1:1/none");
 const MINUTE: Duration = Duration::from_mins(1);
 /// Longer than the time between two looks.
 const ROUND: Duration = Duration::from_secs(331);

@@ -129,7 +129,7 @@ async fn rows_forged_in_kv_do_not_decide_where_a_key_goes() {
     kv.plant(KEY, forged.to_string().as_bytes());
     let base_urls = format!("{},acme=http://127.0.0.1:{}/acme", upstream.base_urls(), upstream.port());
     let server = start_with(
-        "postgres://nobody@127.0.0.1:1/none",
+        "postgres://absent@127.0.0.1:1/none",
         &kv,
         &[
             ("PROBE_PROVIDERS", "true"),

@@ -163,7 +163,7 @@ async fn models_stay_fresh_five_minutes_and_providers_an_hour() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_answer_must_be_revalidated_at_once() {
     // Nobody listens there, so that the builtin catalogue is all there is.
-    let server = TestServer::with(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
+    let server = TestServer::with(&[("DATABASE_URL", "postgres://absent@127.0.0.1:1/none")]).await;
     for path in crate::conditional::TAGGED {
         let answer = server.get(path).await;
         assert_eq!(answer.header("cache-control"), "public, max-age=0, stale-if-error=86400", "{path}");

@@ -30,7 +30,7 @@ const ROUTES: [&str; 18] = [
 const ERRORS: [&str; 7] = [
     "/api/models?limit=0",
     "/api/models/nothing",
-    "/api/providers/nobody",
+    "/api/providers/unknown",
     "/api/nothing",
     "/page/nothing.js",
     "/v1/models/%ff",

@@ -4,7 +4,7 @@ use chatchonk::kv_client::{KvError, KvErrorClass, KvFailure, KvMisconfiguration}
 use chatchonk::provider_health::Reason;
 use chatchonk::store::DatabaseFault;
 
-use crate::rooms::{sources, src};
+use crate::support::files::sources;
 
 /// With single spaces, as lines are broken anywhere.
 fn runbook() -> String {
@@ -62,7 +62,7 @@ fn every_reason_of_a_provider_is_in_the_runbook() {
 #[test]
 fn every_warning_of_the_log_is_in_the_runbook() {
     let mut warnings = Vec::new();
-    for file in sources(&src()) {
+    for file in sources() {
         let source = std::fs::read_to_string(&file).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
         for call in code.split("tracing::warn!(").skip(1).chain(code.split("tracing::error!(").skip(1)) {

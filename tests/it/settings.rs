@@ -111,7 +111,7 @@ fn a_bad_value_stops_the_start_and_names_the_variable() {
 
 #[test]
 fn no_settings_give_the_development_defaults() {
-    let config = read(&[("HOME", "/home/somebody")]).unwrap();
+    let config = read(&[("HOME", "/home/user")]).unwrap();
     assert_eq!(config.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.http.environment, "development");
     assert_eq!(config.http.allowed_origins, ["http://localhost:3000"]);
@@ -128,8 +128,8 @@ fn empty_variables_are_absent_and_values_are_trimmed() {
     for empty in ["", "  ", "\t\n"] {
         let mut variables: Vec<_> = SETTINGS.iter().map(|name| (*name, empty)).collect();
         variables.push(("RENDER", empty));
-        variables.push(("HOME", "/home/somebody"));
-        let (config, plain) = (read(&variables).unwrap(), read(&[("HOME", "/home/somebody")]).unwrap());
+        variables.push(("HOME", "/home/user"));
+        let (config, plain) = (read(&variables).unwrap(), read(&[("HOME", "/home/user")]).unwrap());
         assert_eq!(format!("{config:?}"), format!("{plain:?}"));
     }
     let config = read(&[
@@ -251,7 +251,7 @@ fn the_data_folder_argument_wins_over_variable_and_home() {
             DatabaseChoice::Url(_) => panic!("no URL was set"),
         }
     };
-    let variables = [("DATA_DIR", "/from/variable"), ("HOME", "/home/somebody")];
+    let variables = [("DATA_DIR", "/from/variable"), ("HOME", "/home/user")];
     assert_eq!(folder(&variables, Some("/from/argument")), "/from/argument");
     assert_eq!(folder(&variables, None), "/from/variable");
 }

@@ -47,7 +47,7 @@ async fn edits_show_after_columns_changed_their_type() {
         let path = format!("/api/models/{id}");
         let model = server.until(&path, |model| model.json()["name"] == *name).await;
         assert_eq!(model.json()["name"], *name);
-        let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+        let health = server.until_healthy().await;
         assert_eq!(health.json()["catalogue"]["stale"], json!(false), "{name}");
     }
     server.stop().await;
@@ -90,7 +90,7 @@ async fn edits_show_and_kv_is_claimed_once_versions_are_numeric() {
         let path = format!("/api/models/{id}");
         let model = server.until(&path, |model| model.json()["name"] == *name).await;
         assert_eq!(model.json()["name"], *name);
-        let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+        let health = server.until_healthy().await;
         assert_eq!(health.json()["catalogue"]["stale"], json!(false), "{name}");
 
         let version = store.versions(&["catalogue".to_owned()]).await.unwrap()["catalogue"];

@@ -34,23 +34,18 @@ async fn decided(server: &TestServer) {
 }
 
 async fn takes_over(server: &TestServer) {
-    let health = server.until("/api/health", |health| health.json()["status"] == "healthy").await;
+    let health = server.until_healthy().await;
     assert_eq!((health.status, &health.json()["catalogue"]["source"]), (200, &"postgres".into()));
     let (status, source, revision) = source(server).await;
     assert_eq!((status, source.as_str()), (200, "postgres"));
     assert!(revision > 0);
 }
 
-pub(crate) async fn run(database: &TestDatabase, statement: String) {
-    let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_builtin_catalogue_is_served_until_the_database_returns() {
     let mut postgres = private_server().await;
     // As good as new: tables and seed are to be made when it returns.
-    run(postgres.database(), "drop schema chatchonk cascade".to_owned()).await;
+    postgres.database().execute("drop schema chatchonk cascade").await;
     postgres.stop_hard().await;
     let clock = Clock::system();
     let begun = clock.now();
@@ -82,7 +77,7 @@ async fn a_database_that_hangs_delays_the_first_list_by_at_most_3_s() {
     assert_eq!(source(&server).await, (200, "builtin".to_owned(), 0));
     assert!(clock.now() - begun < Duration::from_millis(3_900), "{:?}", clock.now() - begun);
     assert_eq!(server.get("/api/health/ready").await.status, 200);
-    proxy.mend();
+    proxy.restore();
     takes_over(&server).await;
     server.stop().await;
 }
@@ -98,7 +93,7 @@ async fn an_absent_database_fails_the_deploy_while_lists_are_builtin() {
     assert_eq!(facts(&server).await, (503, json!(["unhealthy", "down", reason, "builtin"])));
     assert_eq!(source(&server).await, (200, "builtin".to_owned(), 0));
 
-    run(&existing, format!("create database {missing}")).await;
+    existing.execute(format!("create database {missing}")).await;
     takes_over(&server).await;
     server.stop().await;
 }
@@ -123,7 +118,8 @@ async fn a_wrong_password_fails_the_deploy_while_lists_are_builtin() {
 async fn a_read_only_database_is_served_from_and_reported() {
     let database = database().await;
     TestServer::on(&database).await.until("/api/health", |health| health.status == 200).await;
-    run(&database, format!("alter database {} set default_transaction_read_only = on", database.name()))
+    database
+        .execute(format!("alter database {} set default_transaction_read_only = on", database.name()))
         .await;
     let server = TestServer::on(&database).await;
     decided(&server).await;
@@ -138,7 +134,8 @@ async fn a_read_only_database_is_served_from_and_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_that_is_read_only_says_so() {
     let database = empty_database().await;
-    run(&database, format!("alter database {} set default_transaction_read_only = on", database.name()))
+    database
+        .execute(format!("alter database {} set default_transaction_read_only = on", database.name()))
         .await;
     let server = TestServer::on(&database).await;
     decided(&server).await;

@@ -31,7 +31,7 @@ async fn state_changes_are_kept_with_their_reasons() {
     server.until("/api/health", is_enabled).await;
     // What the database has is to be written to KV, which is how that is found broken.
     kv.fail_always(None, Fault::Page(503));
-    wire.mend();
+    wire.restore();
     server.until(STATUS, |status| !changes(status, "cloudflare_kv").is_empty()).await;
     kv.heal();
     server.until(STATUS, |status| changes(status, "cloudflare_kv").len() == 2).await;
@@ -71,7 +71,7 @@ async fn state_changes_are_kept_with_their_reasons() {
 #[tokio::test(flavor = "multi_thread")]
 async fn samples_count_reads_for_an_hour_and_revalidate() {
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
-    let server = TestServer::at(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")], clock).await;
+    let server = TestServer::at(&[("DATABASE_URL", "postgres://absent@127.0.0.1:1/none")], clock).await;
     for _ in 0..7 {
         server.get("/api/models?limit=1").await;
     }

@@ -64,11 +64,11 @@ async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     browser.until_text("#overall", "Degraded").await;
     browser.until_text("#overall-why", "the database cannot be reached").await;
     browser.until_text("#changes", "the database cannot be reached").await;
-    wire.mend();
+    wire.restore();
     browser.until_text("#overall", "All is well").await;
     wire.hang();
     within("#database-state", "Down", LIMIT).await;
-    wire.mend();
+    wire.restore();
     browser.until_text("#overall", "All is well").await;
     is_clean(&browser, &server).await;
     server.stop().await;
@@ -89,7 +89,7 @@ async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     browser.complaints().await;
     kv.fail_always(None, Fault::Page(503));
     let before = kv.requests().len();
-    wire.mend();
+    wire.restore();
     eventually(async || kv.requests().len() > before).await;
     within("#kv-state", "Unavailable", LIMIT).await;
     browser.until_text("#overall-why", "Cloudflare KV:").await;

@@ -1,52 +1,21 @@
 //! Triggers: they raise the version for real changes only, without deadlocks, and the server notices when they are damaged.
 
-use std::time::Duration;
-
-use chatchonk::clock::Clock;
 use chatchonk::domain::seed::Seed;
-use chatchonk::store::{DatabaseSettings, SeedMode, Store};
-use serde_json::json;
+use chatchonk::store::SeedMode;
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::changes::MODEL;
-use crate::starts::run;
-use crate::support::kv::fake::FakeKv;
-use crate::support::kv::{start, start_and_fill};
-use crate::support::postgres::{TestDatabase, database, empty_database};
-use crate::support::process::{command, folder, run as run_program, text};
+use crate::support::postgres::{TestDatabase, database_before, seeded_database};
 use crate::support::server::TestServer;
 
-const DEFECT: &str = "the triggers of the catalogue do not see every edit";
-
-fn store(database: &TestDatabase) -> Store {
-    Store::new(DatabaseSettings::from_options(database.options(), 2))
-}
-
-async fn seeded() -> (TestDatabase, PgPool) {
-    let database = database().await;
-    store(&database).apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
+pub(crate) async fn seeded() -> (TestDatabase, PgPool) {
+    let database = seeded_database().await;
     let pool = database.pool().await;
     (database, pool)
 }
 
-async fn version(pool: &PgPool) -> i64 {
+pub(crate) async fn version(pool: &PgPool) -> i64 {
     sqlx::query_scalar("select version from chatchonk.cache_version").fetch_one(pool).await.unwrap()
-}
-
-async fn chatchonk(database: &TestDatabase, argument: &'static str) -> (Option<i32>, String) {
-    let url = database.url();
-    let ran = tokio::task::spawn_blocking(move || {
-        let folder = folder();
-        run_program(command(folder.path()).arg(argument).env("DATABASE_URL", url))
-    });
-    let output = ran.await.unwrap();
-    let (said, log) = text(&output);
-    (output.status.code(), format!("{said}{log}"))
-}
-
-async fn healthy(server: &TestServer) {
-    server.until("/api/health", |health| health.json()["status"] == "healthy").await;
 }
 
 #[tokio::test]
@@ -81,7 +50,7 @@ async fn statements_that_change_no_row_raise_no_version() {
     connection.copy_in_raw("copy chatchonk.task_types from stdin").await.unwrap().finish().await.unwrap();
     assert_eq!(version(&pool).await, before, "copy of nothing");
     for mode in [SeedMode::Again, SeedMode::Overwrite] {
-        store(&database).apply_seed(&Seed::builtin().unwrap(), mode).await.unwrap();
+        database.store().apply_seed(&Seed::builtin().unwrap(), mode).await.unwrap();
         assert_eq!(version(&pool).await, before, "{mode:?}");
     }
     let edited: i64 = sqlx::query_scalar("select count(*) from chatchonk.models where edited")
@@ -193,229 +162,12 @@ async fn writers_in_any_order_of_tables_do_not_deadlock() {
     server.stop().await;
 }
 
-/// Damage, with a defect that it causes.
-const DAMAGE: [(&str, &str); 8] = [
-    (
-        "alter table chatchonk.models disable trigger raise_cache_version_on_update",
-        "raise_cache_version_on_update on models is disabled",
-    ),
-    (
-        "alter table chatchonk.models enable replica trigger raise_cache_version_on_update",
-        "raise_cache_version_on_update on models is disabled",
-    ),
-    ("alter table chatchonk.models disable trigger user", "lock_cache_version on models is disabled"),
-    (
-        "drop trigger raise_cache_version_on_update on chatchonk.models",
-        "raise_cache_version_on_update on models is missing",
-    ),
-    (
-        "create or replace trigger raise_cache_version_on_update after update of enabled on chatchonk.models
-         for each statement when (false) execute function chatchonk.raise_cache_version('catalogue')",
-        "raise_cache_version_on_update on models is altered",
-    ),
-    (
-        "create function public.raise_cache_version() returns trigger language plpgsql
-         as $$ begin return null; end $$;
-         create or replace trigger raise_cache_version_on_update after update on chatchonk.models
-         referencing old table as old_rows new table as new_rows
-         for each statement execute function public.raise_cache_version('catalogue')",
-        "raise_cache_version_on_update on models calls an altered function",
-    ),
-    (
-        "create or replace function chatchonk.raise_cache_version() returns trigger language plpgsql
-         security definer set search_path = '' as $$ begin return null; end $$",
-        "raise_cache_version_on_update on models calls an altered function",
-    ),
-    (
-        "drop function chatchonk.raise_cache_version cascade",
-        "raise_cache_version_on_update on models is missing",
-    ),
-];
-
-/// A clock that goes twenty times as fast, for servers whose looks are 5 s apart.
-pub(crate) fn hurried() -> (Clock, AbortOnDropHandle<()>) {
-    let (clock, hand) = Clock::manual(Clock::system().utc());
-    let hurry = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            hand.advance(Duration::from_millis(200));
-        }
-    });
-    (clock, AbortOnDropHandle::new(hurry))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn edits_are_found_while_triggers_are_damaged() {
-    let (database, _) = seeded().await;
-    let (clock, _hurry) = hurried();
-    let server = TestServer::at(&[("DATABASE_URL", &database.url())], clock).await;
-    healthy(&server).await;
-    let store = store(&database);
-    for (place, (damage, defect)) in DAMAGE.into_iter().enumerate() {
-        run(&database, damage.to_owned()).await;
-        let health =
-            server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
-        let (status, health) = (health.status, health.json());
-        assert_eq!(
-            json!([status, health["status"], health["database"]["status"]]),
-            json!([200, "degraded", "up"]),
-            "{damage}"
-        );
-        assert!(health["database"]["remedy"].as_str().unwrap().contains("chatchonk migrate"));
-
-        let revision = server.get(MODEL).await.header("etag").to_owned();
-        let name = format!("Lost {place}");
-        run(&database, format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'"))
-            .await;
-        let shown = server.until(MODEL, |model| model.json()["name"] == name).await;
-        assert_ne!(shown.header("etag"), revision, "{damage}");
-
-        assert!(store.trigger_defects().await.unwrap().contains(&defect.to_owned()), "{damage}");
-        assert!(store.migrate().await.unwrap().contains(&defect.to_owned()), "{damage}");
-        healthy(&server).await;
-    }
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn check_names_damaged_triggers_and_migrate_repairs_them() {
-    let (database, _) = seeded().await;
-    let (damage, defect) = DAMAGE[0];
-    run(&database, damage.to_owned()).await;
-    let (code, said) = chatchonk(&database, "check").await;
-    assert!(code == Some(1) && said.contains("✗ triggers: ") && said.contains(defect), "{said}");
-    let (code, said) = chatchonk(&database, "migrate").await;
-    assert!(code == Some(0) && said.contains(&format!("repaired: {defect}")), "{said}");
-    let (code, said) = chatchonk(&database, "check").await;
-    assert!(code == Some(0) && said.contains("✓ triggers: "), "{said}");
-}
-
-#[tokio::test]
-async fn quoted_identifiers_do_not_count_as_damage() {
-    let (database, _) = seeded().await;
-    run(&database, format!("alter database {} set quote_all_identifiers = on", database.name())).await;
-    assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_incomplete_trigger_repair_is_an_error() {
-    let (database, _) = seeded().await;
-    let defect = "raise_cache_version_on_update on models is missing";
-    run(
-        &database,
-        "create function public.drop_again() returns event_trigger language plpgsql
-         as $$ begin drop trigger if exists raise_cache_version_on_update on chatchonk.models; end $$;
-         create event trigger drop_again on ddl_command_end when tag in ('CREATE TRIGGER')
-         execute function public.drop_again();
-         drop trigger raise_cache_version_on_update on chatchonk.models"
-            .to_owned(),
-    )
-    .await;
-    let (code, said) = chatchonk(&database, "migrate").await;
-    assert!(code == Some(1) && said.contains(defect) && !said.contains("repaired"), "{said}");
-    let server = TestServer::seeded(&database).await;
-    server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_edit_lost_before_a_repair_is_found_after_a_warm_start() {
-    let (database, _) = seeded().await;
-    let kv = FakeKv::start(Clock::system()).unwrap();
-    start_and_fill(&database, &kv).await.stop().await;
-    let lost = "alter table chatchonk.models disable trigger user;
-        update chatchonk.models set name = 'Lost' where id = 'openai/gpt-4o'";
-    run(&database, lost.to_owned()).await;
-    let server = start(&database.url(), &kv).await;
-    server.until(MODEL, |model| model.json()["name"] == "Lost").await;
-    assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_edit_that_bypasses_triggers_raises_the_version() {
-    let (database, pool) = seeded().await;
-    let (one, other) = (TestServer::on(&database).await, TestServer::on(&database).await);
-    healthy(&one).await;
-    healthy(&other).await;
-    let revision = one.get("/api/models").await.json()["revision"].as_i64().unwrap();
-    let past = "set session_replication_role = replica;
-        update chatchonk.models set name = 'Replicated' where id = 'openai/gpt-4o'";
-    run(&database, past.to_owned()).await;
-    for server in [&one, &other] {
-        server.until(MODEL, |model| model.json()["name"] == "Replicated").await;
-        healthy(server).await;
-    }
-    let raised = version(&pool).await;
-    assert!(raised > revision);
-    for server in [one, other] {
-        server.until("/api/models", |list| list.json()["revision"] == raised).await;
-        server.stop().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_edit_is_served_where_the_version_cannot_be_written() {
-    let (database, pool) = seeded().await;
-    run(&database, format!("alter database {} set default_transaction_read_only = on", database.name()))
-        .await;
-    let server = TestServer::seeded(&database).await;
-    let before = version(&pool).await;
-    let past = "set transaction read write; set session_replication_role = replica;
-        update chatchonk.models set name = 'Past all' where id = 'openai/gpt-4o'";
-    run(&database, past.to_owned()).await;
-    server.until(MODEL, |model| model.json()["name"] == "Past all").await;
-    assert_eq!(version(&pool).await, before);
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_start_repairs_damaged_triggers() {
-    let (database, _) = seeded().await;
-    run(&database, "alter table chatchonk.models disable trigger user".to_owned()).await;
-    assert!(!store(&database).trigger_defects().await.unwrap().is_empty());
-    let server = TestServer::on(&database).await;
-    healthy(&server).await;
-    assert_eq!(store(&database).trigger_defects().await.unwrap(), Vec::<String>::new());
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn triggers_of_a_newer_release_are_left_alone() {
-    let (database, pool) = seeded().await;
-    run(
-        &database,
-        "insert into chatchonk._sqlx_migrations (version, description, success, checksum, execution_time)
-         values (29990101000000, 'a newer release', true, '', 0);
-         create or replace function chatchonk.stamp_row() returns trigger language plpgsql
-         as $$ begin return new; end $$"
-            .to_owned(),
-    )
-    .await;
-    let server = TestServer::on(&database).await;
-    healthy(&server).await;
-    assert_eq!(chatchonk(&database, "migrate").await.0, Some(0));
-    let body: String = sqlx::query_scalar("select prosrc from pg_proc where proname = 'stamp_row'")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    assert_eq!(body, " begin return new; end ");
-    let (code, said) = chatchonk(&database, "check").await;
-    assert!(code == Some(0) && said.contains("– triggers: not compared"), "{said}");
-    server.stop().await;
-}
-
 #[tokio::test]
 async fn a_database_of_the_previous_release_gets_new_triggers() {
     const NEW: i64 = 20_261_128_000_200;
-    let database = empty_database().await;
-    let mut previous = sqlx::migrate!();
-    previous.migrations.to_mut().retain(|migration| migration.version < 20_261_123_000_000);
-    let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-    previous.run(&mut connection).await.unwrap();
-    let store = store(&database);
-    store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
-    run(&database, "update chatchonk.models set name = 'Mine' where id = 'openai/gpt-4o'".to_owned()).await;
+    let database = database_before(20_261_123_000_000).await;
+    let store = database.store();
+    database.execute("update chatchonk.models set name = 'Mine' where id = 'openai/gpt-4o'").await;
     let before = store.load_catalogue().await.unwrap();
     assert_eq!(store.migrations().await.unwrap().applied, 3);
 
@@ -431,6 +183,6 @@ async fn a_database_of_the_previous_release_gets_new_triggers() {
         .unwrap();
     assert_eq!(old, 0);
     let raised = version(&pool).await;
-    run(&database, "update chatchonk.models set name = 'Again' where id = 'openai/gpt-4o'".to_owned()).await;
+    database.execute("update chatchonk.models set name = 'Again' where id = 'openai/gpt-4o'").await;
     assert!(version(&pool).await > raised);
 }

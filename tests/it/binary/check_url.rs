@@ -123,7 +123,7 @@ async fn a_starting_server_is_unready() {
         said.contains("unhealthy\n") && said.contains("✗ readiness: starting\n    → try again"),
         "{said}"
     );
-    wire.mend();
+    wire.restore();
     server.stop().await;
 }
 

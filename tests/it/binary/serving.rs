@@ -267,7 +267,7 @@ async fn provider_keys_are_never_logged_even_at_trace() {
     let mut server = Serving::start(
         command(folder.path())
             .env("RUST_LOG", "trace")
-            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+            .env("DATABASE_URL", "postgres://absent@127.0.0.1:1/none")
             .env("OPENAI_API_KEY", "hunter2-openai")
             .env("ANTHROPIC_API_KEY", "hunter2-anthropic")
             .env("GEMINI_API_KEY", "hunter2-google")

@@ -9,7 +9,7 @@ use crate::support::collector::Collector;
 use crate::support::process::{Serving, command, folder};
 use crate::support::server::client;
 
-const NO_DATABASE: &str = "postgres://nobody@127.0.0.1:1/none";
+const NO_DATABASE: &str = "postgres://absent@127.0.0.1:1/none";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const OTHER_TRACE: &str = "5bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";

@@ -31,7 +31,7 @@ async fn a_wrong_namespace_names_its_variable_and_is_no_miss() {
 async fn a_wrong_account_differs_from_a_wrong_namespace() {
     let kv = Kv::start();
     let origin = kv.fake.base_url().split("/client/").next().unwrap().to_owned();
-    for (rest, code) in [("/client/v4/accounts/nobody", 7_003), ("", 10_404), ("/client/v4/accounts", 7_000)]
+    for (rest, code) in [("/client/v4/accounts/unknown", 7_003), ("", 10_404), ("/client/v4/accounts", 7_000)]
     {
         let client = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &format!("{origin}{rest}"))]);
         let error = client.get(&key("k")).await.unwrap_err();

@@ -100,7 +100,7 @@ impl Provoked {
     }
 
     async fn record(&self) -> Value {
-        let builtin = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+        let builtin = [("DATABASE_URL", "postgres://absent@127.0.0.1:1/none")];
         let settings: Vec<_> = builtin.iter().chain(self.settings).copied().collect();
         let server = TestServer::with(&settings).await;
         let request = (self.request)();

@@ -125,7 +125,7 @@ impl Inner {
 
 pub(super) struct Database {
     inner: Mutex<Inner>,
-    mended: Notify,
+    restored: Notify,
 }
 
 /// A statement that failed.
@@ -157,7 +157,7 @@ impl Database {
             lost: 0,
             files: 0,
         };
-        Self { inner: Mutex::new(inner), mended: Notify::new() }
+        Self { inner: Mutex::new(inner), restored: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -201,7 +201,7 @@ impl Database {
         match mode {
             // Connections break.
             Mode::Fails => inner.listeners.clear(),
-            Mode::Answers => self.mended.notify_waiters(),
+            Mode::Answers => self.restored.notify_waiters(),
             Mode::Slow | Mode::Hangs => {}
         }
     }
@@ -383,7 +383,7 @@ impl Database {
                     world.sleep(limit).await;
                 } else {
                     // Mended or not, this connection is lost.
-                    let _ = world.clock.timeout(limit, self.mended.notified()).await;
+                    let _ = world.clock.timeout(limit, self.restored.notified()).await;
                 }
                 Err(Broken)
             }

@@ -1,7 +1,9 @@
 //! What the tests stand on.
 
 pub(crate) mod browser;
+pub(crate) mod clock;
 pub(crate) mod collector;
+pub(crate) mod files;
 pub(crate) mod kv;
 pub(crate) mod load;
 pub(crate) mod log;

@@ -17,6 +17,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use chatchonk::domain::seed::Seed;
+use chatchonk::store::{DatabaseSettings, SeedMode, Store};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -54,6 +56,30 @@ pub(crate) async fn empty_database_in(encoding: &str) -> TestDatabase {
     shared().await.create(Some(&template)).await
 }
 
+/// A migrated database with the seed.
+pub(crate) async fn seeded_database() -> TestDatabase {
+    let database = database().await;
+    database.seed().await;
+    database
+}
+
+/// A database with the seed, as the release before this migration left it.
+pub(crate) async fn database_before(migration: i64) -> TestDatabase {
+    let database = empty_database().await;
+    let mut migrator = sqlx::migrate!();
+    migrator.migrations.to_mut().retain(|known| known.version < migration);
+    let mut connection = PgConnection::connect_with(&database.options).await.unwrap();
+    migrator.run(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    database.seed().await;
+    database
+}
+
+/// Executes statements on the pool.
+pub(crate) async fn run(pool: &PgPool, statements: impl Into<String>) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.into())).execute(pool).await.unwrap();
+}
+
 /// A server of its own for a test that wants to break it. It takes a second or more to start.
 pub(crate) async fn private_server() -> PrivateServer {
     let server = Server::start_private().await;
@@ -87,6 +113,23 @@ impl TestDatabase {
     /// Its name.
     pub(crate) fn name(&self) -> String {
         self.options.get_database().unwrap().to_owned()
+    }
+
+    /// A new store, which has no statement prepared for columns that have changed since.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(DatabaseSettings::from_options(self.options(), 2))
+    }
+
+    async fn seed(&self) {
+        let store = self.store();
+        store.apply_seed(&Seed::builtin().unwrap(), SeedMode::Newer).await.unwrap();
+        store.close().await;
+    }
+
+    /// Executes statements on a connection of its own, as the superuser.
+    pub(crate) async fn execute(&self, statements: impl Into<String>) {
+        let mut connection = PgConnection::connect_with(&self.options).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements.into())).execute(&mut connection).await.unwrap();
     }
 
     /// A pool on another database of the same server, for what cannot be done from within.

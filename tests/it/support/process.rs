@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::postgres::TestDatabase;
 use super::server::client;
 
 /// Longer than anything here may take.
@@ -46,6 +47,21 @@ pub(crate) fn from_shell(setup: &str, own: &Command) -> Command {
 /// Runs it to its end.
 pub(crate) fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command on the database; its exit code and both outputs.
+pub(crate) async fn run_on(
+    database: &TestDatabase,
+    arguments: &'static [&'static str],
+) -> (Option<i32>, String) {
+    let url = database.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let folder = folder();
+        run(command(folder.path()).args(arguments).env("DATABASE_URL", url))
+    });
+    let output = ran.await.unwrap();
+    let (said, log) = text(&output);
+    (output.status.code(), format!("{said}{log}"))
 }
 
 /// Runs it with these arguments on a machine where no server could start: its settings are wrong.

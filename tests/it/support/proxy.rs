@@ -66,7 +66,7 @@ impl Proxy {
     }
 
     /// Lets new connections through again; those that hung are broken.
-    pub(crate) fn mend(&self) {
+    pub(crate) fn restore(&self) {
         self.wire.send_replace(Wire::Whole);
     }
 }

@@ -198,6 +198,11 @@ impl TestServer {
         panic!("{path} did not become as wanted: {}", String::from_utf8_lossy(&body));
     }
 
+    /// Waits until health is `healthy`.
+    pub(crate) async fn until_healthy(&self) -> Answer {
+        self.until("/api/health", |health| health.json()["status"] == "healthy").await
+    }
+
     /// Returns the health as it is now. The server may answer with a document that is up to a second old.
     pub(crate) async fn current_health(&self) -> Value {
         let now = Clock::system().utc();
