@@ -7,7 +7,7 @@ use crate::kv_client::{KvErrorClass, KvFailure, KvKey, KvMisconfiguration, KvPai
 use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, StoreError};
 
 use super::budget::KvLimits;
-use super::gate::{Operation, Skip};
+use super::operation::{Operation, Skip};
 use super::queue::{Write, rewrite_after};
 use super::tier::{Inner, SharedTier, is_day_young};
 
@@ -90,7 +90,7 @@ impl Inner {
     /// Returns the keys that were not taken or, where nothing was deleted, whether anything was spent.
     async fn delete(&self, keys: &[KvKey]) -> Result<Vec<KvKey>, bool> {
         let Some(ledger) = self.ledger.get() else { return Err(self.skips(Skip::NoDatabase)) };
-        let admitted = self.gate.lock().admits(Operation::Delete, self.clock.now());
+        let admitted = self.gate.lock().admit(Operation::Delete, self.clock.now());
         admitted.map_err(|skip| self.skips(skip))?;
         let count = keys.len() as u64;
         match ledger.spend(KvSpending::Delete, count, KvLimits::usable(self.limits.deletes)).await {
@@ -121,7 +121,7 @@ impl Inner {
         if due.is_empty() {
             return false;
         }
-        let admitted = self.gate.lock().admits(Operation::Write, self.clock.now());
+        let admitted = self.gate.lock().admit(Operation::Write, self.clock.now());
         if let Err(skip) = admitted {
             self.skips(skip);
             self.put_back(due);

@@ -10,13 +10,14 @@ mod flush;
 mod gate;
 mod ledger;
 mod namespace;
+mod operation;
 mod queue;
 mod stats;
 mod tier;
 
 pub use budget::{KvBudget, KvBudgetLine, KvLimits};
-pub use gate::{Operation, Skip};
 pub use ledger::Ledger;
 pub use namespace::Namespace;
+pub use operation::{Operation, Skip};
 pub use stats::{CallOutcome, KvCalls, KvReport, LatencyReport};
 pub use tier::SharedTier;

@@ -13,7 +13,7 @@ use crate::kv_client::{KvErrorClass, KvFailure};
 
 use super::budget::KvBudget;
 use super::fault::Fault;
-use super::gate::{Operation, Skip};
+use super::operation::{Operation, Skip};
 
 /// How many calls the percentiles look back on.
 const WINDOW: usize = 128;

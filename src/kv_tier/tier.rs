@@ -14,12 +14,13 @@ use crate::clock::Clock;
 use crate::kv_client::{KvError, KvErrorClass, KvKey};
 use crate::outage::Outage;
 
-use super::budget::{Bucket, KvLimits, Spending};
+use super::budget::{KvLimits, Spending};
 use super::envelope::{self, Rejected};
-use super::fault::{Fault, Faults, News};
-use super::gate::{Change, Ended, Gate, Operation, Skip};
+use super::fault::Fault;
+use super::gate::{Ended, Gate, News};
 use super::ledger::Ledger;
 use super::namespace::Namespace;
+use super::operation::{Operation, Skip};
 use super::queue::{Queue, Write, rewrite_after};
 use super::stats::{CallOutcome, Counters, KvCalls, KvReport};
 
@@ -45,8 +46,6 @@ pub(super) struct Inner {
     pub clock: Clock,
     pub gate: Mutex<Gate>,
     pub queue: Mutex<Queue>,
-    bucket: Mutex<Bucket>,
-    faults: Mutex<Faults>,
     pub spending: Mutex<Spending>,
     pub counters: Counters,
     /// The operations that the ledger fails for.
@@ -65,10 +64,8 @@ impl SharedTier {
             environment,
             limits,
             clock,
-            gate: Mutex::new(Gate::new()),
+            gate: Mutex::new(Gate::new(limits.reads)),
             queue: Mutex::default(),
-            bucket: Mutex::new(Bucket::new(limits.reads)),
-            faults: Mutex::default(),
             spending: Mutex::default(),
             counters: Counters::default(),
             ledger_outage: Mutex::new(Outage::new(Duration::ZERO)),
@@ -91,13 +88,14 @@ impl SharedTier {
             self.0.clock.sleep(FLUSH_INTERVAL).await;
             self.flush().await;
             let now = self.0.clock.now();
-            let is_probe_due = self.0.gate.lock().admits_probe(now);
+            let is_probe_due = self.0.gate.lock().admit_probe(now);
             if is_probe_due {
                 self.probe().await;
             }
-            self.0.look_at_outage(now);
+            let news = self.0.gate.lock().look(now);
+            log_recovery(news);
             // Not in the head of the loop, which would hold the gate while the log is written.
-            let renewed = self.0.gate.lock().renewed(now);
+            let renewed = self.0.gate.lock().take_renewed(now);
             for operation in renewed {
                 tracing::info!(%operation, "Cloudflare KV's quota is back");
             }
@@ -122,7 +120,7 @@ impl SharedTier {
         let now = inner.clock.now();
         let (state, fault) = {
             let gate = inner.gate.lock();
-            (gate.state(), inner.faults.lock().current(&gate, now))
+            (gate.state(), gate.fault(now))
         };
         let budget = inner.spending.lock().report(inner.limits, inner.clock.utc());
         KvReport::new(state, fault, inner.queue.lock().len(), budget, &inner.counters)
@@ -228,15 +226,8 @@ impl Inner {
         if self.queue.lock().is_known_absent(key, now) {
             return Err(Skip::KnownAbsent);
         }
-        // The gate last: once it has let a probe through, that must be made.
-        let mut gate = self.gate.lock();
-        let mut bucket = self.bucket.lock();
-        if !bucket.has_one(now) {
-            return Err(Skip::ReadBudget);
-        }
-        gate.admits(Operation::Read, now)?;
-        bucket.take(now);
-        Ok(())
+        // The gate last: once it has admitted a probe, the caller must make it.
+        self.gate.lock().admit(Operation::Read, now)
     }
 
     /// Counts a value that no writer wrote, and queues its deletion, so that an instance which has the value writes it.
@@ -309,12 +300,12 @@ impl Inner {
 
     fn ended(&self, ended: Ended, fault: Option<(Fault, &str)>) {
         let now = self.clock.now();
-        let change = self.gate.lock().ended(ended, now, jitter(&self.clock));
-        let news = self.faults.lock().took(change, fault.map(|(fault, _)| fault), now);
-        if change == Some(Change::Reopened) {
+        let jitter = jitter(&self.clock);
+        let turn = self.gate.lock().end(ended, fault.map(|(fault, _)| fault), now, jitter);
+        if turn.reopened {
             self.queue.lock().resume();
         }
-        match (news, fault) {
+        match (turn.news, fault) {
             (News::Fault, Some((fault, words))) => {
                 tracing::warn!(
                     remedy = fault.remedy,
@@ -323,13 +314,6 @@ impl Inner {
             }
             (news, _) => log_recovery(news),
         }
-    }
-
-    /// Logs a recovery that has lasted long enough by now.
-    fn look_at_outage(&self, now: std::time::Instant) {
-        let is_closed = self.gate.lock().is_closed();
-        let news = if is_closed { self.faults.lock().works(now) } else { News::None };
-        log_recovery(news);
     }
 }
 
