@@ -220,7 +220,9 @@ impl Gate {
         };
         match (ended, self.state) {
             // A call that started before the gate shut proves nothing about what came after.
-            (Ended::Well | Ended::Failed, state @ State::Open { .. }) => state,
+            (Ended::Well | Ended::Failed, state @ State::Open { .. }) | (Ended::OutOfQuota(..), state) => {
+                state
+            }
             (Ended::Well, _) => State::Closed { failures: 0 },
             (Ended::Misconfigured, _) => open(CONFIGURATION_PAUSE, Skip::Misconfigured),
             (Ended::Throttled(after), _) => open(after.unwrap_or(THROTTLED_PAUSE), Skip::Throttled),
@@ -229,7 +231,6 @@ impl Gate {
             }
             (Ended::Failed, State::Closed { .. }) => fails(None),
             (Ended::Failed, State::HalfOpen { failures, .. }) => fails(failures),
-            (Ended::OutOfQuota(..), state) => state,
         }
     }
 
