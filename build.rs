@@ -1,14 +1,14 @@
-//! Hands the commit that is built to the crate, as `CHATCHONK_COMMIT`, and watches the migrations.
+//! Sets `CHATCHONK_COMMIT` to the commit of the build, and watches the migrations.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // They are compiled in, and Cargo sees changes inside a file but not a new one.
+    // Migrations are compiled in, and Cargo does not notice a new file.
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-env-changed=RENDER_GIT_COMMIT");
-    // Written by every commit and checkout, unlike HEAD, which only names a branch.
+    // Every commit and checkout changes this log, unlike HEAD, which only names a branch.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
         && Path::new(&log).exists()
     {
@@ -19,7 +19,7 @@ fn main() {
     println!("cargo::rustc-env=CHATCHONK_COMMIT={commit}");
 }
 
-/// Render builds without a repository and says the commit in a variable.
+/// Render builds without a repository and names the commit in a variable.
 #[expect(clippy::disallowed_methods, reason = "the build's environment, not the server's settings")]
 fn from_render() -> Option<String> {
     std::env::var("RENDER_GIT_COMMIT").ok().filter(|commit| !commit.is_empty())

@@ -56,7 +56,7 @@ impl Server {
         let environment: Environment = variables.into_iter().chain(kv.variables()).collect();
         let config = Config::from_environment(&environment, None)?;
         let app = App::start(config, TcpListener::bind("127.0.0.1:0")?, clock)?;
-        let address = app.address();
+        let address = app.address;
         // It serves until the process ends.
         tokio::spawn(app.run(std::future::pending()));
         let client = reqwest::Client::builder().tls_certs_only([]).build()?;

@@ -63,23 +63,13 @@ pub enum DatabaseChoice {
     },
 }
 
-impl DatabaseChoice {
-    /// Returns how the connection is protected.
-    pub fn tls(&self) -> DatabaseTls {
-        match self {
-            Self::Url(settings) => settings.tls,
-            Self::Embedded { .. } => DatabaseTls::Local,
-        }
-    }
-}
-
 impl Config {
     /// Checks the variables. `data_dir` (from the command line) wins over `DATA_DIR`.
     ///
     /// # Errors
     /// [`ConfigError`] for the first invalid variable.
     pub fn from_environment(environment: &Environment, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
-        let render = environment.is_true("RENDER");
+        let render = environment.get("RENDER") == Some("true");
         let default_host = if render { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let host = environment.parse_as::<IpAddr>("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0")?;
         let host = host.unwrap_or(default_host.into());
@@ -124,7 +114,7 @@ fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigE
     let expected = "1 to 32 characters out of a-z 0-9 - _";
     let environment_name = match environment.parse_if("ENVIRONMENT", expected, is_name)? {
         Some(name) => name,
-        None if environment.is_true("IS_PULL_REQUEST") => "preview".to_owned(),
+        None if environment.get("IS_PULL_REQUEST") == Some("true") => "preview".to_owned(),
         None if render => "production".to_owned(),
         None => "development".to_owned(),
     };

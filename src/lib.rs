@@ -1,6 +1,4 @@
-//! ChatChonk's API server: the catalogue of AI models and providers, its cache, and the selection of models.
-//!
-//! `docs/architecture.md` shows the modules and the path of a request through them.
+//! ChatChonk's API server: the catalogue of AI models and providers, and its cache. See `docs/architecture.md`.
 
 pub mod app;
 pub mod cache;

@@ -1,4 +1,4 @@
-//! The `chatchonk` binary: hands over to the library.
+//! The `chatchonk` binary.
 
 use std::process::ExitCode;
 

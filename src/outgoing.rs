@@ -1,4 +1,4 @@
-//! Outgoing HTTP: how a client is built, how a body is read, and which addresses a secret may travel to.
+//! Outgoing HTTP: clients, bounded bodies, and addresses that keep secrets.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use reqwest::{Client, ClientBuilder, Response, Url, redirect};
 /// The longest cause that an error message repeats, in characters.
 const MAX_CAUSE: usize = 200;
 
-/// Starts a client that sends each request once, to the given address only: it follows no redirect and obeys no proxy
-/// variable. Without encryption it needs no root certificates, so it can be built on a system that has none.
+/// Builds a client that sends each request once and to its address only: no redirects, no proxy variables. Without
+/// encryption it needs no root certificates.
 pub(crate) fn client(is_encrypted: bool) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
@@ -40,7 +40,7 @@ pub(crate) fn is_bare(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
 }
 
-/// Returns whether a secret may be sent to the address: over https, or over http to this machine.
+/// Returns whether a secret may be sent there: over https, or to this machine.
 pub(crate) fn keeps_secrets(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
@@ -49,9 +49,9 @@ pub(crate) fn keeps_secrets(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && is_local
 }
 
-/// Parses a bare base address that keeps secrets, and removes slashes from the end of its path.
+/// Parses a bare address that keeps secrets, without slashes at its end.
 pub(crate) fn secret_base(text: &str) -> Option<Url> {
-    // `str::trim` keeps a byte order mark, which copying may leave at either end.
+    // `str::trim` keeps byte order marks, which copying may leave.
     let text = text.trim_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
     let mut url = Url::parse(text).ok().filter(|url| is_bare(url) && keeps_secrets(url))?;
     let path = url.path().trim_end_matches('/').to_owned();

@@ -18,7 +18,7 @@ use crate::domain::closed::closed_enum;
 
 pub use clients::{ConnectionErrors, connection_errors};
 pub use lines::{Log, dropped_lines};
-pub use settings::{InvalidTracesSetting, SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings};
+pub use settings::{SamplerKind, TracesEndpoint, TracesHeaders, TracesSettings};
 pub use traces::{Traces, continue_trace};
 
 closed_enum!(
@@ -75,8 +75,9 @@ fn dispatch(log: &Log, settings: &TelemetrySettings, traces: Option<&Traces>) ->
     let silenced: String = clients::silenced(&settings.filter).collect();
     let filter = EnvFilter::try_new(format!("actix_server=warn,sqlx=error,{silenced}{}", settings.filter))
         .context("RUST_LOG")?;
+    let lines = log.lines.clone();
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(log.lines())
+        .with_writer(move || lines.clone())
         // They would go to standard error directly.
         .log_internal_errors(false)
         .with_ansi(settings.colour && settings.format == LogFormat::Pretty);

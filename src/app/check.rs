@@ -1,4 +1,4 @@
-//! The lines of `chatchonk check`, which `serve` also logs at start for platforms without a shell.
+//! The lines of `chatchonk check`. `serve` logs some of them at its start, for platforms without a shell.
 
 mod database;
 mod kv;
@@ -16,11 +16,11 @@ use crate::store::Store;
 use database::{check_database, check_tables, counts, migrations};
 use kv::check_kv;
 
-/// Of the budget, where no database is named.
+/// The finding on the budget without a database.
 const NOT_COUNTED: &str = "counted in the database, and nothing is written to KV without one";
 
-/// Looks at everything that is configured. `store` is the database, where there is one. Changes nothing but for one key
-/// of its own in KV, which it deletes again.
+/// Checks everything that is configured. `store` is the database of `DATABASE_URL`. Changes nothing, except that it writes
+/// and deletes its own key in KV.
 pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     let mut lines = vec![settings(config)];
     let mut migrated = None;
@@ -29,11 +29,9 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
         if let Some(warning) = roots.and_then(|roots| roots.ageing(Clock::system().utc())) {
             lines.push(Line::new(Mark::Absent, "database", warning));
         }
-        if check_database(store, &mut lines).await {
-            let has_kv = matches!(config.kv, KvSettings::Configured(_));
-            if check_tables(store, has_kv, &mut lines).await {
-                migrated = Some(store);
-            }
+        let has_kv = matches!(config.kv, KvSettings::Configured(_));
+        if check_database(store, &mut lines).await && check_tables(store, has_kv, &mut lines).await {
+            migrated = Some(store);
         }
     } else if matches!(config.database, DatabaseChoice::Embedded { .. }) {
         lines.push(Line::new(Mark::Absent, "database", "not configured, embedded default"));
@@ -43,7 +41,7 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
             lines.extend(check_kv(connection, &config.http.environment, &Clock::system()).await);
             match (migrated, store) {
                 (Some(store), _) => lines.push(budget(store, config.kv_limits).await),
-                // What is wrong with the database is said already.
+                // Earlier lines name the fault of the database.
                 (None, Some(_)) => {}
                 (None, None) => lines.push(Line::new(Mark::Absent, "budget", NOT_COUNTED)),
             }
@@ -53,15 +51,14 @@ pub async fn check(config: &Config, store: Option<&Store>) -> Vec<Line> {
     lines
 }
 
-/// The same for the log of a start: of what the start has found out already, without loading anything again, and
-/// without a write to KV, as a process that starts over and over would spend the day's quota.
+/// Returns the lines that a start logs. It loads nothing and writes nothing to KV: a process that restarts all the time
+/// would spend the daily quota.
 pub(super) async fn check_start(config: &Config, store: Option<&Store>, catalogue: &Catalogue) -> Vec<Line> {
     let mut lines = vec![settings(config)];
-    if let Some(store) = store {
-        // One that does not answer says nothing of its migrations.
-        if check_database(store, &mut lines).await {
-            lines.push(migrations(store).await.0);
-        }
+    if let Some(store) = store
+        && check_database(store, &mut lines).await
+    {
+        lines.push(migrations(store).await.0);
     }
     if let Some(report) = catalogue.report() {
         let (source, snapshot) = (report.read.source(), report.read.snapshot());
@@ -85,12 +82,12 @@ fn kv_settings(settings: &KvSettings) -> Line {
     let line = |mark, finding| Line::new(mark, "cloudflare kv", finding);
     match (settings, settings.remark()) {
         (_, Some((reason, remedy))) => Line::fault("cloudflare kv", reason, remedy),
-        (KvSettings::Configured(_), None) => line(Mark::Good, "configured; `chatchonk check` tries it"),
+        (KvSettings::Configured(_), None) => line(Mark::Good, "configured; `chatchonk check` tests it"),
         (KvSettings::NotConfigured { .. }, None) => line(Mark::Absent, "KV not configured, memory only"),
     }
 }
 
-/// What is used of the day, and of what: all servers on this database count together.
+/// Returns the line on the daily budget, which all servers on this database share.
 async fn budget(store: &Store, limits: KvLimits) -> Line {
     match store.kv_used().await {
         Ok(used) => {

@@ -1,5 +1,4 @@
-//! Reports that connections cannot be accepted, and that they can again. The HTTP library repeats its error with every
-//! attempt for as long as the shortage lasts.
+//! Logs that the server cannot accept connections, once per outage: actix repeats its error with every attempt.
 
 use std::time::Duration;
 
@@ -7,12 +6,12 @@ use crate::clock::Clock;
 use crate::outage::Outage;
 use crate::telemetry;
 
-/// Between two looks at the count of failures.
+/// Time between two looks at the count of failures.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long no failure may occur before connections count as accepted again.
+/// How long no failure may occur before the outage is over.
 const CALM: Duration = Duration::from_mins(1);
 
-/// Watches the count of this process. Runs until it is dropped.
+/// Runs until it is dropped.
 pub(super) async fn watch(clock: Clock) {
     let (mut before, mut outage) = (telemetry::connection_errors().accept, Outage::new(CALM));
     loop {

@@ -1,4 +1,4 @@
-//! The composition root: builds everything from a [`Config`] and a [`Clock`], serves, and stops in order.
+//! The composition root: builds the server, runs it, and stops it in order.
 
 mod announcements;
 mod check;
@@ -29,6 +29,7 @@ use crate::kv_client::{KvClient, KvSettings};
 use crate::kv_tier::SharedTier;
 use crate::provider_health::{ProviderHealthBoard, Watch};
 use crate::status::{DatabaseKind, Status};
+use crate::store::DatabaseTls;
 
 pub use check::{Line, Mark, check};
 pub use database::open;
@@ -38,25 +39,28 @@ pub use tables::seed;
 use database::Supervisor;
 use recorder::Recorder;
 
-/// How long the background tasks may take to end.
+/// Time limit for the end of the background tasks.
 const TASKS_LIMIT: Duration = Duration::from_secs(2);
-/// How long the last write to the shared tier may take.
+/// Time limit for the last write to the shared tier.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
-/// How long readiness is refused before the port closes: clients with a kept connection, and whoever distributes the
-/// requests, can see it and turn away while everything is still answered.
+/// How long readiness is refused before the port closes, so that load balancers turn away first.
 const NOTICE: Duration = Duration::from_millis(500);
 /// How long lists wait for a database that `DATABASE_URL` names.
 const DECIDE_REMOTE: Duration = Duration::from_secs(3);
-/// How long they wait for a private cluster, which may have to be made first.
+/// How long they wait for a private cluster, which may have to be created.
 const DECIDE_EMBEDDED: Duration = Duration::from_secs(15);
 
-/// A server that runs until it is told to stop.
+/// A server with its background tasks.
 pub struct App {
-    address: SocketAddr,
+    /// The address of its listener.
+    pub address: SocketAddr,
+    /// The address of the separate listener for metrics.
+    pub metrics_address: Option<SocketAddr>,
+    /// The health of the providers.
+    pub provider_health: ProviderHealthBoard,
     server: actix_web::dev::Server,
-    metrics: Option<(SocketAddr, actix_web::dev::Server)>,
+    metrics: Option<actix_web::dev::Server>,
     status: Arc<Status>,
-    provider_health: ProviderHealthBoard,
     shared: Option<SharedTier>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -64,22 +68,22 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the server on a bound listener and starts its background tasks. The port answers as soon as
-    /// [`App::run`] is polled; lists wait until the first source of the catalogue is decided.
+    /// Starts the background tasks. The port answers once [`App::run`] is polled; lists wait until the first source of the
+    /// catalogue is decided.
     ///
     /// Must be called within a multi-thread tokio runtime.
     ///
     /// # Errors
-    /// When the seed is damaged, or the listener or that of metrics cannot be used. A database that is away is no error.
+    /// When the seed is damaged, or a listener cannot be used. An unreachable database is no error.
     pub fn start(config: Config, listener: TcpListener, clock: Clock) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("the listener has no address")?;
         let metrics = config.metrics.address.map(listen).transpose()?;
         let seed = Seed::builtin().context("the seed compiled into this binary is damaged")?;
-        let (kind, decide) = match &config.database {
-            DatabaseChoice::Url(_) => (DatabaseKind::Postgres, DECIDE_REMOTE),
-            DatabaseChoice::Embedded { .. } => (DatabaseKind::Embedded, DECIDE_EMBEDDED),
+        let (kind, tls, decide) = match &config.database {
+            DatabaseChoice::Url(settings) => (DatabaseKind::Postgres, settings.tls, DECIDE_REMOTE),
+            DatabaseChoice::Embedded { .. } => (DatabaseKind::Embedded, DatabaseTls::Local, DECIDE_EMBEDDED),
         };
-        let status = Arc::new(Status::new(clock.clone(), kind).with_tls(config.database.tls()));
+        let status = Arc::new(Status::new(clock.clone(), kind).with_tls(tls));
         let scopes = Arc::new(Scopes::new(clock.clone()));
         let kv = shared_tier(&config, &clock);
         let shared = kv.tier().cloned();
@@ -158,34 +162,29 @@ impl App {
         let (metrics_address, metrics) = metrics.unzip();
         let (server, metrics) =
             http::serve(listener, metrics, dependencies).context("cannot serve on the listener")?;
-        let metrics = metrics_address.zip(metrics);
-        Ok(Self { address, server, metrics, status, provider_health, shared, cancel, tasks, refused })
+        Ok(Self {
+            address,
+            metrics_address,
+            provider_health,
+            server,
+            metrics,
+            status,
+            shared,
+            cancel,
+            tasks,
+            refused,
+        })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where metrics have a listener of their own, if they have one.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(address, _)| *address)
-    }
-
-    /// Where whoever watches the providers says how they are.
-    pub fn provider_health(&self) -> &ProviderHealthBoard {
-        &self.provider_health
-    }
-
-    /// Serves until `stop` completes, then stops in order: readiness first, half a second later the port, then requests
-    /// under way, and at last the background tasks with the database. Takes at most 10 s from then on.
+    /// Serves until `stop` completes, then stops within 10 s: first readiness, half a second later the port, then requests
+    /// under way, and last the background tasks and the database.
     ///
     /// # Errors
-    /// When the server itself breaks, or another one uses the folder of the private database.
+    /// When the server fails, or another server uses the folder of the private database.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
-        let metrics = self.metrics.map(|(_, metrics)| {
+        let metrics = self.metrics.map(|metrics| {
             let handle = metrics.handle();
             tokio::spawn(metrics);
             handle
@@ -207,11 +206,11 @@ impl App {
             }
         };
         if let Some(shared) = &self.shared {
-            // What is new in memory is worth a moment; what does not get through is written by another instance.
+            // Another instance writes what this flush cannot.
             let _ = tokio::time::timeout(FLUSH_LIMIT, shared.flush()).await;
         }
         if let Some(metrics) = metrics {
-            // Last of the ports: how the stop went can be read until here.
+            // Metrics show the progress of the stop until here.
             metrics.stop(false).await;
         }
         self.cancel.cancel();
@@ -223,27 +222,25 @@ impl App {
     }
 }
 
-/// A listener for metrics, and where it is.
 fn listen(address: SocketAddr) -> anyhow::Result<(SocketAddr, TcpListener)> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; set METRICS_PORT to another port"))?;
     Ok((listener.local_addr().context("the listener of metrics has no address")?, listener))
 }
 
-/// Loads the catalogue whenever the database shows a new version, so that the next request finds it in memory. Loads
-/// that fail are repeated, with pauses, until one succeeds.
+/// Loads every new version of the catalogue, before a request needs it. Repeats a failed load, with pauses.
 fn load_changes(catalogue: Catalogue, scopes: &Scopes) -> impl Future<Output = ()> + use<> {
     let mut changes = scopes.changes();
     async move {
         while changes.changed().await.is_ok() {
-            // A request may have loaded it already. The cache counts and logs a failure, and what is held serves on.
+            // A request may have loaded it already. The cache logs failures.
             let is_stale = || catalogue.report().is_none_or(|held| held.stale);
             while is_stale() && catalogue.refresh_when_due().await.is_err() {}
         }
     }
 }
 
-/// The shared tier, where its variables are set. Nothing in KV may keep the server from starting.
+/// Builds the shared tier. A fault of KV must not keep the server from starting.
 fn shared_tier(config: &Config, clock: &Clock) -> KvState {
     let connection = match &config.kv {
         KvSettings::Configured(connection) => connection,

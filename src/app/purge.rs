@@ -1,4 +1,4 @@
-//! Emptying the shared cache, and having every server load anew.
+//! Purges the shared cache, and makes every server reload.
 
 use crate::cache::CATALOGUE;
 use crate::clock::Clock;
@@ -9,7 +9,7 @@ use crate::store::{KvSpending, Store, StoreError};
 use super::check::{Line, Mark};
 
 const SUBJECT: &str = "cloudflare kv";
-/// Keys in one call: what Cloudflare takes.
+/// Keys per call: Cloudflare's limit.
 const BATCH: usize = 10_000;
 
 /// Why keys were not deleted, and how to fix it.
@@ -30,13 +30,13 @@ impl From<KvError> for Obstacle {
     }
 }
 
-/// Raises the version of a scope, so that every server loads its data anew.
+/// Raises the version of a scope, so that every server reloads its data.
 pub async fn raise_version(store: &Store, scope: &str) -> Line {
     match store.raise_version(scope).await {
         Ok(version) => {
             let finding = format!(
-                "{scope} has the new version {version}: every server loads it anew within a second, and what KV holds of \
-                 an older version is not used"
+                "{scope} has the new version {version}: every server reloads it within a second and ignores older versions \
+                 in KV"
             );
             Line::new(Mark::Good, "purge", finding)
         }
@@ -44,8 +44,8 @@ pub async fn raise_version(store: &Store, scope: &str) -> Line {
     }
 }
 
-/// Deletes from KV every key of this environment that is known to any server, within what is left of the day's budget.
-/// A key is forgotten only after KV took its deletion, so that what is left can be deleted another time.
+/// Deletes from KV every key of this environment in the ledger, within the rest of the daily budget. A key stays in the
+/// ledger until KV has deleted it, so a later purge deletes the rest.
 pub async fn delete_from_kv(
     store: &Store,
     connection: &KvConnection,
@@ -66,7 +66,8 @@ pub async fn delete_from_kv(
     let mut lines = Vec::new();
     if deleted > 0 || obstacle.is_none() {
         let word = if deleted == 1 { "key" } else { "keys" };
-        let finding = format!("{deleted} {word} of {environment} deleted; KV may show them for a minute yet");
+        let finding =
+            format!("{deleted} {word} of {environment} deleted; KV may show them for another minute");
         lines.push(Line::new(Mark::Good, SUBJECT, finding));
     }
     if let Some(Obstacle { reason, remedy }) = obstacle {
@@ -76,7 +77,7 @@ pub async fn delete_from_kv(
     lines
 }
 
-/// Those that servers took on to write, and the catalogue's, which they may have written before they kept a list.
+/// Returns the keys of the ledger, and the catalogue's, which servers may have written before there was a ledger.
 async fn known_keys(store: &Store, environment: &str) -> Result<Vec<KvKey>, StoreError> {
     let known = store.kv_keys(&format!("chatchonk:{environment}:")).await?;
     let own = format!("chatchonk:{environment}:{}.{}:all", CATALOGUE.name, CATALOGUE.schema);
@@ -108,7 +109,7 @@ async fn delete(
         let refused = match client.delete_many(batch).await {
             Ok(refused) => refused,
             Err(error) => {
-                // After any other failure they may be deleted, and count, nevertheless.
+                // After other failures the keys may be deleted, and count.
                 if !matches!(error.class, KvErrorClass::Failure(_)) {
                     store.refund_kv(KvSpending::Delete, batch.len() as u64).await?;
                 }

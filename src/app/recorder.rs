@@ -1,4 +1,4 @@
-//! Remembers what the background checks see, for the status page. Reads what they left, and asks nobody.
+//! Records the results of the background checks for the status page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,9 @@ use crate::provider_health::{ProviderHealthBoard, Reason, Standing};
 use crate::status::{Condition, DatabaseState, Part, PartName, SAMPLE_INTERVAL, Status, Totals};
 use crate::store::DatabaseFault;
 
-/// Between two looks at what the checks left. What comes and goes in between is not seen.
+/// Time between two looks. A change that comes and goes in between is missed.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes the history of the status.
 pub(super) struct Recorder {
     pub status: Arc<Status>,
     pub catalogue: Catalogue,
@@ -44,26 +43,19 @@ impl Recorder {
         }
     }
 
-    /// How the parts are of which something is known.
+    /// Returns the condition of each part whose state is known.
     fn seen(&self) -> BTreeMap<PartName, Condition> {
-        let mut seen = BTreeMap::new();
-        let mut see = |part: PartName, condition: Option<Condition>| {
-            if let Some(condition) = condition {
-                seen.insert(part, condition);
-            }
-        };
-        see((Part::Database, None), database(self.status.database().state));
-        see((Part::CloudflareKv, None), self.shared.as_ref().and_then(kv));
-        if self.status.is_decided() {
-            see(
-                (Part::Catalogue, None),
-                self.catalogue.report().map(|report| catalogue(report.read.source())),
-            );
-        }
-        for (id, standing) in self.provider_health.standings().iter() {
-            see((Part::Provider, Some(id.clone())), Some(provider(standing)));
-        }
-        seen
+        let catalogue_report = self.catalogue.report().filter(|_| self.status.is_decided());
+        let parts = [
+            (Part::Database, database(self.status.database().state)),
+            (Part::CloudflareKv, self.shared.as_ref().and_then(kv)),
+            (Part::Catalogue, catalogue_report.map(|report| catalogue(report.read.source()))),
+        ];
+        let parts = parts.into_iter().filter_map(|(part, condition)| Some(((part, None), condition?)));
+        let standings = self.provider_health.standings();
+        let providers =
+            standings.iter().map(|(id, standing)| ((Part::Provider, Some(id.clone())), provider(standing)));
+        parts.chain(providers).collect()
     }
 
     fn totals(&self) -> Totals {
@@ -102,7 +94,7 @@ fn database(state: DatabaseState) -> Option<Condition> {
 
 fn kv(tier: &SharedTier) -> Option<Condition> {
     let report = tier.report();
-    // Before the first call has ended nothing is known.
+    // Nothing is known before the first call has ended.
     (report.calls > 0).then_some(Condition {
         state: if report.available { "enabled" } else { "unavailable" },
         reason: report.reason,

@@ -1,4 +1,4 @@
-//! The tables of a database that answers: brings them up to date and inspects them at every look.
+//! Brings the database's tables up to date, and inspects them at every look.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::outage::Outage;
 use crate::status::DatabaseState;
 use crate::store::{DatabaseFault, EditTraces, SeedMode, SeedReport, Store, StoreError, TableInspection};
 
-/// Looks between two attempts to write what a start could not, and between two loads without triggers: about a minute.
+/// Looks between two attempts to repair the tables, or to find lost edits: about a minute.
 const LOOKS_PER_ATTEMPT: u32 = 12;
 
-/// Applies the seed and says what it did.
+/// Applies the seed, and logs it.
 ///
 /// # Errors
-/// [`StoreError`] when a statement fails; nothing has changed then.
+/// [`StoreError`] when a statement fails. Nothing has changed then.
 pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
     let report = store.apply_seed(seed, mode).await?;
     if let SeedReport::Applied { from, to } = report {
@@ -24,33 +24,27 @@ pub async fn seed(store: &Store, seed: &Seed, mode: SeedMode) -> Result<SeedRepo
     Ok(report)
 }
 
-/// Keeps the tables up to date, and remembers what was logged about them.
 pub(super) struct Tables<'s> {
     store: &'s Store,
     seed: &'s Seed,
     clock: &'s Clock,
-    /// `MIGRATE_ON_START`.
+    /// `MIGRATE_ON_START`: whether this server may write to them.
     writes: bool,
-    /// Why the last attempt to bring them up to date failed.
+    /// Why the last [`bring_up_to_date`](Self::bring_up_to_date) failed.
     behind: Option<DatabaseFault>,
-    logged: Logged,
-    looks: u32,
-    /// What is wrong with the triggers, as the last look found it.
-    defects: Vec<String>,
-    traces: Option<EditTraces>,
-    /// The last look found a reason to compare the catalogue held with the database.
-    suspects: bool,
-}
-
-/// States that the log has, so that each is logged once.
-struct Logged {
     failure: Outage<DatabaseFault>,
     restriction: Outage,
     lost_edit: Outage,
+    looks: u32,
+    /// The defects of the triggers at the last look.
+    defects: Vec<String>,
+    traces: Option<EditTraces>,
+    /// Whether to compare the catalogue in memory with the database.
+    suspects: bool,
 }
 
 impl<'s> Tables<'s> {
-    /// Knows nothing about the tables yet. Writes to them only if `writes`.
+    /// Does not look at the tables yet.
     pub fn new(store: &'s Store, seed: &'s Seed, clock: &'s Clock, writes: bool) -> Self {
         Self {
             store,
@@ -58,11 +52,9 @@ impl<'s> Tables<'s> {
             clock,
             writes,
             behind: None,
-            logged: Logged {
-                failure: Outage::new(Duration::ZERO),
-                restriction: Outage::new(Duration::ZERO),
-                lost_edit: Outage::new(Duration::ZERO),
-            },
+            failure: Outage::new(Duration::ZERO),
+            restriction: Outage::new(Duration::ZERO),
+            lost_edit: Outage::new(Duration::ZERO),
             looks: 0,
             defects: Vec::new(),
             traces: None,
@@ -70,10 +62,10 @@ impl<'s> Tables<'s> {
         }
     }
 
-    /// Applies pending migrations and a newer seed and repairs triggers, if this server may. Logs every new reason of a failure once.
+    /// Applies migrations and a newer seed, and repairs triggers. Logs each new fault once.
     ///
     /// # Errors
-    /// [`StoreError`] when one of them fails; the tables may still be good enough to load from.
+    /// [`StoreError`] when one of them fails. The tables may still be readable.
     pub async fn bring_up_to_date(&mut self) -> Result<(), StoreError> {
         if !self.writes {
             return Ok(());
@@ -81,21 +73,19 @@ impl<'s> Tables<'s> {
         let result = self.write().await.map(|repaired| self.suspects |= repaired);
         let now = self.clock.now();
         self.behind = result.as_ref().err().map(StoreError::fault);
-        match &result {
-            Ok(()) => {
-                self.logged.failure.works(now);
-            }
-            Err(error) if self.logged.failure.fails(error.fault(), now) => {
+        if let Err(error) = &result {
+            if self.failure.fails(error.fault(), now) {
                 tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
             }
-            Err(_) => {}
+        } else {
+            self.failure.works(now);
         }
         result
     }
 
-    /// Returns whether triggers were installed again: before that, edits may have raised no version.
+    /// Returns whether triggers were repaired; earlier edits may be lost.
     async fn write(&self) -> Result<bool, StoreError> {
-        // Locks and writes nothing when there is nothing to do: a full disk must not matter then.
+        // Writes only if needed: a full disk must not matter otherwise.
         let migrations = self.store.migrations().await?;
         let mut migrated = Ok(Vec::new());
         if migrations.pending > 0 || (!migrations.newer && !self.store.trigger_defects().await?.is_empty()) {
@@ -112,17 +102,16 @@ impl<'s> Tables<'s> {
         migrated.map(|repaired| !repaired.is_empty())
     }
 
-    /// Looks at a database that was brought up to date before.
+    /// Inspects the database.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not answer, or when its tables hold no catalogue.
+    /// [`StoreError`] when the database does not answer, or its tables hold no catalogue.
     pub async fn look(&mut self) -> Result<DatabaseState, StoreError> {
         self.looks = self.looks.wrapping_add(1);
-        // What a repair left damaged stays so until an operator has removed the cause.
+        // Triggers that a repair could not fix need the operator.
         if self.behind.is_some_and(|fault| fault != DatabaseFault::Triggers)
             && self.looks.is_multiple_of(LOOKS_PER_ATTEMPT)
         {
-            // A failure is logged, and shows in what follows.
             let _ = self.bring_up_to_date().await;
         }
         let begun = self.clock.now();
@@ -140,8 +129,8 @@ impl<'s> Tables<'s> {
         Ok(DatabaseState::Up { latency, fault: fault.or(defective) })
     }
 
-    /// Compares the catalogue held with the database, if the last look found a reason to. Without its trigger an edit
-    /// does not raise the version: then this does, so that every instance and every client takes in the edit.
+    /// Compares the catalogue in memory with the database, if the last look found a reason. Raises the version for edits whose
+    /// trigger was missing.
     pub async fn look_for_lost_edits(&mut self, catalogue: &Catalogue) {
         if !std::mem::take(&mut self.suspects) {
             return;
@@ -149,13 +138,13 @@ impl<'s> Tables<'s> {
         match catalogue.differs_at_its_version().await {
             Ok(true) => {}
             Ok(false) => return,
-            // The next look shows what failed, and then this is tried again.
+            // The next look reports the fault and compares again.
             Err(_) => {
                 self.suspects = true;
                 return;
             }
         }
-        if self.logged.lost_edit.fails((), self.clock.now()) {
+        if self.lost_edit.fails((), self.clock.now()) {
             let fault = DatabaseFault::Triggers;
             tracing::warn!(
                 defects = self.defects.join("; "),
@@ -177,16 +166,16 @@ impl<'s> Tables<'s> {
         let is_edited = before.as_ref().is_some_and(|before| traces.show_an_edit_since(before));
         let is_raised = before.as_ref().is_some_and(|before| before.version != traces.version);
         if is_edited && is_raised && defects.is_empty() {
-            self.logged.lost_edit.works(self.clock.now());
+            self.lost_edit.works(self.clock.now());
         }
-        // What was edited before the first look left no other sign than the defect itself.
+        // The defect is the only sign of edits before the first look.
         let is_due = before.is_none() || self.looks.is_multiple_of(LOOKS_PER_ATTEMPT);
         self.suspects |= is_edited || (is_due && !defects.is_empty());
         self.defects = defects;
         Ok(())
     }
 
-    /// Returns why the tables are not those of this release, and whether its triggers are those to expect.
+    /// Returns why the tables are not those of this release, and whether its triggers are expected.
     async fn outdated(&self) -> Result<(Option<DatabaseFault>, bool), StoreError> {
         match self.store.migrations().await {
             Ok(migrations) if migrations.failed => Ok((Some(DatabaseFault::MigrationFailed), false)),
@@ -194,7 +183,7 @@ impl<'s> Tables<'s> {
                 Ok((Some(self.behind.unwrap_or(DatabaseFault::PendingMigrations)), false))
             }
             Ok(migrations) => Ok((None, !migrations.newer)),
-            // A role that may read the catalogue alone can serve it.
+            // A role that may only read the catalogue can serve it.
             Err(error) if matches!(error.fault(), DatabaseFault::Forbidden | DatabaseFault::HiddenRows) => {
                 Ok((Some(error.fault()), true))
             }
@@ -205,8 +194,7 @@ impl<'s> Tables<'s> {
     async fn inspect(&mut self, outdated: Option<DatabaseFault>) -> Result<TableInspection, StoreError> {
         let mut found = self.store.inspect_tables().await.map_err(|error| self.explain(error, outdated))?;
         if found.fault() == Some(DatabaseFault::Empty) && outdated.is_none() {
-            // Another database, or the schema was dropped and migrated. Where the seed was applied before, it stays as
-            // the operator left it.
+            // This is another database, or the schema was dropped and migrated.
             let _ = self.bring_up_to_date().await;
             found = self.store.inspect_tables().await?;
         }
@@ -217,13 +205,13 @@ impl<'s> Tables<'s> {
         }
     }
 
-    /// Replaces a symptom, such as empty tables, by its cause, such as a migration that failed.
+    /// Replaces a symptom, such as empty tables, by its cause, such as a failed migration.
     pub fn explain(&self, error: StoreError, outdated: Option<DatabaseFault>) -> StoreError {
         use DatabaseFault::{Empty, NoVersion, NotMigrated, PendingMigrations};
         if !matches!(error.fault(), NotMigrated | Empty | NoVersion) {
             return error;
         }
-        // Triggers empty no table.
+        // Triggers do not empty tables.
         match self.behind.filter(|fault| *fault != DatabaseFault::Triggers).or(outdated) {
             Some(PendingMigrations) => StoreError::Unusable(NotMigrated),
             Some(cause) => StoreError::Unusable(cause),
@@ -234,8 +222,8 @@ impl<'s> Tables<'s> {
     fn log_restriction(&mut self, found: &TableInspection) {
         let tables = found.restricted();
         if tables.is_empty() {
-            self.logged.restriction.works(self.clock.now());
-        } else if self.logged.restriction.fails((), self.clock.now()) {
+            self.restriction.works(self.clock.now());
+        } else if self.restriction.fails((), self.clock.now()) {
             let tables = tables.join(", ");
             tracing::warn!(tables, "row-level security applies to the database role; rows may be missing");
         }

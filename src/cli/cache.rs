@@ -1,4 +1,4 @@
-//! `cache`: what a running server counts, and having all of them load anew.
+//! `cache`: shows the counters of a running server, and purges the cache.
 
 use std::process::ExitCode;
 
@@ -17,14 +17,14 @@ use super::table;
 
 pub(super) async fn stats(address: &str, json: bool) -> anyhow::Result<ExitCode> {
     let health = RunningServer::at(address)?.health().await?;
-    let cache = health.cache.context("the server tells nothing of its cache; it is of another release")?;
+    let cache = health.cache.context("the server does not report its cache; it runs another release")?;
     let text = if json { cache.get().to_owned() } else { table::of_cache(&health.json["cache"]) };
     say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Deletes first and raises the version then, whatever became of the deletion: the version is what keeps servers from
-/// using anything old, and what they write after it must not be deleted again.
+/// Deletes first and raises the version afterwards, even if the deletion failed: the new version keeps servers from using
+/// old values, and values written under it must not be deleted.
 pub(super) async fn purge(config: &Config, scope: &str, hard: bool) -> anyhow::Result<ExitCode> {
     ensure!(scope == SCOPE, "--scope: expected `{SCOPE}`, the only scope there is");
     let connection = match &config.kv {
@@ -42,8 +42,7 @@ pub(super) async fn purge(config: &Config, scope: &str, hard: bool) -> anyhow::R
         let folder = data_dir.display();
         ensure!(
             embedded::was_used(data_dir),
-            "DATABASE_URL is missing, and there is no embedded database in {folder}; set DATABASE_URL to that of the \
-             servers"
+            "DATABASE_URL is missing, and there is no embedded database in {folder}; set the DATABASE_URL of the servers"
         );
     }
     let lines = with_database(config, async |store| {

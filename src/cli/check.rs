@@ -1,4 +1,4 @@
-//! `check`: of what is configured here, or of a running server.
+//! `check`: checks the configuration, or a running server.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::store::Store;
 use super::output::report;
 use super::running::RunningServer;
 
-/// Where health tells no remedy.
+/// The remedy where health names none.
 const LOOK: &str = "look into the server's log";
 
 pub(super) async fn check(config: &Config) -> anyhow::Result<ExitCode> {
@@ -24,12 +24,11 @@ pub(super) async fn check(config: &Config) -> anyhow::Result<ExitCode> {
 
 pub(super) async fn check_running(address: &str) -> anyhow::Result<ExitCode> {
     let server = RunningServer::at(address)?;
-    // Together, so that both take no longer than one may.
     let (health, readiness) = tokio::join!(server.health(), server.readiness());
     report(&lines(&health?.json, &readiness?))
 }
 
-/// The lines of a server's health. What it does not tell is left out: it may be older, or newer.
+/// Builds the lines of a server's health. Leaves out what another release does not report.
 fn lines(health: &Value, readiness: &str) -> Vec<Line> {
     let mut lines = vec![server(health), ready(readiness)];
     lines.extend(database(&health["database"]));
@@ -66,8 +65,8 @@ fn ready(word: &str) -> Line {
     }
 }
 
-/// The fault that a part of health tells of itself.
-fn told(subject: &'static str, part: &Value, otherwise: &str) -> Line {
+/// Builds the line of a part of health that is at fault.
+fn fault_of(subject: &'static str, part: &Value, otherwise: &str) -> Line {
     let words = ["reason", "remedy"].map(|key| part[key].as_str());
     Line::fault(subject, words[0].unwrap_or(otherwise), words[1].unwrap_or(LOOK))
 }
@@ -75,7 +74,7 @@ fn told(subject: &'static str, part: &Value, otherwise: &str) -> Line {
 fn database(database: &Value) -> Option<Line> {
     let status = database["status"].as_str()?;
     if status != "up" || database["reason"].is_string() {
-        return Some(told("database", database, status));
+        return Some(fault_of("database", database, status));
     }
     let kind = database["kind"].as_str().unwrap_or(status);
     let latency = database["latency_ms"].as_f64().map(|ms| format!(", answers in {ms} ms"));
@@ -88,13 +87,10 @@ fn catalogue(catalogue: &Value) -> Option<Line> {
         ["models", "providers", "skipped", "details_ignored", "revision"]
             .map(|key| catalogue[key].as_u64().unwrap_or_default());
     let finding = format!("{models} models of {providers} providers, from {source}, revision {revision}");
-    // A release that does not report them has not reported zero.
+    // A missing count is not zero.
     Some(if catalogue["models"] == 0 || catalogue["providers"] == 0 {
-        Line::fault(
-            "catalogue",
-            finding,
-            "see the line on the database, and the columns `enabled` and `status`",
-        )
+        let remedy = "see the line on the database, and the columns `enabled` and `status`";
+        Line::fault("catalogue", finding, remedy)
     } else if catalogue["stale"] == true {
         let remedy = "see the line on the database; the newest catalogue held is served meanwhile";
         Line::fault("catalogue", format!("{finding}, stale"), remedy)
@@ -119,7 +115,7 @@ fn kv(cache: &Value) -> Option<Line> {
         "not_configured" if kv["reason"].is_null() => {
             Line::new(Mark::Absent, SUBJECT, "KV not configured, memory only")
         }
-        _ => told(SUBJECT, kv, status),
+        _ => fault_of(SUBJECT, kv, status),
     })
 }
 
@@ -135,7 +131,7 @@ fn budget(budget: &Value) -> Option<Line> {
     (!kinds.is_empty()).then(|| Line::new(Mark::Good, "budget", finding))
 }
 
-/// Not hearing announcements is no fault: the versions are polled then, and changes show a little later.
+/// Without announcements the server polls the versions, so changes only show a little later.
 fn listener(listener: &Value) -> Option<Line> {
     let (mark, finding) = if listener["listening"].as_bool()? {
         (Mark::Good, "hears the database's announcements")

@@ -57,19 +57,19 @@ fn with_remedy(error: StoreError) -> anyhow::Error {
     anyhow!("{error}: {}", error.fault().remedy())
 }
 
-/// Runs `work` on the configured database and stops the embedded one afterwards, however it went.
+/// Runs `work` on the configured database, and stops an embedded one afterwards in any case.
 pub(super) async fn with_database<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (store, cluster) = app::open(&config.database).await.map_err(|error| match error {
-        // A folder of its own, as a second server is told, would be another database.
+        // A second server would be told to use another folder, which is another database.
         EmbeddedError::InUse { folder, pid } => {
             let process = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
             let folder = folder.display();
             anyhow!(
-                "a running chatchonk{process} has the embedded database in {folder} to itself: stop it, run this \
-                 again, and start it"
+                "a running chatchonk{process} uses the embedded database in {folder}: stop it, run this command again, \
+                 and restart it"
             )
         }
         error => error.into(),

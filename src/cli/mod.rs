@@ -1,4 +1,4 @@
-//! The command line: one file per group of commands.
+//! The command line.
 
 mod cache;
 mod check;
@@ -24,16 +24,16 @@ use crate::telemetry::{self, Log};
 
 use output::say;
 
-/// Threads for loads, checks and the listener; requests have threads of their own.
+/// Threads for background tasks; requests have their own.
 const RUNTIME_THREADS: usize = 2;
-/// How long tasks may take to end that the command left behind.
+/// Time limit for tasks that the command left behind.
 const LAST_TASKS: Duration = Duration::from_millis(50);
 
 /// ChatChonk's API server. Settings come from the environment and `.env`; see `.env.example`.
 #[derive(Debug, Parser)]
 #[command(name = "chatchonk", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CHATCHONK_COMMIT"), ")"))]
 struct Arguments {
-    /// The folder of the embedded database; wins over `DATA_DIR`.
+    /// The folder of the embedded database; overrides `DATA_DIR`.
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -44,29 +44,29 @@ struct Arguments {
 enum Command {
     /// Serve the API (the default).
     Serve,
-    /// Bring the database's tables up to this release.
+    /// Migrate the database to this release.
     Migrate,
-    /// Look at everything that is configured and try it; exit code 0 when nothing of it is at fault.
+    /// Check everything that is configured; exit code 0 without a fault.
     Check {
-        /// Read a running server instead, such as `https://api.example.com`; no settings are needed.
+        /// Check a running server instead, such as `https://api.example.com`; needs no settings.
         #[arg(long)]
         url: Option<String>,
     },
-    /// Print the API's document, `OpenAPI` 3.1; no settings are needed.
+    /// Print the `OpenAPI` 3.1 document; needs no settings.
     Openapi,
-    /// Work on the catalogue.
+    /// Change the catalogue.
     #[command(subcommand, alias = "catalog")]
     Catalogue(CatalogueCommand),
-    /// Look at the cache, or empty it.
+    /// Show or purge the cache.
     #[command(subcommand)]
     Cache(CacheCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum CatalogueCommand {
-    /// Write the built-in catalogue into the database: what is missing, and what nobody edited.
+    /// Write the built-in catalogue into the database, except over edited rows.
     Seed {
-        /// Reset every row of the seed, edited ones included. `enabled` and rows of your own stay.
+        /// Reset edited rows of the seed as well. `enabled` and your own rows stay.
         #[arg(long)]
         overwrite: bool,
     },
@@ -74,31 +74,29 @@ enum CatalogueCommand {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Show what a running server counts of its cache; no settings are needed.
+    /// Show the cache counters of a running server; needs no settings.
     Stats {
         /// The server, such as `https://api.example.com`.
         #[arg(long)]
         url: String,
-        /// Print the object `cache` of its health as it came.
+        /// Print the object `cache` of its health as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Have every server load its data anew, by raising the version in the database. Calls Cloudflare KV only with
-    /// `--hard`.
+    /// Make every server reload its data, by raising the version in the database.
     Purge {
-        /// What to load anew.
+        /// The data to reload.
         #[arg(long, default_value = SCOPE)]
         scope: String,
-        /// Delete what this ENVIRONMENT has in Cloudflare KV, too.
+        /// Also delete the keys of this ENVIRONMENT from Cloudflare KV.
         #[arg(long)]
         hard: bool,
     },
 }
 
-/// Runs the command that the process's arguments name. A fault is one line in the log and exit code 1; arguments that
-/// cannot be understood are exit code 2.
+/// Runs the command of the process's arguments. A failure is one line in the log and exit code 1; invalid arguments are exit
+/// code 2.
 pub fn run() -> ExitCode {
-    // Until the end, so that the last lines are written however the command ends.
     let log = Log::open();
     log.report_panics();
     match Arguments::try_parse() {
@@ -148,7 +146,7 @@ fn try_run(arguments: Arguments, log: &Log) -> anyhow::Result<ExitCode> {
             }
         }
     });
-    // Dropping the runtime would wait for threads that are blocked, in a look-up of a name for example.
+    // Dropping the runtime would wait for blocked threads, such as one that looks up a name.
     runtime.shutdown_timeout(LAST_TASKS);
     ran
 }

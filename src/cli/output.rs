@@ -1,4 +1,4 @@
-//! What commands print.
+//! The output of commands.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -7,12 +7,12 @@ use anyhow::Context as _;
 
 use crate::app::{Line, Mark};
 
-/// Prints a line for the caller of the command.
+/// Prints a line to standard output.
 pub(super) fn say(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
 }
 
-/// Says all lines; exit code 1 when one of them is a fault.
+/// Prints all lines. Returns exit code 1 if one is a fault.
 pub(super) fn report(lines: &[Line]) -> anyhow::Result<ExitCode> {
     for line in lines {
         say(&line.to_string())?;

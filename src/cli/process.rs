@@ -1,23 +1,22 @@
-//! What the process inherits from the program that started it.
+//! What the process inherits from its parent.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The bit of SIGHUP in a mask of signals.
+/// The bit of SIGHUP in a signal mask.
 const HANG_UP: u64 = 1;
 
-/// Raises the soft limit of file descriptors to the hard one. Most systems start with a soft limit of 1,024, for programs
-/// that use `select`.
+/// Raises the soft limit of file descriptors, mostly 1,024, to the hard limit.
 pub(super) fn raise_descriptor_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
     });
     if let Err(error) = raised {
-        tracing::info!(%error, "the limit of file descriptors stays as it is");
+        tracing::info!(%error, "the limit of file descriptors was not raised");
     }
 }
 
-/// Returns whether SIGHUP may be listened for. `nohup` starts programs with the signal ignored, and a handler would end
-/// that. `false` also where the system does not say, as on one without `/proc`.
+/// Returns whether to listen for SIGHUP. `nohup` starts programs with the signal ignored, and a handler would end that.
+/// Returns `false` on systems without `/proc`.
 pub(super) fn may_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

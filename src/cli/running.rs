@@ -21,7 +21,7 @@ const SERVICE: &str = "chatchonk-api";
 const NOT_AN_ADDRESS: &str = "--url: expected the address of a running server, such as https://api.example.com or \
                               http://127.0.0.1:8080, without user, query or fragment";
 
-/// A running server. Requests carry no credentials. Errors name host and port only: the address may hold more.
+/// A running server. Errors name only host and port: the address may hold a secret.
 pub(super) struct RunningServer {
     http: Client,
     base: Url,
@@ -51,7 +51,7 @@ impl RunningServer {
         Ok(Self { http, base, place })
     }
 
-    /// Requests `/api/health` and accepts any status: an unhealthy server says what is wrong.
+    /// Requests `/api/health`, with any status: an unhealthy server says what is wrong.
     pub(super) async fn health(&self) -> anyhow::Result<Health> {
         #[derive(Deserialize)]
         struct Raw {
@@ -66,7 +66,7 @@ impl RunningServer {
         Ok(Health { json, cache })
     }
 
-    /// Requests `/api/health/ready` and returns its status, `ready` when all is well.
+    /// Returns the status of `/api/health/ready`.
     pub(super) async fn readiness(&self) -> anyhow::Result<String> {
         let (body, found) = self.get("/api/health/ready").await?;
         let json = serde_json::from_slice(&body).map(printable).unwrap_or_default();
@@ -125,8 +125,8 @@ fn is_tls(error: &reqwest::Error) -> bool {
     outgoing::causes(error).any(|cause| cause.downcast_ref().is_some_and(is_tls_io))
 }
 
-/// Recognises errors of rustls: invalid data for a refused handshake, an unexpected end for one that broke off. They may be
-/// wrapped in another I/O error, which does not name them as its source.
+/// rustls reports a refused handshake as invalid data, and one that broke off as an unexpected end. Another I/O error may
+/// wrap them without naming them as its source.
 fn is_tls_io(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         || error.get_ref().and_then(|inner| inner.downcast_ref()).is_some_and(is_tls_io)

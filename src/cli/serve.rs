@@ -1,4 +1,4 @@
-//! `serve`.
+//! `serve`: runs the server until a signal stops it.
 
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -27,16 +27,16 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let address = config.address;
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; set PORT or HOST to another address"))?;
-    // Before anything else is started: a signal that comes early must not be lost.
+    // Listens before anything starts, so that no early signal is lost.
     let stop = stop_signal()?;
     let app = App::start(config, listener, Clock::system())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         commit = crate::COMMIT,
         "listening on http://{}",
-        app.address()
+        app.address
     );
-    if let Some(address) = app.metrics_address() {
+    if let Some(address) = app.metrics_address {
         tracing::info!("metrics on http://{address}/metrics");
     }
     app.run(stop).await?;
@@ -44,24 +44,17 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Completes at the first SIGTERM, Ctrl-C or SIGHUP: the terminal was closed. A SIGHUP that was ignored when the process
-/// started stays ignored.
+/// Completes at the first SIGTERM, Ctrl-C or SIGHUP. A SIGHUP that was ignored at the start stays ignored.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let hang_up = process::may_hang_up().then(|| signal(SignalKind::hangup()));
     let mut hang_up = hang_up.transpose().context("cannot listen for SIGHUP")?;
     Ok(async move {
-        let terminal_closed = async {
-            match &mut hang_up {
-                Some(hang_up) => hang_up.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = terminal_closed => {}
+            Some(()) = async { hang_up.as_mut()?.recv().await } => {}
         }
         tracing::info!("stopping");
     })

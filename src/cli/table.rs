@@ -1,8 +1,8 @@
-//! The counters of a server's cache as aligned text.
+//! Prints the counters of a server's cache as aligned text.
 
 use serde_json::Value;
 
-/// Keys whose order says something. Others, also those of newer releases, follow by name.
+/// Keys that come first, in this order. Others follow by name.
 const ORDER: [&str; 24] = [
     "status",
     "state",
@@ -30,27 +30,25 @@ const ORDER: [&str; 24] = [
     "skipped",
 ];
 
-/// A name and a value each.
+/// Names and values.
 type Rows = Vec<(String, String)>;
 
-/// The object `cache` of health. What it does not hold is left out.
+/// Formats the object `cache` of health. Leaves out what is missing.
 pub(super) fn of_cache(cache: &Value) -> String {
     let detail = &cache["detail"];
-    let mut memory = Rows::new();
-    for (name, key) in [("hits", "cache_hits"), ("misses", "cache_misses"), ("ratio", "hit_ratio")] {
-        add(name, &cache[key], &mut memory);
-    }
-    add("memory", &detail["memory"], &mut memory);
-    let mut kv = Rows::new();
-    add("status", &cache["cloudflare_kv"], &mut kv);
-    add("", &detail["kv"], &mut kv);
-
-    let mut sections = vec![("cache".to_owned(), memory)];
+    let memory = [
+        ("hits", &cache["cache_hits"]),
+        ("misses", &cache["cache_misses"]),
+        ("ratio", &cache["hit_ratio"]),
+        ("memory", &detail["memory"]),
+    ];
+    let mut sections = vec![("cache".to_owned(), rows(&memory))];
     for (name, family) in detail["families"].as_object().into_iter().flatten() {
-        sections.push((format!("family {name}"), rows(family)));
+        sections.push((format!("family {name}"), rows(&[("", family)])));
     }
-    sections.push(("cloudflare kv".to_owned(), kv));
-    sections.push(("listener".to_owned(), rows(&detail["listener"])));
+    let kv = [("status", &cache["cloudflare_kv"]), ("", &detail["kv"])];
+    sections.push(("cloudflare kv".to_owned(), rows(&kv)));
+    sections.push(("listener".to_owned(), rows(&[("", &detail["listener"])])));
     sections.retain(|(_, rows)| !rows.is_empty());
 
     let names = sections.iter().flat_map(|(_, rows)| rows).map(|(name, _)| name.chars().count());
@@ -62,13 +60,15 @@ pub(super) fn of_cache(cache: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn rows(value: &Value) -> Rows {
+fn rows(values: &[(&str, &Value)]) -> Rows {
     let mut rows = Rows::new();
-    add("", value, &mut rows);
+    for (name, value) in values {
+        add(name, value, &mut rows);
+    }
     rows
 }
 
-/// Adds a value under a name, and what an object holds under both names.
+/// Adds a value under a name. Adds the fields of an object under both names.
 fn add(name: &str, value: &Value, rows: &mut Rows) {
     let text = match value {
         Value::Null | Value::Array(_) => return,

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Every setting by name, in the order of `.env.example`; a test compares the two. The providers' keys are listed in
-/// `provider_health/known.rs`.
+/// All settings, in the order of `.env.example`. The providers' keys are in `provider_health/known.rs`.
 pub const SETTINGS: &[&str] = &[
     "PORT",
     "HOST",
@@ -62,23 +61,17 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 }
 
 impl Environment {
-    /// Reads the variables of the process, and adds those of `.env` in the working directory that the process lacks.
+    /// Reads the variables of the process, and those of `.env` in the working directory that it lacks.
     ///
     /// # Errors
     /// [`ConfigError`] when an existing `.env` cannot be read or parsed, or the value of a setting is not UTF-8.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Result<Self, ConfigError> {
-        let mut variables = HashMap::new();
-        match dotenvy::from_path_iter(".env") {
-            Ok(pairs) => {
-                for pair in pairs {
-                    let (name, value) = pair.map_err(unreadable)?;
-                    variables.insert(name, value);
-                }
-            }
-            Err(error) if error.not_found() => {}
+        let mut variables: HashMap<_, _> = match dotenvy::from_path_iter(".env") {
+            Ok(pairs) => pairs.collect::<Result<_, _>>().map_err(unreadable)?,
+            Err(error) if error.not_found() => HashMap::new(),
             Err(error) => return Err(unreadable(error)),
-        }
+        };
         for (name, value) in std::env::vars_os() {
             let Ok(name) = name.into_string() else { continue };
             let Ok(value) = value.into_string() else {
@@ -107,11 +100,7 @@ impl Environment {
         self.0.get(name).filter(|_| !SETTINGS.contains(&name)).map(String::as_str)
     }
 
-    pub(super) fn is_true(&self, name: &'static str) -> bool {
-        self.get(name) == Some("true")
-    }
-
-    /// Parses a value whose type reports what it expected, and never repeats the text.
+    /// Parses a value whose type says what it expected, without repeating the value.
     pub(super) fn parse<T: FromStr<Err: fmt::Display>>(
         &self,
         variable: &'static str,

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The system's resolver with a filter. The client connects to the very addresses that passed the filter, so a name
-/// that changes its address between two lookups gains nothing.
+/// The system's resolver with a filter. The client connects only to addresses that passed it, so a name that changes its
+/// address between two lookups gains nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Resolver {
     /// Accepts any address, for hosts that the operator has named.
@@ -43,9 +43,9 @@ impl Resolve for Resolver {
     }
 }
 
-/// Returns whether the address belongs to the public Internet, according to IANA's special-purpose registries
+/// Decides by IANA's special-purpose registries
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
-/// For an IPv6 address that carries an IPv4 address, the latter decides.
+/// An IPv4 address inside an IPv6 address decides.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -81,7 +81,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         // Teredo and other protocol assignments; documentation.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
-        // Only global unicast is public: not loopback, unique local, link-local or multicast.
+        // Only global unicast is public.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

@@ -14,7 +14,7 @@ use super::known::{KNOWN, Known, variable_of};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderBaseUrls(BTreeMap<ProviderId, Url>);
 
-/// Text that is not a list of base URLs. The message never repeats the text.
+/// An invalid list. The message never repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected pairs such as openai=https://gateway.example/openai/v1, comma-separated; each provider id once, in the \
@@ -24,12 +24,10 @@ pub struct ProviderBaseUrls(BTreeMap<ProviderId, Url>);
 pub struct InvalidBaseUrls;
 
 impl ProviderBaseUrls {
-    /// Returns the address that the operator has named for the provider.
     pub(super) fn of(&self, provider: &ProviderId) -> Option<&Url> {
         self.0.get(provider)
     }
 
-    /// Returns the providers that the operator has named.
     pub(super) fn providers(&self) -> impl Iterator<Item = &ProviderId> {
         self.0.keys()
     }
@@ -44,16 +42,15 @@ impl FromStr for ProviderBaseUrls {
             let (id, url) = pair.split_once('=').ok_or(InvalidBaseUrls)?;
             let id: ProviderId = id.trim().parse().map_err(|_| InvalidBaseUrls)?;
             if Known::of(id.as_str()).is_none() {
-                // An id in the wrong case names another provider, and the key would go to the known one's own host.
+                // In the wrong case, the id names another provider, and the key would go to the known host.
                 let differs_in_case = Known::of(&id.as_str().to_ascii_lowercase()).is_some();
-                // One key must not go to the hosts of two providers, such as `my-gateway` and `my.gateway`.
+                // One key must not go to two hosts, such as those of `my-gateway` and `my.gateway`.
                 let variable = variable_of(id.as_str());
                 let is_taken = KNOWN.iter().any(|known| known.variables.contains(&variable.as_str()));
                 if differs_in_case || is_taken || !variables.insert(variable) {
                     return Err(InvalidBaseUrls);
                 }
             }
-            // The provider's key travels to this address.
             let url = outgoing::secret_base(url).ok_or(InvalidBaseUrls)?;
             if urls.insert(id, url).is_some() {
                 return Err(InvalidBaseUrls);

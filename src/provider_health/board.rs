@@ -1,4 +1,4 @@
-//! The board that shows the providers' health to all answers.
+//! The current health of the providers.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use crate::domain::health::ProviderHealth;
 
 use super::standing::Standings;
 
-/// The providers' health, written by the task that probes them and read by every answer. Clones share it; cheap to clone.
+/// The providers' health, written by the probing task and read by every answer. Clones share it.
 ///
-/// Starts empty: every status is unknown. Two reads return the same allocation if and only if nothing has changed.
+/// Starts empty: every status is unknown. Reads return the same allocation as long as nothing changes.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderHealthBoard(Arc<RwLock<Shown>>);
 

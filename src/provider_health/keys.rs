@@ -8,8 +8,8 @@ use crate::domain::id::ProviderId;
 use super::base_urls::ProviderBaseUrls;
 use super::known::{KNOWN, Known, variable_of};
 
-/// The keys by provider. This build and `PROVIDER_BASE_URLS` decide which variable holds a provider's key; a row of the
-/// catalogue does not. `Debug` shows ids only.
+/// The keys by provider. This build and `PROVIDER_BASE_URLS` decide on their variables, the catalogue does not. `Debug` shows
+/// ids only.
 #[derive(Clone, Default)]
 pub struct ProviderKeys(BTreeMap<ProviderId, String>);
 
@@ -20,7 +20,7 @@ impl fmt::Debug for ProviderKeys {
 }
 
 impl ProviderKeys {
-    /// Reads the variables of the providers that this build knows, and of those whose host the operator has named.
+    /// Reads the keys of the providers that this build knows or the operator has named.
     pub fn read<'a>(base_urls: &ProviderBaseUrls, variable: impl Fn(&str) -> Option<&'a str>) -> Self {
         let known = KNOWN.iter().filter_map(|known| {
             let key = known.variables.iter().find_map(|name| variable(name))?;

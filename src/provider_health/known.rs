@@ -1,11 +1,10 @@
-//! The providers that this build knows: their addresses, the variables of their keys, and how a key is sent. A row of
-//! the catalogue cannot override them, or anyone who can edit a row could send a key to a host of their choice.
+//! The providers that this build knows. The catalogue cannot override them, or anyone who can edit a row could send a key to
+//! a host of their choice.
 
-/// A provider of this build.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub id: &'static str,
-    /// The root of its API. Its key goes to this host only, unless the operator names another one.
+    /// The root of its API. The key goes to this host, unless the operator names another one.
     pub base_url: &'static str,
     /// The path of its model list, below the root.
     pub list: &'static str,
@@ -70,14 +69,13 @@ impl Known {
         KNOWN.iter().find(|known| known.id == id)
     }
 
-    /// Returns the host of its base URL.
     pub fn host(&self) -> &'static str {
         let host = self.base_url.trim_start_matches("https://");
         host.split_once('/').map_or(host, |(host, _)| host)
     }
 }
 
-/// Returns the key variable of a provider that this build does not know: `MY_GATEWAY_API_KEY` for `my-gateway`.
+/// Returns the key variable of an unknown provider: `MY_GATEWAY_API_KEY` for `my-gateway`.
 pub(super) fn variable_of(id: &str) -> String {
     let id = id.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     format!("{id}_API_KEY")

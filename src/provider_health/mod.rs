@@ -13,9 +13,9 @@ mod target;
 mod trust;
 mod watch;
 
-pub use base_urls::{InvalidBaseUrls, ProviderBaseUrls};
+pub use base_urls::ProviderBaseUrls;
 pub use board::ProviderHealthBoard;
-pub use health::{AutoModelHealth, ProviderReport, TaskReport};
+pub use health::AutoModelHealth;
 pub use keys::ProviderKeys;
-pub use standing::{Look, Reason, Standing, Standings};
+pub use standing::{Reason, Standing, Standings};
 pub use watch::{ProbeSettings, Watch};

@@ -18,11 +18,10 @@ use super::target::Target;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Time limit for a whole probe.
 const WHOLE: Duration = Duration::from_secs(8);
-/// The longest list that is read, in bytes. The longest known list has half a megabyte, and a round may read twelve lists
-/// at once.
+/// The longest list that is read, in bytes. The longest known one has half a megabyte, and a round may read twelve.
 const MAX_LIST: usize = 2 << 20;
 
-/// Sends the probes. Each client is built on first use: reading the system's root certificates takes time.
+/// Sends the probes. Each client is built on first use, because reading root certificates takes time.
 pub(super) struct Prober {
     clock: Clock,
     /// For hosts on this machine, which only the operator can name.
@@ -66,7 +65,7 @@ impl Prober {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Reason::Unauthorized),
             StatusCode::TOO_MANY_REQUESTS => Err(Reason::RateLimited),
-            // Google and xAI answer a wrong key with 400 and name the key in the text.
+            // Google and xAI answer so to a wrong key, and name the key in the text.
             StatusCode::BAD_REQUEST if names_the_key(&read(response).await?) => Err(Reason::Unauthorized),
             status if status.is_server_error() => Err(Reason::Http5xx),
             _ => Err(Reason::UnexpectedStatus),
@@ -76,7 +75,7 @@ impl Prober {
 
 fn client_of(is_encrypted: bool, resolver: Resolver) -> reqwest::Result<Client> {
     let builder = outgoing::client(is_encrypted).connect_timeout(CONNECT).dns_resolver(resolver);
-    // The next probe is minutes away, so no connection is kept.
+    // No connection is kept: the next probe is minutes away.
     builder.pool_max_idle_per_host(0).build()
 }
 
@@ -84,8 +83,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Reason> {
     outgoing::read(&mut response, MAX_LIST).await.ok().flatten().ok_or(Reason::BadBody)
 }
 
-/// Returns whether the body is a model list: an array, or an object with the array `data` (or `models`, at Google and
-/// Cohere).
+/// A list is an array, or an object with the array `data`, or `models` at Google and Cohere.
 fn is_list(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Listed {
@@ -102,7 +100,6 @@ fn names_the_key(body: &[u8]) -> bool {
     text.contains("api key") || text.contains("api_key")
 }
 
-/// Returns why no answer came.
 fn unanswered(error: &reqwest::Error) -> Reason {
     if error.is_timeout() {
         return Reason::Timeout;

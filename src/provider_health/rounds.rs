@@ -1,4 +1,4 @@
-//! Rounds of probes: requests the lists of all providers that are due, as the origin of a cache family.
+//! Rounds of probes, as the origin of a cache family.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::standing::{Look, Reason, SHORTEST, Standing, Standings};
 use super::target::Target;
 use super::trust::Distrust;
 
-/// The maximum age of the copy in the shared tier while nothing changes. Every instance writes its own copy, and each
-/// write counts against the daily budget: three instances write 72 times a day.
+/// The maximum age of the shared copy while nothing changes. Each write counts against the daily budget: three instances
+/// write 72 times a day.
 const SHARE_AFTER: Duration = Duration::from_hours(1);
 
 /// The only key of the family.
@@ -34,7 +34,7 @@ pub(super) struct Findings {
     is_news: bool,
 }
 
-/// The origin of the cache. Clones share the targets and the results.
+/// The origin of the cache. Clones share its state.
 #[derive(Clone)]
 pub(super) struct Probes(Arc<Inner>);
 
@@ -48,7 +48,7 @@ struct Inner {
 struct Known {
     targets: BTreeMap<ProviderId, Target>,
     standings: BTreeMap<ProviderId, Standing>,
-    /// When each provider was last probed, whatever the result.
+    /// When each provider was last probed.
     probed: HashMap<ProviderId, Instant>,
     /// The statuses that were last shared, and when.
     shared: Option<(Vec<(ProviderId, ProviderStatus)>, Instant)>,
@@ -62,7 +62,6 @@ impl Known {
         pause.max(standing.map_or(Duration::ZERO, |standing| standing.due_in(utc)))
     }
 
-    /// Records a look. Returns the provider's standing before and after it.
     fn record(&mut self, id: &ProviderId, look: Look, at: OffsetDateTime) -> (Standing, Standing) {
         let standing = self.standings.entry(id.clone()).or_insert_with(|| ProviderStatus::Unknown.into());
         let before = standing.clone();
@@ -70,8 +69,8 @@ impl Known {
         (before, standing.clone())
     }
 
-    /// Returns whether the statuses should be shared, and if so counts them as shared. The first result of a process always
-    /// is, for the next process after a restart.
+    /// Returns whether to share the statuses, and counts them as shared. A process always shares its first result, for the
+    /// process after a restart.
     fn is_news(&mut self, now: Instant) -> bool {
         let statuses: Vec<_> =
             self.standings.iter().map(|(id, standing)| (id.clone(), standing.status)).collect();
@@ -86,37 +85,34 @@ impl Known {
 }
 
 impl Probes {
-    /// Starts without any provider to probe.
     pub fn new(clock: Clock) -> Self {
         let prober = Prober::new(clock.clone());
         Self(Arc::new(Inner { prober, clock, known: Mutex::default() }))
     }
 
-    /// Replaces the providers to probe, and forgets the standings of all others.
+    /// Replaces the targets, and forgets the standings of other providers.
     pub fn set_targets(&self, targets: BTreeMap<ProviderId, Target>) {
         let mut known = self.0.known.lock();
         known.standings.retain(|id, _| targets.contains_key(id));
         known.targets = targets;
     }
 
-    /// Adopts the standings that another process found.
     pub fn adopt(&self, standings: &Standings) {
         let adopted = standings.iter().map(|(id, standing)| (id.clone(), standing.adopted()));
         self.0.known.lock().standings = adopted.collect();
     }
 
-    /// Returns the standings of the probed providers.
     pub fn standings(&self) -> Standings {
         Standings(self.0.known.lock().standings.clone())
     }
 
-    /// Returns how long until the next provider is due; `None` if none is probed.
+    /// Returns `None` if no provider is probed.
     pub fn due_in(&self) -> Option<Duration> {
         let (utc, now, known) = (self.0.clock.utc(), self.0.clock.now(), self.0.known.lock());
         known.targets.keys().map(|id| known.due_in(id, utc, now)).min()
     }
 
-    /// Returns the providers that are due, and counts them as probed now.
+    /// Takes the providers that are due, which count as probed now.
     fn take_due(&self, utc: OffsetDateTime) -> Vec<(ProviderId, Target)> {
         let (now, mut known) = (self.0.clock.now(), self.0.known.lock());
         let due = |(id, _): &(&ProviderId, &Target)| known.due_in(id, utc, now).is_zero();
@@ -135,7 +131,7 @@ impl Origin for Probes {
         None
     }
 
-    /// Probes all providers that are due, in parallel. Never fails: a failed probe is a result.
+    /// Probes in parallel. Never fails: a failed probe is a result.
     async fn load(&self, _: &AllProviders) -> Result<Loaded<Findings>, LoadError> {
         let begun = self.0.clock.utc();
         let mut looks = JoinSet::new();
@@ -147,7 +143,7 @@ impl Origin for Probes {
             // A probe that panicked has no result.
             let Ok((id, look)) = look else { continue };
             let (before, standing) = self.0.known.lock().record(&id, look, begun);
-            // The lock is released: logging may be slow.
+            // Logs without the lock: logging may be slow.
             log_change(&id, &before, &standing);
         }
         let is_news = self.0.known.lock().is_news(self.0.clock.now());
@@ -163,7 +159,7 @@ impl Origin for Probes {
     }
 
     fn encode(&self, findings: &Findings) -> Option<Box<RawValue>> {
-        // An older release cannot read that reason, and names resolve differently on other machines.
+        // Older releases cannot read that reason, and other machines resolve names differently.
         let is_shared = |(_, standing): &(_, &Standing)| standing.reason != Some(Reason::UntrustedAddress);
         let shared = findings.standings.iter().filter(is_shared);
         let shared: Standings = shared.map(|(id, standing)| (id.clone(), standing.clone())).collect();
@@ -184,7 +180,6 @@ impl Origin for Probes {
     }
 }
 
-/// Logs a change of status in one line. A look that changes nothing is logged at debug level only.
 fn log_change(provider: &ProviderId, before: &Standing, standing: &Standing) {
     let (status, reason) = (standing.status, standing.reason.map_or("", |reason| reason.as_str()));
     match status {

@@ -1,4 +1,4 @@
-//! A provider's status as it follows from its probes, and when to probe again. Pure: the caller gives the time.
+//! A provider's standing as it follows from its probes. Pure: the caller gives the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::domain::provider::ProviderStatus;
 
 /// Time between two looks while nothing changes, give or take a tenth.
 const INTERVAL: Duration = Duration::from_mins(5);
-/// The shortest time between two looks, and the time until a look that must confirm the last one.
+/// The shortest time between two looks, such as one that confirms the last.
 pub(super) const SHORTEST: Duration = Duration::from_mins(1);
-/// Answers that take longer are slow.
+/// Slower answers have the reason [`Reason::Slow`].
 const SLOW: Duration = Duration::from_secs(3);
 /// How far the clock of another instance may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
-/// How many answers the percentiles cover: a little more than an hour and a half.
+/// How many answers the percentiles cover.
 const LATENCIES: usize = 20;
 
 closed_enum!(
@@ -27,7 +27,7 @@ closed_enum!(
     Reason {
         /// It refuses the key.
         Unauthorized = "unauthorized",
-        /// It has received too many requests with this key.
+        /// It answers that it received too many requests.
         RateLimited = "rate_limited",
         /// It answers, but takes longer than 3 s.
         Slow = "slow",
@@ -39,9 +39,9 @@ closed_enum!(
         Connect = "connect",
         /// It answers with a 5xx status.
         Http5xx = "http_5xx",
-        /// It answers with a status that is not expected, such as a redirect.
+        /// It answers with an unexpected status, such as a redirect.
         UnexpectedStatus = "unexpected_status",
-        /// Its answer is not a model list, broke off, or is too long.
+        /// Its answer is not a model list, is incomplete or too long.
         BadBody = "bad_body",
         /// Not probed: no key is set.
         NoKey = "no_key",
@@ -64,30 +64,30 @@ pub enum Look {
     Failed(Reason),
 }
 
-/// The standing of a provider. Two contrary looks in a row change its status; one is enough if the status rests on no
-/// look, or is bad and rests on a single look.
+/// The standing of a provider. Two contrary looks in a row change its status. One is enough if the status rests on no look,
+/// or is bad and rests on one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The status that answers show.
+    /// The current status.
     pub status: ProviderStatus,
-    /// Why the provider is not healthy, or not probed.
+    /// The reason for the status.
     pub reason: Option<Reason>,
-    /// Since when the provider has that status.
+    /// Since when it has the status.
     #[serde(with = "time::serde::rfc3339::option")]
     pub since: Option<OffsetDateTime>,
     /// When the last probe began.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_checked: Option<OffsetDateTime>,
-    /// Whether it takes two looks to change the status.
+    /// Whether two looks are needed to change the status.
     settled: bool,
-    /// The verdict of the last look, if it contradicts the status.
+    /// The verdict of the last look, if contrary.
     contrary: Option<ProviderStatus>,
-    /// Latencies of the last answers in milliseconds, the newest last.
+    /// In milliseconds, the newest last.
     latencies: Vec<u32>,
 }
 
 impl From<ProviderStatus> for Standing {
-    /// Builds the standing of a status that rests on no look.
+    /// The status rests on no look.
     fn from(status: ProviderStatus) -> Self {
         Self {
             status,
@@ -102,7 +102,6 @@ impl From<ProviderStatus> for Standing {
 }
 
 impl Standing {
-    /// Builds the standing of a provider that is not probed.
     pub(super) fn unprobed(reason: Reason) -> Self {
         Self { reason: Some(reason), ..ProviderStatus::Unknown.into() }
     }
@@ -126,7 +125,7 @@ impl Standing {
         }
     }
 
-    /// Returns whether an instance could have written this by `now`. Anyone who can write to the shared tier may have.
+    /// Returns whether an instance could have written this by `now`. The shared tier is not trusted.
     pub(super) fn is_possible(&self, now: OffsetDateTime) -> bool {
         let has_passed = |at: Option<OffsetDateTime>| at.is_none_or(|at| at <= now + CLOCK_SKEW);
         self.latencies.len() <= LATENCIES
@@ -135,8 +134,8 @@ impl Standing {
             && (self.status != ProviderStatus::Healthy || self.reason.is_none())
     }
 
-    /// Returns the standing for a process that starts, from that of another process. The key may have been replaced since,
-    /// so a bad status is probed again soon, and one good look changes it.
+    /// Adopts the standing from another process. The key may have changed since, so a bad status is probed again soon, and
+    /// one good look changes it.
     pub(super) fn adopted(&self) -> Self {
         let settled = self.settled && self.status == ProviderStatus::Healthy;
         Self { settled, ..self.clone() }
@@ -147,10 +146,10 @@ impl Standing {
         let Some(last) = self.last_checked else { return Duration::ZERO };
         let is_open = self.contrary.is_some() || (!self.settled && self.status != ProviderStatus::Healthy);
         let (interval, spread) = if is_open { (SHORTEST, 10) } else { (INTERVAL * 9 / 10, 20) };
-        // The jitter follows from the time of the look: one instance's probes stay together, those of several spread out.
+        // The look's time decides the jitter: one instance's probes stay together, those of several spread out.
         let hash = xxhash_rust::xxh3::xxh3_64(&last.unix_timestamp_nanos().to_le_bytes()) % 1_000;
         let jitter = interval * spread / 100 * u32::try_from(hash).unwrap_or(0) / 1_000;
-        // Clocks may differ a little. A clock that was set back must not stop the probes.
+        // Clocks differ a little. A clock that was set back must not stop the probes.
         let ahead = if last > now + SHORTEST { Duration::MAX } else { Duration::ZERO };
         let passed = Duration::try_from(now - last).unwrap_or(ahead);
         (interval + jitter).saturating_sub(passed)
@@ -187,22 +186,22 @@ impl FromIterator<(ProviderId, Standing)> for Standings {
 }
 
 impl Standings {
-    /// Returns the standing of a provider.
+    /// Returns a provider's standing.
     pub fn of(&self, provider: &str) -> Option<&Standing> {
         self.0.get(provider)
     }
 
-    /// Returns the status of a provider.
+    /// Returns a provider's status.
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.of(provider).map_or(ProviderStatus::Unknown, |standing| standing.status)
     }
 
-    /// Returns all standings, by id.
+    /// Iterates by id.
     pub fn iter(&self) -> impl Iterator<Item = (&ProviderId, &Standing)> {
         self.0.iter()
     }
 
-    /// Returns the size in memory, in bytes.
+    /// Returns the size in memory.
     pub fn bytes(&self) -> usize {
         let entry = |(id, standing): (&ProviderId, &Standing)| {
             size_of_val(id)

@@ -1,4 +1,4 @@
-//! The request for a provider's model list: address and headers.
+//! Where a provider's model list is requested, and with which headers.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -15,26 +15,26 @@ use super::trust::{Distrust, check_columns, check_headers, check_host, check_pat
 /// The longest address that is accepted, in bytes.
 const MAX_ADDRESS: usize = 2_000;
 
-/// The request for one provider's model list. It holds the key, which `Debug` hides.
+/// The request for a model list. It holds the key, which `Debug` hides.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub url: Url,
     pub headers: HeaderMap,
-    /// Whether the operator has named the host, which may then have a private address.
+    /// Whether the operator has named the host, which may have a private address.
     pub is_named: bool,
 }
 
-/// Why a provider is not probed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// [`Reason::NoKey`], [`Reason::BadKey`] or [`Reason::NoList`].
+    #[error("{0}")]
     Impossible(Reason),
     /// The row could divert the key.
-    Untrusted(Distrust),
+    #[error(transparent)]
+    Untrusted(#[from] Distrust),
 }
 
 impl Refusal {
-    /// Returns the reason that health reports.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Impossible(reason) => *reason,
@@ -43,23 +43,15 @@ impl Refusal {
     }
 }
 
-impl From<Distrust> for Refusal {
-    fn from(distrust: Distrust) -> Self {
-        Self::Untrusted(distrust)
-    }
-}
-
 const NO_LIST: Refusal = Refusal::Impossible(Reason::NoList);
 
 impl Target {
-    /// Decides where to request the provider's list and what to send.
-    ///
-    /// A key goes to the host that this build knows, or to the one that the operator has named. The row of a known provider
-    /// decides on the path on its own host only, and only if it came from the database. The row of an unknown provider
-    /// decides on the headers and the path below the named host, if it came from the database.
+    /// A key goes to the host that this build knows, or to the one that the operator has named. A row decides on the path on
+    /// a known provider's own host, or on the headers and the path of an unknown provider; a row from Cloudflare KV decides
+    /// on nothing.
     ///
     /// # Errors
-    /// [`Refusal`] if the list must not or cannot be requested. An untrusted row is reported with or without a key.
+    /// [`Refusal`] if the list must not or cannot be requested. An untrusted row is reported even without a key.
     pub fn of(
         provider: &Provider,
         source: CatalogueSource,
@@ -78,7 +70,7 @@ impl Target {
                         check_host(known, &list)?;
                         if source == CatalogueSource::Kv { below(&base, known.list)? } else { cleaned(list)? }
                     }
-                    // A gateway may choose its upstream by the path, so the row does not decide on it.
+                    // A gateway may choose its upstream by the path.
                     (Some(named), _) => below(named, known.list)?,
                 };
                 let name = HeaderName::try_from(known.auth_header).map_err(|_| NO_LIST)?;
@@ -121,8 +113,8 @@ fn header_of(key: &str, scheme: Option<&str>) -> Result<HeaderValue, Refusal> {
     Ok(value)
 }
 
-/// Moves the list of a row below the named address. A list outside the provider's base URL keeps its whole path. The query
-/// is dropped: a gateway may choose its upstream by it.
+/// Moves a list below the named address. A list outside the provider's base URL keeps its whole path. The query is dropped:
+/// a gateway may choose its upstream by it.
 fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     let base: Option<Url> = provider.base_url.parse().ok();
     let base = base.filter(|base| base.origin() == list.origin());
@@ -132,7 +124,7 @@ fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     Ok(below(named, &path)?)
 }
 
-/// Appends a path to an address. The host stays the same, whatever the path is.
+/// Appends a path, whatever it is, on the same host.
 fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
     check_path(path)?;
     let mut url = base.clone();
@@ -140,7 +132,7 @@ fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
     Ok(url)
 }
 
-/// Checks the path of an address whose host was checked, and drops its fragment.
+/// Checks the path, after the host, and drops the fragment.
 fn cleaned(mut list: Url) -> Result<Url, Distrust> {
     check_path(list.path())?;
     list.set_fragment(None);

@@ -1,4 +1,4 @@
-//! Checks whether a provider's row could divert its key, and says how to allow what the row asks for.
+//! Checks whether a provider's row could divert its key.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::domain::provider::Provider;
 
 use super::known::{Known, variable_of};
 
-/// Headers that a row must not set: they decide on a request's destination, sender or length, or belong to one connection.
-/// `authorization` is reserved for the key.
+/// Headers that no row may set: they decide on a request's destination, sender or length, or belong to one connection.
+/// `authorization` is for the key.
 const RESERVED: [&str; 14] = [
     "authorization",
     "connection",
@@ -28,8 +28,7 @@ const RESERVED: [&str; 14] = [
     "upgrade",
     "via",
 ];
-/// Reserved as well: headers such as `x-portkey-custom-host`, `x-portkey-config`, `helicone-target-url` and
-/// `helicone-openai-api-base` choose the upstream of a gateway.
+/// Headers such as `x-portkey-custom-host` and `helicone-openai-api-base` choose the upstream of a gateway.
 const RESERVED_BEGINNINGS: [&str; 3] = ["proxy-", "x-forwarded-", "sec-"];
 const RESERVED_ENDINGS: [&str; 11] = [
     "-base",
@@ -44,13 +43,13 @@ const RESERVED_ENDINGS: [&str; 11] = [
     "-uri",
     "-url",
 ];
-/// The longest host name that is logged, in characters: the limit of DNS. A row may hold more.
+/// The longest name that is logged, in characters: DNS's limit for a host.
 const MAX_SHOWN: usize = 253;
 
 /// Why a provider with an address is not probed. The message says how to allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Distrust {
-    /// The row names another host or port than this build, or not https.
+    /// The row names another host or port, or not https.
     #[error(
         "its row leads to {given}, but its key goes to {trusted} only; to allow another host, set \
          PROVIDER_BASE_URLS={id}=https://…, otherwise correct models_list_url"
@@ -63,24 +62,24 @@ pub(super) enum Distrust {
         variable_of(id)
     )]
     UnknownProvider { id: String, given: String },
-    /// The path has characters or segments that a gateway could read as another path.
+    /// A gateway could read the path as another one.
     #[error(
         "the path of its models_list_url has a part such as .. or a character such as %; correct the row"
     )]
     Path,
-    /// The row has another value in that column than this build.
+    /// The row and this build differ in that column.
     #[error(
         "its row has another {0} than this build, which decides how its key is sent; restore the value of the seed, or \
          add a provider with another id and name its host in PROVIDER_BASE_URLS"
     )]
     Column(&'static str),
-    /// The row has a header that no row may set.
+    /// No row may set that header.
     #[error("its row sets the header {0}, which no row may set; remove it")]
     Header(String),
     /// The row of an unknown provider came from the shared tier, not from the database.
     #[error("its row came from Cloudflare KV; the database has not confirmed it yet")]
     Copied,
-    /// The host has private addresses only.
+    /// The host has only private addresses.
     #[error(
         "its host resolves to private addresses only; to allow that, name the host in PROVIDER_BASE_URLS"
     )]
@@ -88,7 +87,6 @@ pub(super) enum Distrust {
 }
 
 impl Distrust {
-    /// Warns that the provider is not probed, and says how to allow it.
     pub fn log(&self, provider: &ProviderId) {
         tracing::warn!(%provider, reason = "untrusted_address", "not probing provider {provider}: {self}");
     }
@@ -97,14 +95,14 @@ impl Distrust {
 /// How many providers one look may log by name.
 const MAX_NAMED: usize = 20;
 
-/// The providers whose rows are not trusted. Remembered, so that each fault is logged once and not at every look.
+/// The untrusted providers, remembered so that each fault is logged once.
 #[derive(Debug, Default)]
 pub(super) struct Distrusted(BTreeMap<ProviderId, Distrust>);
 
 impl Distrusted {
-    /// Replaces the providers, and warns of each that was trusted before or has another fault now.
+    /// Replaces the providers, and logs each new fault.
     pub fn replace(&mut self, now: BTreeMap<ProviderId, Distrust>) {
-        // The database soon confirms or replaces a copy, without the operator.
+        // The database soon confirms or replaces a copy.
         let is_new = |(id, distrust): &(&ProviderId, &Distrust)| {
             self.0.get(*id) != Some(*distrust) && **distrust != Distrust::Copied
         };
@@ -120,7 +118,7 @@ impl Distrusted {
     }
 }
 
-/// Checks that a known provider's row has the variables and headers of this build.
+/// Checks a known provider's row for the variables and headers of this build.
 pub(super) fn check_columns(known: &'static Known, row: &Provider) -> Result<(), Distrust> {
     let same_scheme = match (row.auth_scheme.as_deref(), known.auth_scheme) {
         (Some(row), Some(known)) => row.eq_ignore_ascii_case(known),
@@ -155,7 +153,7 @@ pub(super) fn check_headers(auth_header: &HeaderName, extra_headers: &HeaderMap)
         .map_or(Ok(()), |name| Err(Distrust::Header(name.as_str().chars().take(MAX_SHOWN).collect())))
 }
 
-/// Checks that an address is on a known provider's host and port, by https and without a user.
+/// Checks for a known provider's host and port, https, and no user.
 pub(super) fn check_host(known: &'static Known, list: &Url) -> Result<(), Distrust> {
     let trusted: Option<Url> = known.base_url.parse().ok();
     let is_trusted = trusted.as_ref().is_some_and(|trusted| trusted.origin() == list.origin())

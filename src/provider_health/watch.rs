@@ -21,7 +21,7 @@ use super::standing::{Reason, Standing};
 use super::target::{Refusal, Target};
 use super::trust::Distrusted;
 
-/// The longest time until the task notices a change of the catalogue.
+/// The longest time until a change of the catalogue is noticed.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Which providers to probe, and how.
@@ -36,14 +36,14 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// Returns whether any of these providers will be probed. Without any key none is, not even those that need none.
+    /// Returns whether to probe any of these providers. Without any key, not even those that need none are probed.
     pub fn probes_any(&self, providers: &[Provider]) -> bool {
         self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
     }
 }
 
-/// Probes each enabled provider about every 5 minutes, and a minute after an unexpected result, and shows the standings on
-/// the board. At its start it adopts what another process shared through Cloudflare KV within the last 24 hours.
+/// Probes each enabled provider about every 5 minutes, and a minute after an unexpected result. At its start it adopts what
+/// another process shared through Cloudflare KV within the last 24 hours.
 pub struct Watch {
     settings: ProbeSettings,
     catalogue: Catalogue,
@@ -87,12 +87,12 @@ impl Watch {
         loop {
             let unprobed = self.choose_targets();
             if self.probes.due_in().is_some_and(|wait| wait.is_zero()) {
-                // A failed probe is a result. If the refresh itself fails, the next round repeats it.
+                // The next round repeats a failed refresh.
                 drop(self.cache.refresh(&AllProviders).await);
             }
             let wait = self.probes.due_in().unwrap_or(LONGEST_WAIT);
             let wait = wait.clamp(Duration::from_secs(1), LONGEST_WAIT);
-            // The board is written when the sleep has begun: a test that sees the sleep relies on it.
+            // In this order: a test that sees the sleep relies on the board.
             tokio::join!(biased; self.clock.sleep(wait), async { self.show(unprobed) });
         }
     }
@@ -103,7 +103,7 @@ impl Watch {
         self.board.replace(standings);
     }
 
-    /// Chooses the providers to probe. Returns the enabled providers that are not probed.
+    /// Returns the enabled providers that are not probed.
     fn choose_targets(&mut self) -> Vec<(ProviderId, Standing)> {
         let Some(report) = self.catalogue.report() else { return Vec::new() };
         let (providers, source) = (report.read.snapshot().providers(), report.read.source());

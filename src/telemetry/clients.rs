@@ -1,5 +1,5 @@
-//! Counts actix's events on malformed requests and on connections that it cannot accept, and keeps them out of the log:
-//! any client could fill the log with them.
+//! Counts actix's events on malformed requests and refused connections instead of logging them: any client could fill the
+//! log with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,19 +21,18 @@ static ACCEPTS: AtomicU64 = AtomicU64::new(0);
 pub struct ConnectionErrors {
     /// Connections whose bytes were no HTTP request, or broke off.
     pub request: u64,
-    /// Failures to accept connections, mostly because no file descriptor was free. One failure may affect several
-    /// connections.
+    /// Failures to accept connections, mostly because no file descriptor was free.
     pub accept: u64,
 }
 
-/// Returns the counts of this process, which start when a subscriber is installed.
+/// Returns the counts since the subscriber was installed.
 pub fn connection_errors() -> ConnectionErrors {
     ConnectionErrors { request: REQUESTS.load(Ordering::Relaxed), accept: ACCEPTS.load(Ordering::Relaxed) }
 }
 
-/// Returns directives, each with a comma behind it, that switch off these events unless `filter` enables them at debug level.
+/// Returns directives, each followed by a comma, that silence these events unless `filter` enables them at debug level.
 pub(super) fn silenced(filter: &str) -> impl Iterator<Item = String> {
-    // Parsed one by one: `Targets` cannot parse directives on spans, which do not affect these events.
+    // One by one: `Targets` cannot parse directives on spans, which do not matter here.
     let directives: Vec<Targets> = filter.split(',').filter_map(|directive| directive.parse().ok()).collect();
     let is_silent =
         move |target: &&str| !directives.iter().any(|given| given.would_enable(target, &Level::DEBUG));
@@ -48,7 +47,7 @@ fn count_of(metadata: &Metadata<'_>) -> Option<&'static AtomicU64> {
     CAUSES.into_iter().find_map(|(module, count)| is_within(module).then_some(count))
 }
 
-/// Returns the layer that counts. Its own filter lets it see events that the log leaves out.
+/// Returns the layer that counts, with its own filter.
 pub(super) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'s> tracing_subscriber::registry::LookupSpan<'s>,

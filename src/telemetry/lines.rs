@@ -1,9 +1,8 @@
 //! Writes log lines to standard error without blocking the caller.
 //!
-//! One thread writes the lines of a bounded queue. A pipe that no process reads blocks only that thread: lines beyond the
-//! bound are dropped and counted, and the log reports their number once lines flow again.
+//! One thread writes the lines of a bounded queue. If it is blocked, lines beyond the bound are dropped and counted, and the
+//! log reports their number once lines flow again.
 
-use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fs::File;
@@ -15,7 +14,6 @@ use std::sync::{Arc, OnceLock};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines may wait.
 const MAX_LINES: usize = 4_096;
@@ -24,7 +22,7 @@ const MAX_LINES: usize = 4_096;
 static COUNTS: OnceLock<Arc<Counts>> = OnceLock::new();
 
 thread_local! {
-    /// Collects a line that the writing thread logs itself. It bypasses the queue, so it cannot be dropped.
+    /// A line that the writing thread logs itself. It bypasses the queue, so it is not dropped.
     static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
@@ -40,10 +38,10 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-/// The log of the process. Keep it until the end: dropping it writes the waiting lines, for at most a second.
+/// The log of the process. Dropping it writes the waiting lines, for at most a second.
 #[derive(Debug)]
 pub struct Log {
-    lines: Lines,
+    pub(super) lines: Lines,
     _worker: WorkerGuard,
 }
 
@@ -63,82 +61,66 @@ impl Log {
     fn to(to: impl Write + Send + 'static) -> Self {
         let counts = Arc::<Counts>::default();
         let output = Output { to, counts: Arc::clone(&counts), reported: 0, flows: true };
-        // One place is reserved for the message that ends the thread. If the queue is full, `WorkerGuard` prints to
-        // standard output, which may be a full pipe as well.
+        // One place is for the message that ends the thread. Without it, `WorkerGuard` prints to standard output, which may
+        // be a full pipe.
         let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES + 1).lossy(true);
         let (queue, worker) = builder.thread_name("log").finish(output);
         Self { lines: Lines { queue, counts }, _worker: worker }
     }
 
-    /// Returns the writer for a layer of the subscriber.
-    pub(super) fn lines(&self) -> Lines {
-        self.lines.clone()
-    }
-
     /// Writes a text as it is: for final messages, and before a subscriber is installed.
     pub fn say(&self, text: &str) {
-        say(&self.lines, text);
+        self.lines.say(text);
     }
 
     /// Reports every panic of the process in this log.
     pub fn report_panics(&self) {
-        let lines = self.lines();
+        let lines = self.lines.clone();
         panic::set_hook(Box::new(move |panic| report(panic, &lines)));
     }
 }
 
-fn say(lines: &Lines, text: &str) {
-    // A line that does not fit is dropped and counted.
-    let _ = writeln!(lines.make_writer(), "{}", text.trim_end());
-}
-
-/// Reports a panic as an event, or as plain text if no subscriber is installed.
 fn report(panic: &PanicHookInfo<'_>, lines: &Lines) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let message = message(panic.payload());
+    let message = panic.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
     if tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(thread, place, backtrace, "a thread panicked: {message}");
     } else {
-        say(lines, &format!("chatchonk: thread {thread} panicked at {place}: {message}"));
+        lines.say(&format!("chatchonk: thread {thread} panicked at {place}: {message}"));
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// Creates writers of lines.
+/// Puts lines into the queue. The subscriber's layers write each line with one `write`.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: NonBlocking,
     counts: Arc<Counts>,
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line;
-
-    fn make_writer(&'a self) -> Line {
-        Line { lines: self.clone(), text: Vec::new() }
+impl Lines {
+    fn say(&self, text: &str) {
+        let _ = self.clone().write(format!("{}\n", text.trim_end()).as_bytes());
     }
 }
 
-/// One line, which enters the queue when it is dropped.
-#[derive(Debug)]
-pub(super) struct Line {
-    lines: Lines,
-    text: Vec<u8>,
-}
-
-impl Write for Line {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(text);
-        Ok(text.len())
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if OWN_LINE.with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some()) {
+            return Ok(line.len());
+        }
+        let Counts { waiting, dropped } = &*self.counts;
+        let has_place = |count: usize| (count < MAX_LINES).then_some(count + 1);
+        if waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(line.len());
+        }
+        // The queue has a free place, so this never fails.
+        self.queue.write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -146,25 +128,7 @@ impl Write for Line {
     }
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        let is_own =
-            OWN_LINE.with_borrow_mut(|own| own.as_mut().map(|own| own.append(&mut self.text)).is_some());
-        if is_own || self.text.is_empty() {
-            return;
-        }
-        let Counts { waiting, dropped } = &*self.lines.counts;
-        let has_place = |count: usize| (count < MAX_LINES).then_some(count + 1);
-        if waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        // The queue has a free place, so this never fails.
-        let _ = self.lines.queue.write_all(&self.text);
-    }
-}
-
-/// The output of the thread, which calls `write` for each line, and `flush` when the queue is empty.
+/// The output of the thread, which calls `write` per line and `flush` when the queue is empty.
 struct Output<W> {
     to: W,
     counts: Arc<Counts>,
@@ -246,7 +210,7 @@ mod tests {
     fn a_panic_is_a_line_of_the_log_with_or_without_subscriber() {
         let kept = Kept::default();
         let log = Log::to(kept.clone());
-        let (lines, own, previous) = (log.lines(), std::thread::current().id(), panic::take_hook());
+        let (lines, own, previous) = (log.lines.clone(), std::thread::current().id(), panic::take_hook());
         // Panics of other tests go to the previous hook.
         panic::set_hook(Box::new(move |panic| {
             if std::thread::current().id() == own { report(panic, &lines) } else { previous(panic) }

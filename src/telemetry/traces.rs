@@ -1,7 +1,6 @@
 //! Traces: a background thread sends spans to a collector in batches, as OTLP over HTTP.
 //!
-//! An unreachable collector costs spans and nothing else: at most [`MAX_QUEUED`] of them wait, further ones are dropped, and
-//! no batch is sent twice.
+//! An unreachable collector costs spans only: at most [`MAX_QUEUED`] wait, and no batch is sent twice.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -71,8 +70,7 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// Returns the layer that records this crate's spans, and its warnings within them. Events of other crates are too many
-    /// for a trace.
+    /// Returns the layer that records this crate's spans and warnings. Events of other crates are too many.
     pub(super) fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(&self) -> impl Layer<S> + use<S> {
         let is_own = |metadata: &Metadata<'_>| {
             let limit = if metadata.is_span() { Level::DEBUG } else { Level::WARN };
@@ -93,8 +91,7 @@ impl Traces {
     }
 }
 
-/// Makes the span part of the caller's trace, according to the headers `traceparent` and `tracestate`. Call it before the
-/// span is entered. Does nothing if no traces are sent.
+/// Makes the span part of the caller's trace, according to its headers. Call it before the span is entered.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) {
     let Some(traceparent) = traceparent else { return };
     let headers = [("traceparent", traceparent), ("tracestate", tracestate.unwrap_or_default())];
@@ -104,7 +101,6 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>, tracestate: Option
     let _ = span.set_parent(context);
 }
 
-/// The client of the collector.
 #[derive(Debug)]
 struct Collector {
     http: reqwest::Client,
@@ -126,7 +122,7 @@ impl Collector {
         })
     }
 
-    /// Records the result of a call. Logs the start and the end of an outage, and returns whether it logged.
+    /// Logs the start and the end of an outage. Returns whether it logged.
     fn record(&self, fault: Option<&str>) -> bool {
         let (now, host) = (self.clock.now(), &self.host);
         let Some(fault) = fault else {

@@ -320,7 +320,7 @@ async fn check_names_the_rights_and_the_owner_of_the_tables() {
     let revoke = format!("revoke select on chatchonk.quarantined_values from reader_of_{}", database.name());
     database.execute(revoke).await;
     let (_, said) = run_on(&reader, &["check"]).await;
-    assert!(said.contains("– quarantine: not known: ") && !said.contains("✗ quarantine"), "{said}");
+    assert!(said.contains("– quarantine: unknown: ") && !said.contains("✗ quarantine"), "{said}");
 
     database.execute(format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
     let (code, said) = run_on(&reader, &["check"]).await;

@@ -88,7 +88,7 @@ async fn views_in_place_of_tables_are_reported() {
     until(&server, "the triggers of the catalogue do not see every edit").await;
     let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains("✗ triggers: models is a view"), "{said}");
-    assert!(said.contains("✗ privileges: ") && said.contains("not there: models"), "{said}");
+    assert!(said.contains("✗ privileges: ") && said.contains("not a table: models"), "{said}");
     server.stop().await;
 }
 
@@ -98,7 +98,7 @@ async fn check_of_privileges_names_missing_tables() {
     database.execute("drop table chatchonk.kv_budget").await;
     let (code, said) = run_on(&database, &["check"]).await;
     assert!(code == Some(1) && said.contains("✗ privileges: "), "{said}");
-    assert!(said.contains("not there: kv_budget") && !said.contains("✓ privileges"), "{said}");
+    assert!(said.contains("not a table: kv_budget") && !said.contains("✓ privileges"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The lines of `check` on the database: connection, migrations, what the role may do and see, and the catalogue.
+//! The lines of `check` on the database: connection, migrations, rights, and catalogue.
 
 use crate::clock::Clock;
 use crate::domain::snapshot::Snapshot;
@@ -6,15 +6,15 @@ use crate::store::{DatabaseFault, Rights, Store, TableInspection};
 
 use super::line::{Line, Mark};
 
-/// Connects and reports how. Returns whether the database answers.
+/// Connects. Returns whether the database answers.
 pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool {
     let clock = Clock::system();
-    let dialled = clock.now();
+    let begun = clock.now();
     if let Err(error) = store.dial_patiently().await {
         lines.push(Line::store_fault("database", &error));
         return false;
     }
-    let milliseconds = (clock.now() - dialled).as_secs_f64() * 1e3;
+    let milliseconds = (clock.now() - begun).as_secs_f64() * 1e3;
     match store.probe().await {
         Ok(probe) => {
             let finding = format!(
@@ -36,12 +36,12 @@ pub(super) async fn check_database(store: &Store, lines: &mut Vec<Line>) -> bool
     true
 }
 
-/// Reports on the tables of a database that answers. Returns whether they are those of this release.
+/// Checks the tables. Returns whether they are those of this release.
 pub(super) async fn check_tables(store: &Store, has_kv: bool, lines: &mut Vec<Line>) -> bool {
     let (line, migrated) = migrations(store).await;
     lines.push(line);
     match store.rights().await {
-        // Without tables the line on the migrations says it all.
+        // The line on the migrations explains missing tables.
         Ok(rights) if !rights.has_tables() => return false,
         Ok(rights) => {
             lines.push(privileges(&rights, has_kv));
@@ -82,12 +82,9 @@ fn privileges(rights: &Rights, has_kv: bool) -> Line {
     let (unreadable, unwritable) = (rights.unreadable().join(", "), rights.unwritable_ledger().join(", "));
     let missing = rights.missing().join(", ");
     if !missing.is_empty() {
-        let finding = format!("not tables, or not there: {missing}");
-        Line::fault(
-            SUBJECT,
-            finding,
-            "restore these tables from a backup, or run `chatchonk migrate` if migrations are pending",
-        )
+        let remedy =
+            "restore these tables from a backup, or run `chatchonk migrate` if migrations are pending";
+        Line::fault(SUBJECT, format!("missing, or not a table: {missing}"), remedy)
     } else if !unreadable.is_empty() {
         let remedy = format!(
             "as the owner: grant usage on schema chatchonk to \"{role}\"; \
@@ -105,21 +102,19 @@ fn privileges(rights: &Rights, has_kv: bool) -> Line {
     }
 }
 
-/// Another owner is no fault: the server needs its rights for migrations and seeds only.
+/// Another owner is no fault: only migrations and seeds need the owner's rights.
 fn owner(rights: &Rights) -> Line {
     let role = &rights.role;
     let (mark, finding) = match rights.other_owner() {
-        Some(owner) => (
-            Mark::Absent,
-            format!(
-                "{owner} owns tables, not role {role}: run `chatchonk migrate` and `catalogue seed` as {owner}"
-            ),
-        ),
+        Some(owner) => {
+            let commands = "`chatchonk migrate` and `catalogue seed`";
+            (Mark::Absent, format!("{owner} owns tables, not role {role}: run {commands} as {owner}"))
+        }
         None if rights.creates => (Mark::Good, format!("role {role} owns the tables")),
-        None => (
-            Mark::Absent,
-            format!("role {role} owns the tables, but migrations also need CREATE on the database"),
-        ),
+        None => {
+            let missing = "but migrations also need CREATE on the database";
+            (Mark::Absent, format!("role {role} owns the tables, {missing}"))
+        }
     };
     Line::new(mark, "owner", finding)
 }
@@ -176,7 +171,7 @@ async fn loaded_catalogue(store: &Store, lines: &mut Vec<Line>) {
     }
 }
 
-/// Shows the values that a migration took out of their columns: nothing is wrong now, but something was lost.
+/// Lists values that a migration removed from their columns, so that the operator can replace them.
 async fn quarantined(store: &Store, lines: &mut Vec<Line>) {
     const SUBJECT: &str = "quarantine";
     match store.quarantined_values().await {
@@ -190,13 +185,13 @@ async fn quarantined(store: &Store, lines: &mut Vec<Line>) {
         })),
         // The server never reads them.
         Err(error) if error.fault() == DatabaseFault::Forbidden => {
-            lines.push(Line::new(Mark::Absent, SUBJECT, "not known: the role may not read it"));
+            lines.push(Line::new(Mark::Absent, SUBJECT, "unknown: the role may not read it"));
         }
         Err(error) => lines.push(Line::store_fault(SUBJECT, &error)),
     }
 }
 
-/// A catalogue that lists no model is never in order.
+/// Counts the catalogue. One that lists no model is a warning.
 pub(super) fn counts(snapshot: &Snapshot, revision: u64, source: &str) -> Line {
     let (models, providers) = (snapshot.models().len(), snapshot.providers().len());
     let listed = snapshot.listed();
@@ -205,9 +200,6 @@ pub(super) fn counts(snapshot: &Snapshot, revision: u64, source: &str) -> Line {
     if listed > 0 {
         return Line::new(Mark::Good, "catalogue", finding);
     }
-    Line::warning(
-        "catalogue",
-        finding,
-        "every model is retired, or hidden with its provider: see `enabled` and `status`",
-    )
+    let remedy = "every model is retired, or hidden with its provider: see `enabled` and `status`";
+    Line::warning("catalogue", finding, remedy)
 }

@@ -1,4 +1,4 @@
-//! The part of `check` that tries Cloudflare KV for real: token, account, namespace, and a round trip.
+//! The lines of `check` on Cloudflare KV: token, account, namespace, and a round trip.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::kv_client::{
 use super::line::{Line, Mark};
 
 const SUBJECT: &str = "cloudflare kv";
-/// The shortest life that KV takes; the value is deleted at once anyhow.
+/// The shortest time to live that KV accepts, in case the deletion fails.
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
-/// Tries KV, step by step, until one fails. Writes, reads and deletes one key of its own.
+/// Tests KV step by step until one fails. Writes, reads and deletes its own key.
 pub(super) async fn check_kv(connection: &KvConnection, environment: &str, clock: &Clock) -> Vec<Line> {
     let client = match KvClient::new(connection, clock.clone()) {
         Ok(client) => client,
         Err(error) => return vec![fault(&error)],
     };
     let mut lines = vec![token(&client).await];
-    let begun = clock.now();
-    match client.probe().await {
+    let (probed, took) = timed(clock, client.probe()).await;
+    match probed {
         Ok(namespace) => {
-            let finding = format!("namespace `{}` found in {}", namespace.title, since(clock, begun));
+            let finding = format!("namespace `{}` found in {took}", namespace.title);
             lines.push(Line::new(Mark::Good, SUBJECT, finding));
         }
         Err(error) => {
@@ -46,18 +46,18 @@ async fn token(client: &KvClient) -> Line {
         Ok(status @ TokenStatus::Active) => Line::new(Mark::Good, SUBJECT, status.to_string()),
         Ok(status @ TokenStatus::Skipped) => Line::new(Mark::Absent, SUBJECT, status.to_string()),
         Ok(status) => {
-            Line::fault(SUBJECT, status.to_string(), "make a new token and set CLOUDFLARE_API_TOKEN to it")
+            Line::fault(SUBJECT, status.to_string(), "create a new token and set CLOUDFLARE_API_TOKEN to it")
         }
         Err(error) => fault(&error),
     }
 }
 
-/// The namespaces there are, for whoever set a wrong id.
+/// Lists the namespaces of the account, for an operator who set a wrong id.
 async fn others(client: &KvClient) -> Option<Line> {
     let namespaces = client.namespaces().await.ok()?;
     let named: Vec<_> = namespaces.iter().map(|n| format!("{} ({})", n.id, n.title)).collect();
     let finding = match named.len() {
-        0 => "the account has no namespace yet; make one in the dashboard".to_owned(),
+        0 => "the account has no namespace yet; create one in the dashboard".to_owned(),
         _ => format!("the account has {}", named.join(", ")),
     };
     Some(Line::new(Mark::Absent, SUBJECT, finding))
@@ -65,27 +65,24 @@ async fn others(client: &KvClient) -> Option<Line> {
 
 async fn round_trip(client: &KvClient, key: &KvKey, clock: &Clock) -> Line {
     let value = b"chatchonk check".to_vec();
-    let begun = clock.now();
-    if let Err(error) = client.put(key, value.clone(), TIME_TO_LIVE).await {
+    let (written, written_in) = timed(clock, client.put(key, value.clone(), TIME_TO_LIVE)).await;
+    if let Err(error) = written {
         return fault(&error);
     }
-    let written = since(clock, begun);
-    let begun = clock.now();
-    let read = client.get(key).await;
-    let read_in = since(clock, begun);
-    let begun = clock.now();
-    let deleted = client.delete(key).await;
-    let deleted_in = since(clock, begun);
+    let (read, read_in) = timed(clock, client.get(key)).await;
+    let (deleted, deleted_in) = timed(clock, client.delete(key)).await;
     let read = match read {
         Ok(Some(found)) if found == value => format!("read in {read_in}"),
-        // KV may take a minute and more to show a change: no fault, and nothing here relies on it.
+        // KV may take more than a minute to show a change.
         Ok(_) => format!("not shown yet after {read_in}, which KV allows"),
         Err(error) => return fault(&error),
     };
     match deleted {
-        Ok(()) => {
-            Line::new(Mark::Good, SUBJECT, format!("written in {written}, {read}, deleted in {deleted_in}"))
-        }
+        Ok(()) => Line::new(
+            Mark::Good,
+            SUBJECT,
+            format!("written in {written_in}, {read}, deleted in {deleted_in}"),
+        ),
         Err(error) => fault(&error),
     }
 }
@@ -94,6 +91,10 @@ fn fault(error: &KvError) -> Line {
     Line::kv_fault(SUBJECT, error)
 }
 
-fn since(clock: &Clock, begun: std::time::Instant) -> String {
-    format!("{:.0} ms", clock.now().saturating_duration_since(begun).as_secs_f64() * 1e3)
+/// Returns the result of a call, and how long the call took.
+async fn timed<T>(clock: &Clock, call: impl Future<Output = T>) -> (T, String) {
+    let begun = clock.now();
+    let result = call.await;
+    let took = clock.now().saturating_duration_since(begun);
+    (result, format!("{:.0} ms", took.as_secs_f64() * 1e3))
 }

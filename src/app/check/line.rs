@@ -1,33 +1,33 @@
-//! A line of the check: what was looked at, what was found, and how to fix it.
+//! A line of the check: subject, finding and remedy.
 
 use std::fmt;
 
 use crate::kv_client::KvError;
 use crate::store::StoreError;
 
-/// How a point of the check stands.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// As it should be.
+    /// In order.
     Good,
-    /// In order as far as can be seen, but worth a look.
+    /// Possibly in order, but worth a look.
     Warning,
-    /// At fault.
+    /// Wrong.
     Fault,
-    /// Not there, or not known, which is allowed.
+    /// Absent or unknown, which is allowed.
     Absent,
 }
 
-/// One point of the check.
+/// One line of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// How it stands.
+    /// The result.
     pub mark: Mark,
-    /// What it is, such as `database`.
+    /// What was checked, such as `database`.
     pub subject: &'static str,
     /// What was found.
     pub finding: String,
-    /// How to fix it, for warnings and faults.
+    /// How to fix a warning or a fault.
     pub remedy: Option<String>,
 }
 
@@ -45,17 +45,17 @@ impl fmt::Display for Line {
 }
 
 impl Line {
-    /// A line without a remedy.
+    /// Builds a line without a remedy.
     pub fn new(mark: Mark, subject: &'static str, finding: impl Into<String>) -> Self {
         Self { mark, subject, finding: finding.into(), remedy: None }
     }
 
-    /// A warning with its remedy.
+    /// Builds a warning.
     pub fn warning(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { mark: Mark::Warning, ..Self::fault(subject, finding, remedy) }
     }
 
-    /// A fault with its remedy.
+    /// Builds a fault.
     pub fn fault(subject: &'static str, finding: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::new(Mark::Fault, subject, finding) }
     }
@@ -68,7 +68,7 @@ impl Line {
         Self::fault(subject, error.to_string(), error.remedy())
     }
 
-    /// Writes the line into the log: faults as warnings.
+    /// Logs the line; warnings and faults at the level of warnings.
     pub fn log(&self) {
         match self.mark {
             Mark::Warning | Mark::Fault => {

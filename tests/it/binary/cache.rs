@@ -188,7 +188,7 @@ cloudflare kv
     let none = json!({ "service": "chatchonk-api" });
     let (code, table, log) = stats_of(&none).await;
     assert_eq!((code, table.as_str()), (Some(1), ""));
-    assert_eq!(log, "chatchonk: the server tells nothing of its cache; it is of another release\n");
+    assert_eq!(log, "chatchonk: the server does not report its cache; it runs another release\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,7 +376,7 @@ async fn an_embedded_database_without_a_server_is_purged() {
     for part in [
         "chatchonk: a running chatchonk (process ",
         "embedded database",
-        ": stop it, run this again, and start it",
+        ": stop it, run this command again, and restart it",
     ] {
         assert!(refusal.contains(part), "{part} is not in {refusal}");
     }

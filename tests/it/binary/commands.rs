@@ -197,7 +197,7 @@ fn check_names_every_other_kv_fault_with_its_remedy() {
         "nothing to do",
     );
     kv.quirks(|quirks| quirks.token = Token::Expired);
-    fails(&[], "the API token has expired", "make a new token");
+    fails(&[], "the API token has expired", "create a new token");
     kv.quirks(|quirks| (quirks.token, quirks.access) = (Token::OfUser, Access::Read));
     fails(&[], "403 Forbidden", "give the token");
     kv.quirks(|quirks| (quirks.access, quirks.daily.writes) = (Access::Write, 0));

@@ -112,8 +112,8 @@ impl TestServer {
         let config = Config::from_environment(&environment, None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let app = App::start(config, listener, clock).unwrap();
-        let (address, provider_health) = (app.address(), app.provider_health().clone());
-        let metrics_address = app.metrics_address();
+        let (address, provider_health) = (app.address, app.provider_health.clone());
+        let metrics_address = app.metrics_address;
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             app.run(async {
