@@ -1,4 +1,4 @@
-//! What a hit in memory costs, and the same catalogue by SQL: `cargo bench --bench cache`.
+//! Times a hit in memory and the same catalogue read by SQL: `cargo bench --bench cache`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark, not the server")]
 
 #[path = "support/database.rs"]

@@ -1,6 +1,6 @@
-//! What asking the catalogue costs, by its size: `cargo bench --bench catalogue`.
+//! Times queries of the catalogue by its size: `cargo bench --bench catalogue`.
 //!
-//! `MODELS_DEV_JSON` may name a models.dev `api.json`, whose models are taken in place of the builtin ones.
+//! `MODELS_DEV_JSON` may name a models.dev `api.json`; its models then replace the builtin ones.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark, not the server")]
 
 #[path = "support/bodies.rs"]
@@ -23,7 +23,7 @@ use criterion::{BenchmarkId, Criterion};
 
 const SIZES: [usize; 3] = [120, 5_276, 50_000];
 
-/// A question, and how long it may take over the second and the third size.
+/// A query, and the time that it may take on the second and the third size.
 struct Case {
     name: &'static str,
     query: ModelQuery,
@@ -101,12 +101,12 @@ fn main() {
     }
 }
 
-/// The time of making the search index, which the first search of a snapshot waits for.
+/// Times building the search index, which the first search of a snapshot waits for.
 fn indexing(of: &Snapshot) -> Duration {
     pairs::time_of(1, || SearchIndex::build(of.models()))
 }
 
-/// The time of making a snapshot of the rows of another.
+/// Times building a snapshot of the rows of another.
 fn building(of: &Snapshot) -> Duration {
     let rows = (of.providers().to_vec(), of.tasks().to_vec(), of.models().to_vec());
     let mut rows = Some(rows);
@@ -116,7 +116,7 @@ fn building(of: &Snapshot) -> Duration {
     })
 }
 
-/// The medians, with the sizes in turn, and the growth beside that of `n log n`.
+/// Prints the medians by size, and their growth next to that of `n log n`.
 #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
 fn table(cases: &[Case], [small, middle, large]: &[Snapshot; 3], health: &ProviderHealth) {
     let n_log_n = |count: usize| count as f64 * (count as f64).ln();

@@ -1,10 +1,10 @@
-//! What a list costs out of memory while PostgreSQL is gone and KV hangs: `cargo bench --bench outage`.
+//! Times lists served from memory while PostgreSQL is down and KV hangs: `cargo bench --bench outage`.
 //!
-//! Three servers run in this process, each with a wire to PostgreSQL and a KV of its own: one is healthy, one has just
-//! lost both, and one lost them ten minutes ago, so that what it holds is stale. They are asked in turn, one request at a
-//! time over kept connections, so that whatever else the machine does is the same to all three. Printed are the median and
-//! the 99th percentile of the times until the last byte. Against the healthy server, the median should be within 10 % and
-//! the 99th percentile within a factor of two.
+//! Three servers run in this process, each with its own proxy to PostgreSQL and its own KV. One is healthy, one has
+//! just lost both, and one lost them ten minutes ago, so its values are stale. They are queried in turn, one request at
+//! a time over kept connections, so other load on the machine affects all three alike. The output is the median and the
+//! 99th percentile of the time to the last byte. The median should be within 10 % of the healthy server's and the 99th
+//! percentile within a factor of two.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -36,7 +36,7 @@ const ROUNDS: usize = 10_000;
 const WARM_UP: usize = 500;
 /// Twice as long as a catalogue is fresh.
 const LONG_AGO: Duration = Duration::from_mins(10);
-/// How often a state is asked for, and how many times before it is given up.
+/// The pause between two reads of a state, and the number of reads before giving up.
 const POLL: Duration = Duration::from_millis(20);
 const POLLS: u32 = 2_000;
 
@@ -106,7 +106,7 @@ impl Server {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Open to the user who runs PostgreSQL when we are root, and short, since the paths of Unix sockets are limited.
+    // PostgreSQL's user must be able to enter it when we are root, and the paths of Unix sockets must be short.
     let open = Permissions::from_mode(0o755);
     let folder = tempfile::Builder::new().permissions(open).tempdir_in("/tmp")?;
     #[expect(clippy::disallowed_methods, reason = "where the machine's programs are is no setting")]
@@ -131,7 +131,7 @@ async fn measure(options: &PgConnectOptions) -> anyhow::Result<()> {
     for round in 0..WARM_UP + ROUNDS {
         let path = LISTS[round % LISTS.len()];
         for place in 0..servers.len() {
-            // Nobody is always first.
+            // The order changes with each round.
             let server = &mut servers[(place + round) % 3];
             let took = server.ask(&clock, path).await?;
             if round >= WARM_UP {

@@ -1,4 +1,4 @@
-//! What a read allocates. A binary of its own, since counting takes an allocator of its own.
+//! Counts the allocations of a read. A separate binary, since counting needs its own allocator.
 #![expect(clippy::unwrap_used, reason = "clippy spares test functions only, not their helpers")]
 
 #[path = "../benches/support/database.rs"]
@@ -17,14 +17,14 @@ use tokio::runtime::{self, Runtime};
 
 use database::Database;
 
-/// More than enough for what a cache does only now and then, such as keeping its order of use.
+/// Enough to include occasional work of a cache, such as maintaining its order of use.
 const READS: u32 = 10_000;
 
 fn runtime() -> Runtime {
     runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// What this thread allocates while so many of these futures are made and run to their ends.
+/// Returns what this thread allocates while it creates and runs `READS` of these futures.
 fn allocated<F: Future>(runtime: &Runtime, mut read: impl FnMut() -> F) -> AllocationInfo {
     let mut reads = |count| {
         runtime.block_on(async {
@@ -33,7 +33,7 @@ fn allocated<F: Future>(runtime: &Runtime, mut read: impl FnMut() -> F) -> Alloc
             }
         });
     };
-    // What is made once, such as the memory of a thread, is no cost of a read.
+    // The first round excludes one-time allocations, such as those of a thread.
     reads(READS);
     measure(|| reads(READS))
 }

@@ -1,4 +1,4 @@
-//! What the list of all models costs to write and to compress.
+//! Times writing and compressing the list of all models.
 
 use std::sync::Arc;
 
@@ -14,10 +14,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::catalogues;
 
-/// One of either, as an edition shows both.
 type Shown = (CatalogueRead, ProviderHealthBoard);
 
-/// The list of each size, plain and then compressed, each time in a new edition.
+/// Times the list of each size, plain and then compressed, each time in a new edition.
 pub fn bench(criterion: &mut Criterion, sizes: [usize; 3]) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("the body of the whole list");
@@ -41,7 +40,7 @@ pub fn bench(criterion: &mut Criterion, sizes: [usize; 3]) {
     group.finish();
 }
 
-/// A catalogue without a database shows what it was built with.
+/// Reads a catalogue without a database, which serves its builtin snapshot.
 async fn read(size: usize) -> CatalogueRead {
     let clock = Clock::system();
     let status = Arc::new(Status::new(clock.clone(), DatabaseKind::Embedded));
@@ -52,11 +51,11 @@ async fn read(size: usize) -> CatalogueRead {
     catalogue.read().await.unwrap()
 }
 
-/// Without any body yet, or with one.
+/// An edition without bodies, or with one.
 fn edition(runtime: &Runtime, shown: &Shown, with: Option<&'static str>) -> Editions {
     match with {
         Some(coding) => std::thread::scope(|scope| {
-            // Criterion prepares on a thread of the runtime, which must not be blocked on.
+            // Criterion prepares on a thread of the runtime, which must not block.
             scope.spawn(|| runtime.block_on(list(Editions::default(), shown, coding))).join().unwrap()
         }),
         None => Editions::default(),

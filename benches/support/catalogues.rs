@@ -9,12 +9,12 @@ use chatchonk::domain::provider::Provider;
 use chatchonk::domain::seed::Seed;
 use chatchonk::domain::snapshot::{LeftOut, Snapshot};
 
-/// Names a models.dev `api.json` to take the models from, in place of the builtin ones.
+/// Names a models.dev `api.json` whose models replace the builtin ones.
 const FILE: &str = "MODELS_DEV_JSON";
-/// Of every provider there are at most so many, as many services offer the same models.
+/// At most this number of copies per provider, since many services offer the same models.
 const PROVIDERS: usize = 12;
 
-/// A snapshot of so many models.
+/// A snapshot of `count` models.
 pub fn of(count: usize) -> Snapshot {
     let base = base(count);
     let copies = count.div_ceil(base.models.len());
@@ -27,7 +27,7 @@ pub fn of(count: usize) -> Snapshot {
     snapshot
 }
 
-/// What is multiplied.
+/// The models that are multiplied.
 #[expect(clippy::disallowed_methods, reason = "of the benchmark, not of the server")]
 fn base(count: usize) -> Seed {
     let builtin = Seed::builtin().unwrap();
@@ -44,7 +44,7 @@ fn again(provider: &Provider, copy: usize) -> Provider {
     Provider { id: numbered(provider.id.as_str(), copy).parse().unwrap(), ..provider.clone() }
 }
 
-/// The model at another provider, and in later rounds as another edition.
+/// The model at another provider, and in later rounds as another edition of itself.
 fn variant(model: &Model, copy: usize) -> Model {
     let (of, edition) = (copy % PROVIDERS, copy / PROVIDERS);
     let provider = numbered(model.provider.as_str(), of);
@@ -61,7 +61,7 @@ fn numbered(text: &str, number: usize) -> String {
     if number == 0 { text.to_owned() } else { format!("{text}-{number}") }
 }
 
-/// Not a bare number, which may make one model's id another's.
+/// Not a bare number, which could make the id equal to another model's.
 fn version(edition: usize) -> String {
     if edition == 0 { String::new() } else { format!("-v{edition}") }
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL of its own, with the builtin catalogue in it.
+//! A private PostgreSQL with the builtin catalogue.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use chatchonk::embedded::{Cluster, Installation, Options, Profile};
 use chatchonk::store::{DatabaseSettings, SeedMode, Store};
 use tempfile::TempDir;
 
-/// A running server. To be stopped: one that is dropped is only asked to end.
+/// A running server. Call [`Database::stop`]: dropping it only requests the end.
 pub struct Database {
     pub store: Store,
     cluster: Cluster,
@@ -16,13 +16,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts the PostgreSQL that is installed on this machine in a folder of its own.
+    /// Starts the PostgreSQL that is installed on this machine, in a new folder.
     #[expect(
         clippy::disallowed_methods,
         reason = "where the machine's programs are is no setting of the server"
     )]
     pub async fn start() -> Self {
-        // Open to the user who runs PostgreSQL when we are root, and short, since the paths of Unix sockets are limited.
+        // PostgreSQL's user must be able to enter it when we are root, and the paths of Unix sockets must be short.
         let open = Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().permissions(open).tempdir_in("/tmp").unwrap();
         let installation = Installation::find(std::env::var_os("PATH").as_deref()).unwrap();

@@ -1,4 +1,4 @@
-//! A cache and a catalogue that hold their values fresh in memory.
+//! A cache and a catalogue whose values are fresh in memory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use chatchonk::store::Store;
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
-/// An origin whose one value never changes.
+/// An origin with one value that never changes.
 pub struct Fixed;
 
 impl Origin for Fixed {
@@ -47,7 +47,7 @@ impl Origin for Fixed {
     }
 }
 
-/// A cache with the value of that key in memory.
+/// A cache with the key's value in memory.
 pub async fn cache(key: &String) -> Cache<Fixed> {
     let clock = Clock::system();
     let scopes = Arc::new(Scopes::new(clock.clone()));
@@ -56,7 +56,7 @@ pub async fn cache(key: &String) -> Cache<Fixed> {
     cache
 }
 
-/// A catalogue with the snapshot of that database in memory.
+/// A catalogue with the database's snapshot in memory.
 pub async fn catalogue(store: Store) -> Catalogue {
     let clock = Clock::system();
     let status = Arc::new(Status::new(clock.clone(), DatabaseKind::Embedded));

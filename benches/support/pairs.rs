@@ -1,14 +1,14 @@
-//! Several things measured in turn, so that what disturbs the machine disturbs all of them.
+//! Measurements taken in turn, so other load on the machine affects all of them alike.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use chatchonk::clock::Clock;
 
-/// How often each of them is measured.
+/// The number of measurements of each.
 const ROUNDS: usize = 9;
 
-/// The time of one call, from so many of them.
+/// Returns the time of one call, averaged over `calls`.
 pub fn time_of<T>(calls: u32, mut call: impl FnMut() -> T) -> Duration {
     let clock = Clock::system();
     let start = clock.now();
@@ -18,7 +18,7 @@ pub fn time_of<T>(calls: u32, mut call: impl FnMut() -> T) -> Duration {
     (clock.now() - start) / calls
 }
 
-/// The medians of measurements taken in turn.
+/// Returns the medians of measurements taken in turn.
 pub fn medians<const N: usize>(mut measurements: [&mut dyn FnMut() -> Duration; N]) -> [Duration; N] {
     let rounds: Vec<_> = (0..ROUNDS).map(|_| measurements.each_mut().map(|measure| measure())).collect();
     std::array::from_fn(|nth| {

@@ -1,5 +1,5 @@
-//! Columns of another type than the migrations gave them: the fast statement reads what it can, and the one that reads row
-//! by row reads the same.
+//! Columns with other types than the migrations gave them: the fast statement reads what it can, and the statement that
+//! reads row by row reads the same.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use crate::details::{SPOILT, load, unchecked};
 use crate::support::postgres::TestDatabase;
 
-/// Whole days and lists of headers, so that every type below can hold them.
+/// Values that every type below can hold: whole days and lists of headers.
 const SETUP: &str = "
     alter table chatchonk.models drop constraint models_provider_fkey;
     alter table chatchonk.model_tasks drop constraint model_tasks_model_id_fkey, drop constraint model_tasks_task_id_fkey;
@@ -19,7 +19,7 @@ const SETUP: &str = "
         deprecation_date = left(deprecation_date || '-01', 10), as_of = left(as_of || '-01', 10),
         is_free = (status <> 'active'), open_weights = (family is null), price_per_query = price_per_query + 0.00005";
 
-/// Types that hold the same values, by table. The server shows no difference.
+/// Types that hold the same values, by table. The served catalogue does not change.
 const SAME: [(&str, &[&str]); 14] = [
     (
         "models",
@@ -74,7 +74,7 @@ const SAME: [(&str, &[&str]); 14] = [
         ],
     ),
     ("models", &["price_tiers type text using price_tiers::text", "price_off_peak type json"]),
-    // From here on the fast statement cannot read the column.
+    // The fast statement cannot read the column from here on.
     ("models", &["capabilities type text using capabilities::text"]),
     ("models", &["capabilities type text using to_json(capabilities)::text"]),
     ("models", &["capabilities type text using array_to_string(capabilities, ' ')"]),
@@ -110,7 +110,7 @@ const SAME: [(&str, &[&str]); 14] = [
     ("model_tasks", &["model_id type char(200)", "task_id type char(100)"]),
 ];
 
-/// Values of the second model that the types above let in, and the JSON that is served.
+/// A column's type, the column, a value that the type allows for the second model, and the JSON that is served.
 type Odd = (&'static str, &'static str, &'static str, fn() -> Value);
 
 const ODD: [Odd; 19] = [
@@ -158,13 +158,13 @@ async fn alter(pool: &PgPool, table: &str, columns: &[&str]) {
     }
 }
 
-/// Makes the fast statement fail for one value of a row that is not compared.
+/// Makes the fast statement fail at one value, in a row that is not compared.
 async fn spoil(pool: &PgPool) {
     run(pool, "alter table chatchonk.models alter column embedding_dimensions type text").await;
     run(pool, &format!("update chatchonk.models set embedding_dimensions = 'x' where id = '{SPOILT}'")).await;
 }
 
-/// Models by id without the one that is spoilt, and everything else that was loaded.
+/// Returns the models by id, except for the spoilt one, and the rest of the catalogue.
 fn compared(loaded: &LoadedCatalogue) -> (BTreeMap<String, Value>, Value) {
     let snapshot = &loaded.snapshot;
     let models = snapshot.models().iter().filter(|model| model.id.as_str() != SPOILT);
@@ -227,7 +227,7 @@ async fn both_statements_agree_on_odd_values() {
     }
 }
 
-/// JSON that a column of type `json` or `text` holds, and how many details it costs.
+/// JSON in a column of type `json` or `text`, and the number of details it costs.
 fn documents() -> Vec<(&'static str, &'static str, String, usize)> {
     let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let objects = format!("{}1{}", r#"{"input":"#.repeat(3_000), "}".repeat(3_000));

@@ -1,4 +1,4 @@
-//! Announcements are hints: they cost a bounded number of reads, whatever their sender, and a state is logged once.
+//! Announcements are hints: they cost a bounded number of reads from any sender, and each state is logged once.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::support::process::{Serving, command, folder, get};
 use crate::support::proxy::Proxy;
 use crate::support::server::{TestServer, eventually};
 
-/// What announcements may cost in a second.
+/// The number of reads or loads that announcements may cause per second.
 const PER_SECOND: f64 = 5.0;
 
-/// Statements of this database, counted since [`count_statements`].
+/// Counts of this database's statements since [`count_statements`].
 struct Counts {
     loads: i64,
     version_reads: i64,
@@ -39,14 +39,14 @@ async fn counts(pool: &PgPool) -> Counts {
     Counts { loads, version_reads }
 }
 
-/// How many of something that may happen [`PER_SECOND`] times per second fit into this time, with some at its edges.
+/// Returns how many events at [`PER_SECOND`] fit into the time, with some tolerance at its edges.
 fn at_most(time: Duration) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "a small number")]
     let count = (time.as_secs_f64() * PER_SECOND) as i64;
     count + 4
 }
 
-/// A role that may do nothing but log in.
+/// A role that may only log in.
 async fn stranger(database: &TestDatabase) -> (String, PgPool) {
     let role = format!("stranger_{}", database.name());
     let create = format!("create role {role} login password 'stranger'");
@@ -97,19 +97,19 @@ async fn forged_announcements_cost_bounded_reads_and_no_load() {
                 .unwrap();
         }
     }
-    // A storm, for longer than a second.
+    // A storm that lasts longer than a second.
     while clock.now() - begun < Duration::from_secs(3) {
         sqlx::query("select pg_notify('chatchonk_cache', 'catalogue ' || n) from generate_series(1, 2000) n")
             .execute(&stranger)
             .await
             .unwrap();
     }
-    // The last one of a storm is followed by a read, so an edit among them shows.
+    // A read follows the last announcement of a storm, so an edit among them shows.
     run(&pool, "update chatchonk.models set name = 'Real' where id = 'openai/gpt-4o'").await;
     eventually(async || get(&address, MODEL).await.1["name"] == "Real").await;
     let (counts, took) = (counts(&pool).await, clock.now() - begun);
-    // The edit's own, and those aside by which the supervisor compares what the edit left in PostgreSQL's counters: one per
-    // look.
+    // One load for the edit, and one per check in which the supervisor compares the edit's traces in PostgreSQL's
+    // counters.
     let looks = i64::try_from(took.as_secs() / 5).unwrap() + 1;
     assert!((1..=1 + looks).contains(&counts.loads), "{} loads", counts.loads);
     assert!((5..=at_most(took)).contains(&counts.version_reads), "{} in {took:?}", counts.version_reads);
@@ -135,7 +135,7 @@ async fn bulk_edits_cost_at_most_five_loads_per_second() {
                 .unwrap();
         }
     };
-    // Readers who want every edit must not cost more.
+    // Clients that read every edit must not cost more.
     let reads = async {
         loop {
             assert_eq!(server.get(MODEL).await.status, 200);
@@ -156,7 +156,7 @@ async fn an_edit_shows_as_soon_as_it_is_loaded() {
     let (database, clock) = (database().await, Clock::system());
     let server: TestServer = listening(&database).await;
     let pool = database.pool().await;
-    // The best of some: what else the machine does can only make it longer. Each comes later than the pause after a read.
+    // The best of several, since other load only makes it longer. Each edit comes later than the pause after a read.
     let pause = Duration::from_millis(200);
     let mut best = Duration::MAX;
     for number in 0..12 {
@@ -183,7 +183,7 @@ async fn a_flapping_listener_is_logged_once() {
     until_listening(&address, true).await;
     let pool = database.pool().await;
     for _ in 0..4 {
-        // Every one that the server opens.
+        // Ends every listener that the server opens.
         eventually(async || {
             let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                 where datname = current_database() and application_name like 'chatchonk/%'
@@ -214,7 +214,7 @@ async fn skipped_rows_are_logged_when_they_change() {
     )
     .await;
     server.line_with("left out rows that cannot be understood");
-    // The row moves to the end of the table, and is read after the other one from now on.
+    // The row moves to the end of the table, so the reader now meets it after the other one.
     run(&pool, "update chatchonk.models set name = 'Moved' where id = 'openai/gpt-4o-mini'").await;
     for name in ["First", "Second", "Third"] {
         let edit = format!("update chatchonk.models set name = '{name}' where id = 'openai/gpt-4o'");
@@ -266,7 +266,7 @@ async fn a_flapping_database_logs_few_lines() {
         until("up").await;
     }
     let lines = end(server);
-    // The first outage and its recovery, and the second outage, which lasts until a recovery does.
+    // The first outage and its recovery, and the second outage, which lasts until a recovery is stable.
     for line in ["\"message\":\"the database cannot be reached", "\"message\":\"cannot load", "loads again"] {
         assert!(count(&lines, line) <= 2, "{line}: {lines:#?}");
     }

@@ -1,4 +1,4 @@
-//! Bad input: each time the right 4xx that says what to do, and never more than that.
+//! Bad input gets the right 4xx, which says what to do and repeats little of the input.
 
 use crate::support::postgres::database;
 use crate::support::server::TestServer;

@@ -1,4 +1,4 @@
-//! The program itself, as people and platforms run it: an environment of its own, signals, exit codes, lines.
+//! The program as users and platforms run it: its own environment, signals, exit codes and log lines.
 
 mod cache;
 mod check_url;

@@ -1,4 +1,4 @@
-//! The cache's promises, on a clock that stands still and an origin that a test opens, breaks and replaces.
+//! The cache's promises, on a manual clock and an origin that a test holds, breaks and replaces.
 
 mod failing;
 mod families;
@@ -24,7 +24,7 @@ use self::origin::{Data, Key, SCOPE, SimulatedOrigin};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A cache, its origin, and the hand of its clock.
+/// A cache, its origin, and the control of its clock.
 struct Rig {
     cache: Cache<SimulatedOrigin>,
     origin: SimulatedOrigin,
@@ -33,7 +33,7 @@ struct Rig {
     hand: ClockHand,
 }
 
-/// The catalogue's rules without its floor.
+/// A cache of the catalogue's family without its floor.
 fn rig() -> Rig {
     Rig::of(CATALOGUE, false)
 }
@@ -43,7 +43,7 @@ fn family(on_origin_failure: OnOriginFailure) -> Family {
 }
 
 impl Rig {
-    /// To be called on a runtime of one thread: what is spawned then only runs while the test waits.
+    /// Call it on a runtime of one thread, where spawned tasks run only while the test waits.
     fn of(family: Family, floor: bool) -> Self {
         let floor = floor.then_some((&Key(0), Data { database: 0, version: 0 }));
         Self::on(family, SimulatedOrigin::default(), floor, None, Clock::manual(OffsetDateTime::UNIX_EPOCH))
@@ -73,14 +73,14 @@ impl Rig {
         in_no_time(self.cache.read(&Key(0))).await
     }
 
-    /// How a read ends, and the version it shows.
+    /// Returns the outcome of a read and the version that it shows.
     async fn outcome(&self) -> (Outcome, u64) {
         let read = self.read().await.unwrap();
         assert_eq!(read.entry.value.version, read.entry.version, "value and version belong together");
         (read.outcome, read.entry.version)
     }
 
-    /// A read in a task of its own, begun and waiting by the time this returns.
+    /// Starts a read in its own task, which waits by the time this returns.
     async fn begin(&self) -> Begun {
         let cache = self.cache.clone();
         let read =
@@ -91,13 +91,13 @@ impl Rig {
         Begun(read)
     }
 
-    /// Moves the time on and lets everybody act on it.
+    /// Advances the clock and lets every task react.
     async fn advance(&self, duration: Duration) {
         self.hand.advance(duration);
         all_tasks_wait().await;
     }
 
-    /// The follower reads the versions, as it does after an announcement and every 10 s.
+    /// Reads the versions, as the follower does after an announcement and every 10 s.
     fn catch_up(&self) {
         let versions = [(SCOPE.to_owned(), self.origin.version_now())].into();
         self.scopes.learn_versions(&versions, self.clock.now());
@@ -112,7 +112,7 @@ impl Begun {
         self.0.is_finished()
     }
 
-    /// Its caller goes away.
+    /// Cancels its caller.
     fn abort(&self) {
         self.0.abort();
     }
@@ -122,13 +122,13 @@ impl Begun {
     }
 }
 
-/// What needs no move of the cache's clock any more. The limit is one of real time, to fail what would never end.
+/// Awaits a future that needs no advance of the cache's clock. The real-time limit catches a future that never ends.
 async fn in_no_time<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(10 * SECOND, future).await.expect("it waits for the clock")
 }
 
 /// Lets every other task run until it waits for the clock or a gate. Exact on a runtime of one thread: each turn runs
-/// all that are ready, and no chain of wake-ups is as long.
+/// all tasks that are ready, and no chain of wake-ups is as long.
 async fn all_tasks_wait() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! The main path: what the seed holds comes out of Postgres and over HTTP.
+//! The main path: the seed is served over HTTP from PostgreSQL.
 
 use crate::support::postgres::database;
 use crate::support::server::TestServer;

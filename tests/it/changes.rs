@@ -1,4 +1,4 @@
-//! Edits by SQL: they show by themselves, at once while announcements are heard, soon while they are not.
+//! Edits by SQL show without a purge: at once while announcements arrive, soon while they do not.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::server::{TestServer, eventually};
 
 pub(crate) const MODEL: &str = "/api/models/openai/gpt-4o";
 
-/// Renames the model and says how long `server` takes to show it, from the commit on.
+/// Renames the model and returns how long `server` takes to show it, counted from the commit.
 async fn time_to_show(pool: &PgPool, server: &TestServer, name: &str) -> Duration {
     let clock = Clock::system();
     sqlx::query("update chatchonk.models set name = $1 where id = 'openai/gpt-4o'")
@@ -23,7 +23,7 @@ async fn time_to_show(pool: &PgPool, server: &TestServer, name: &str) -> Duratio
     clock.now() - committed
 }
 
-/// A server that has the catalogue from this database and hears its announcements.
+/// A server that has loaded the catalogue from this database and listens for announcements.
 pub(crate) async fn listening(database: &TestDatabase) -> TestServer {
     let server = TestServer::on(database).await;
     server
@@ -39,7 +39,7 @@ async fn four_hundred_callers_at_a_cold_start_cost_one_statement() {
     let database = database().await;
     let pool = database.pool().await;
     run(&pool, "create extension pg_stat_statements").await;
-    // A server before fills the database, so that the one that counts only loads.
+    // An earlier server fills the database, so the one that is counted only loads.
     TestServer::on(&database).await.stop().await;
     run(&pool, "select pg_stat_statements_reset()").await;
 
@@ -63,7 +63,7 @@ async fn four_hundred_callers_at_a_cold_start_cost_one_statement() {
     server.stop().await;
 }
 
-/// Begins `count` requests at once and waits for all of them.
+/// Starts `count` requests at once and waits for all of them.
 async fn futures_of<F: Future>(count: usize, begin: impl Fn() -> F) -> Vec<F::Output> {
     let mut running: Vec<_> = (0..count).map(|_| Box::pin(begin())).collect();
     let mut done = Vec::new();
@@ -92,7 +92,7 @@ async fn a_manual_edit_shows_on_every_server_within_a_second() {
         let item = one.get(MODEL).await.json();
         let list = one.get("/api/models?provider=openai").await.json();
         assert!(list["data"].as_array().unwrap().contains(&item), "a list shows what the item shows");
-        // The first one was looked at for less than a second, so the other one has less than another.
+        // The first server took less than a second, so the second has less than another second.
         let clock = Clock::system();
         let seen = clock.now();
         other.until(MODEL, |answer| answer.json()["name"] == name).await;
@@ -163,8 +163,7 @@ async fn edits_show_by_polling_where_listening_is_impossible() {
     let server = listening(&database).await;
     let pool = database.pool().await;
     let maintenance = database.maintenance_pool().await;
-    // Every connection but the listener's was last used for something else than reading versions, once the checks
-    // have had their turn.
+    // After its checks, every connection but the listener's was last used for something other than reading versions.
     let listeners = "select count(*) filter (where query like '%cache_version where scope = any%') = 1
             and count(*) > 1
         from pg_stat_activity where datname = $1 and application_name like 'chatchonk/%'";

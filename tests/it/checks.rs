@@ -1,5 +1,4 @@
-//! The CHECKs of the tables and the reader of the catalogue follow the same rules, and what older releases let into the
-//! tables is taken out by the migration.
+//! The CHECKs of the tables and the reader of the catalogue follow the same rules.
 
 use std::borrow::Cow;
 
@@ -18,7 +17,7 @@ async fn type_of(pool: &PgPool, table: &str, column: &str) -> String {
     sqlx::query_scalar(kind).bind(table).bind(column).fetch_one(pool).await.unwrap()
 }
 
-/// Whether the CHECKs of the column accept each of the values, which are given in its text form.
+/// Returns whether the column's CHECKs accept each value, given in its text form.
 async fn accepted(pool: &PgPool, table: &str, column: &str, values: &[String]) -> Vec<bool> {
     let conditions: Option<String> = sqlx::query_scalar(
         "select string_agg(pg_get_expr(conbin, conrelid), ' and ') from pg_constraint c
@@ -40,7 +39,7 @@ async fn accepted(pool: &PgPool, table: &str, column: &str, values: &[String]) -
     sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(values).fetch_all(pool).await.unwrap()
 }
 
-/// Whether the reader understands each of the values as a whole, one per row of the table.
+/// Returns whether the reader accepts each value as a whole, with one value per row of the table.
 async fn understood(table: &str, column: &str, values: &[String]) -> Vec<bool> {
     let (database, pool) = unchecked().await;
     let cast = type_of(&pool, table, column).await;

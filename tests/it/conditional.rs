@@ -1,4 +1,4 @@
-//! Tags, `If-None-Match` and 304.
+//! ETags, `If-None-Match` and 304.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::changes::{MODEL, listening};
 use crate::support::postgres::{database, run};
 use crate::support::server::{Answer, TestServer};
 
-/// Every route whose answers are tagged.
+/// Every route whose answers carry an ETag.
 pub(crate) const TAGGED: [&str; 11] = [
     "/api/models",
     "/api/models?limit=3&facets=true",
@@ -152,7 +152,7 @@ async fn an_sql_edit_changes_the_tags_of_what_it_touches() {
     server.until(MODEL, |answer| answer.json()["name"] == "Renamed").await;
     for ((path, coding), tag) in before {
         let answer = ask(&server, path, coding, &tag).await;
-        // The item that nobody touched is what it was, byte for byte.
+        // The unchanged item is the same, byte for byte.
         assert_eq!(answer.status, if path == other { 304 } else { 200 }, "{path} {coding}");
         assert_eq!(answer.header("etag") == tag, path == other, "{path} {coding}");
     }
@@ -179,7 +179,7 @@ async fn a_new_provider_status_shows_at_once_in_bodies_and_tags() {
     let total = async |path: &str| server.get(path).await.json()["total"].as_u64().unwrap();
     assert_eq!(total(healthy).await + total("/api/models?provider=openai").await, total("/api/models").await);
     assert_eq!(server.get(MODEL).await.json()["provider_status"], "down");
-    // What shows no status lives as long as ever.
+    // Answers without provider statuses keep their lifetime.
     for path in ["/v1/models", "/api/tasks", "/api/models?fields=id"] {
         assert!(
             server.get(path).await.header("cache-control").contains("stale-while-revalidate=270"),

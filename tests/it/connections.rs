@@ -1,4 +1,4 @@
-//! How many connections the server needs, and what it does when there are no more.
+//! The number of connections that the server needs, and its behaviour when none is free.
 
 use chatchonk::clock::Clock;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use crate::support::kv::fake::FakeKv;
 use crate::support::postgres::{TestDatabase, database};
 use crate::support::server::{TestServer, eventually};
 
-/// What Render's instances have: a pool of two and one connection that listens.
+/// The settings of Render's instances: a pool of two, and one connection that listens.
 const POOL: &str = "2";
 const OF_AN_INSTANCE: usize = 3;
 
-/// The database for a role that may have so many connections, as a session pooler gives to each role.
+/// Limits the number of connections of a role, as a session pooler does.
 async fn limited(database: &TestDatabase, connections: usize) -> TestDatabase {
     let name = database.name();
     let statement = format!(
@@ -45,7 +45,7 @@ async fn two_releases_fit_into_twice_the_connections_of_one() {
     whole(&old).await;
     let new = instance(&limited).await;
     whole(&new).await;
-    // Both use all they have.
+    // Both use all their connections.
     for _ in 0..20 {
         for server in [&old, &new] {
             assert!(is_whole(&server.get("/api/health").await.json()));
@@ -81,7 +81,7 @@ async fn a_start_waits_for_a_free_connection_and_says_so() {
 async fn nothing_is_written_to_kv_while_the_database_is_read_only() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let switch = async |to: &str| {
-        // Only new sessions learn of it; at Supabase the others are ended too.
+        // Only new sessions see the setting; Supabase ends the existing ones too.
         let name = database.name();
         let others =
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()";
@@ -100,7 +100,7 @@ async fn nothing_is_written_to_kv_while_the_database_is_read_only() {
     assert_eq!((health.status, facts), (200, [json!("degraded"), json!("up")]));
     let list = server.get("/api/models?limit=1").await;
     assert_eq!((list.status, &list.json()["source"]), (200, &json!("postgres")));
-    // It would write now what waits.
+    // The stop would write what waits.
     server.stop().await;
     assert_eq!(kv.used_today().writes, 0);
 

@@ -1,4 +1,4 @@
-//! Which pages may read the answers.
+//! Which pages may read answers.
 
 use reqwest::Method;
 

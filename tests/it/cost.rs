@@ -1,4 +1,4 @@
-//! What a request costs: `/api/models/{id}/cost`.
+//! Costs of a request: `/api/models/{id}/cost`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What health counts: rows left out, and reads.
+//! Counters of health: skipped rows and reads.
 
 use crate::changes::{MODEL, listening};
 use crate::details::WITHOUT_CHECKS;

@@ -1,4 +1,4 @@
-//! Databases that are not in UTF-8: no migration starts in one, and bytes that are no text cost what they are in.
+//! Databases that are not in UTF-8: migrations refuse them, and an invalid byte costs only the value that contains it.
 
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::{DatabaseFault, SeedMode};
@@ -10,7 +10,7 @@ use crate::support::postgres::{TestDatabase, database, empty_database_in, run};
 use crate::support::process::{command, folder, run as run_to_end, text};
 use crate::support::server::TestServer;
 
-/// A database that an older release has filled: it asked for no encoding.
+/// A database that an older release filled, which required no encoding.
 async fn filled_in(encoding: &str) -> TestDatabase {
     let database = empty_database_in(encoding).await;
     let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
@@ -64,7 +64,7 @@ async fn invalid_bytes_in_a_utf_8_database_cost_only_their_value() {
             format!("update pg_database set encoding = {number} where datname = current_database()");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&database.pool().await).await.unwrap();
     };
-    // As a damaged or badly converted database has them: what the server thinks it holds is not what it holds.
+    // As in a damaged or badly converted database: the declared encoding is not that of the bytes.
     encoding(0).await;
     let pool = database.pool().await;
     run(&pool, WITHOUT_CHECKS).await;

@@ -1,4 +1,4 @@
-//! The password of a database on another machine: it goes to the verified server only.
+//! The password of a remote database goes only to the verified server.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::server::TestServer;
 /// `AuthenticationCleartextPassword`.
 const CLEAR_TEXT: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
 
-/// The output of `check` with these variables, whatever it finds.
+/// Returns the output of `check` with these variables, at any exit code.
 async fn check(variables: &[(&str, &str)]) -> String {
     let folder = folder();
     let mut command = command(folder.path());
@@ -27,7 +27,7 @@ async fn check(variables: &[(&str, &str)]) -> String {
     format!("{out}{err}")
 }
 
-/// The URL with another password, which no other message contains.
+/// The URL with a password that no other message contains.
 fn with_password(url: &str) -> String {
     let mut url = reqwest::Url::parse(url).unwrap();
     url.set_username("reader").unwrap();
@@ -44,7 +44,7 @@ async fn a_man_in_the_middle_gets_no_password() {
         (Pooler::with_tls(&options, &ours, "elsewhere.example").await, Some(&ours)),
         (Pooler::expired(&options, &ours, REMOTE).await, Some(&ours)),
         (Pooler::to(&options).await, Some(&ours)),
-        // Against the system's root certificates.
+        // Verified against the system's root certificates.
         (Pooler::with_tls(&options, &ours, REMOTE).await, None),
         (Pooler::to(&options).await, None),
     ] {
@@ -64,7 +64,7 @@ async fn a_man_in_the_middle_gets_no_password() {
             assert!(remedy.contains("PGSSLROOTCERT") && remedy.contains("DATABASE_TLS=unverified"));
             server.stop().await;
         }
-        assert_eq!(thief.heard(), b"", "what came after the request for the password");
+        assert_eq!(thief.heard(), b"", "the client answered a request for the password");
     }
 }
 
@@ -73,7 +73,7 @@ async fn an_unverified_server_gets_no_clear_text_password() {
     let (options, ours) = (database().await.options(), Authority::named("ours"));
     let encrypted = Pooler::with_tls(&options, &ours, "elsewhere.example").await;
     let plain = Pooler::to(&options).await;
-    // The request alone, behind a parameter and a notice, and behind the word that all is well.
+    // The request alone, after a parameter and a notice, and after a message of success.
     let late = [b"S\0\0\0\x08a\0b\0", &b"N\0\0\0\x08SLOG"[..], CLEAR_TEXT].concat();
     let after_welcome = [b"R\0\0\0\x08\0\0\0\0", CLEAR_TEXT].concat();
     for request in [CLEAR_TEXT, &late, &after_welcome] {
@@ -144,7 +144,7 @@ async fn other_hosts_are_verified_against_the_system_roots() {
     let system = [("DATABASE_URL", &*url), ("SSL_CERT_FILE", roots.to_str().unwrap())];
     let said = check(&system).await;
     assert!(said.contains("TLS verified\n"), "{said}");
-    // A root certificate that is given counts instead of the system's.
+    // A given root certificate replaces the system's.
     let other = Authority::named("theirs").pem();
     let said = check(&[system[0], system[1], ("PGSSLROOTCERT", &other)]).await;
     assert!(said.contains("✗ database: TLS with the database failed") && said.contains("UnknownIssuer"));
@@ -176,12 +176,12 @@ async fn variables_of_other_programs_do_not_affect_the_connection() {
     let url = with_password(&server.remote_url(""));
     let said = check(&[&others[..], &[("DATABASE_URL", &url)]].concat()).await;
     assert!(said.contains("✗ database: TLS with the database failed"), "{said}");
-    // Nor is a password sent that the URL does not have.
+    // A password that the URL lacks is not sent either.
     let mut url = reqwest::Url::parse(&thief.url("disable")).unwrap();
     url.set_password(None).unwrap();
     check(&[&others[..], &[("DATABASE_URL", url.as_str())]].concat()).await;
     assert_eq!((server.heard(), thief.heard()), (vec![], b"p\0\0\0\x05\0".to_vec()));
-    // Nor a user, and the process's own is used.
+    // Without a user in the URL, the process's user is used.
     url.set_username("").unwrap();
     let user = ("PGUSER", "thief");
     let said = check(&[&others[..], &[user, ("DATABASE_URL", url.as_str())]].concat()).await;
@@ -195,12 +195,12 @@ async fn variables_of_other_programs_do_not_affect_the_connection() {
     drop(ours);
 }
 
-/// Everything that a client sends to a server which gives that answer to the request for TLS.
+/// Returns everything that a client sends to a server that gives this answer to the request for TLS.
 async fn robbed(mut client: TcpStream, answer: Vec<u8>) -> Vec<u8> {
     let mut heard = vec![0; 8];
     client.read_exact(&mut heard).await.unwrap();
     client.write_all(&answer).await.unwrap();
-    // A client that hangs up may do so by a reset.
+    // A client that closes may do so with a reset.
     let _ = client.read_to_end(&mut heard).await;
     heard
 }
@@ -212,7 +212,7 @@ async fn a_refused_tls_request_gets_no_password() {
     let encrypted = |kind: &[u8]| [b"S", kind].concat();
     let error = b"E\0\0\0\x22SFATAL\0C08P01\0Munsupported\0\0";
     for (answer, modes) in [
-        // Not at all, as an error, and as what follows in clear text.
+        // A refusal, an error, and a refusal with clear text after it.
         (b"N".to_vec(), &["", "?sslmode=require", "?sslmode=prefer"][..]),
         ([b"N", CLEAR_TEXT].concat(), &["", "?sslmode=prefer"]),
         (error.to_vec(), &["", "?sslmode=prefer"]),

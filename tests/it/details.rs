@@ -1,4 +1,4 @@
-//! Rows with values that cannot be read: an optional detail costs itself, never its model, and no value the catalogue.
+//! Rows with unreadable values: an optional detail costs only itself, and no value costs the catalogue.
 
 use chatchonk::domain::model::{Model, ModelStatus};
 use chatchonk::domain::seed::Seed;
@@ -7,14 +7,14 @@ use sqlx::PgPool;
 
 use crate::support::postgres::{TestDatabase, run, seeded_database};
 
-/// Removes every CHECK, so that a test can write what an older release or a person could.
+/// Removes every CHECK, so a test can write the values that an older release or an operator could.
 pub(crate) const WITHOUT_CHECKS: &str = "do $$ declare held record; begin
     for held in select conrelid::regclass as of, conname from pg_constraint
                 where contype = 'c' and connamespace = 'chatchonk'::regnamespace
     loop execute format('alter table %s drop constraint %I', held.of, held.conname); end loop;
 end $$";
 
-/// The first model of the seed that these tests spoil, without the quotes of SQL.
+/// The first model that these tests spoil. Its id needs no SQL quoting.
 pub(crate) const SPOILT: &str = "openai/gpt-4o";
 
 pub(crate) async fn load(database: &TestDatabase) -> LoadedCatalogue {
@@ -36,13 +36,13 @@ fn spoilt(loaded: &LoadedCatalogue) -> &Model {
     loaded.snapshot.model(SPOILT).unwrap()
 }
 
-/// The columns of ignored details of the row.
+/// Returns the columns of the row's ignored details.
 fn ignored(loaded: &LoadedCatalogue, row: &str) -> Vec<&'static str> {
     let named = loaded.ignored.named().iter().filter(|detail| detail.row == row);
     named.map(|detail| detail.column).collect()
 }
 
-/// What no column of a model may hold, as an assignment, and whether what is served in its place is right.
+/// A column, a value in SQL that it must not hold, and whether the model that is served instead is right.
 type Case = (&'static str, &'static str, fn(&Model) -> bool);
 
 const BAD_DETAILS: [Case; 31] = [
@@ -91,7 +91,7 @@ fn has_no_off_peak(model: &Model) -> bool {
     model.pricing.as_ref().is_none_or(|pricing| pricing.off_peak.is_none())
 }
 
-/// Writes past the triggers: `updated_at` stays as it is given.
+/// Writes without triggers, so `updated_at` keeps the given value.
 async fn spoil(pool: &PgPool, column: &str, value: &str) {
     let statement = format!(
         "set session_replication_role = replica;
@@ -252,7 +252,7 @@ async fn a_retyped_column_costs_only_unreadable_values() {
             "provider_model_id",
             1,
         ),
-        // Of columns that are no longer there, or null where the column has a default, nothing is ignored.
+        // A missing column, or null in a column with a default, is not an ignored detail.
         ("drop column family", "family", 0),
         ("drop column enabled, drop column price_off_peak, drop column capabilities", "enabled", 0),
         (
@@ -267,7 +267,7 @@ async fn a_retyped_column_costs_only_unreadable_values() {
         ),
     ] {
         let (database, pool) = unchecked().await;
-        // Without the triggers, which compare rows of whatever shape.
+        // Without the triggers, which compare rows of any shape.
         let text = format!(
             "set session_replication_role = replica; alter table chatchonk.models {change}; reset session_replication_role"
         );
@@ -279,7 +279,7 @@ async fn a_retyped_column_costs_only_unreadable_values() {
         let version: i64 =
             sqlx::query_scalar("select version from chatchonk.cache_version").fetch_one(&pool).await.unwrap();
         assert_eq!(loaded.version, version.unsigned_abs());
-        // What the fast statement reads of the others, the slow one reads too.
+        // The slow statement reads everything that the fast one reads of the other models.
         let seed = Seed::builtin().unwrap().into_snapshot();
         let other = "anthropic/claude-haiku-5-5";
         let (read, wanted) = (loaded.snapshot.model(other).unwrap(), seed.model(other).unwrap());
@@ -315,7 +315,7 @@ async fn an_unreadable_enabled_hides_nothing() {
     assert_eq!((loaded.snapshot.listed(), loaded.ignored.count()), (118, 132));
 }
 
-/// `enabled` as columns of other types hold it, with how they write true and false.
+/// Column types for `enabled`, with their notations for true and false.
 const BOOLEANS: [[&str; 3]; 14] = [
     ["integer", "1", "0"],
     ["smallint", "2", "0"],

@@ -1,4 +1,4 @@
-//! The edge of the API: what one client may cost the others.
+//! The limits on what one client can cost the others.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn a_chunked_body_is_discarded_up_to_the_limit() {
     let head = format!("GET {LIST} HTTP/1.1\r\nHost: localhost\r\n{chunked}");
     stream.write_all(head.as_bytes()).await.unwrap();
     let (mut reads, mut writes) = stream.into_split();
-    // Without an end: it stops when the other side does not take it any more.
+    // Endless: it stops when the server takes no more.
     let chunk = [b"2000\r\n".as_slice(), &[b'a'; 0x2000], b"\r\n"].concat();
     let sent = tokio::spawn(async move {
         let mut sent = 0;
@@ -118,7 +118,7 @@ async fn a_chunked_body_is_discarded_up_to_the_limit() {
         sent
     });
     let mut answer = Vec::new();
-    // The end is a reset where the system still held what was sent.
+    // The connection ends with a reset if the system still held unread bytes.
     let _ = reads.read_to_end(&mut answer).await;
     let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 413") && answer.contains("connection: close"), "{answer}");

@@ -1,4 +1,4 @@
-//! What a connection may cost that is of no use.
+//! Slow and idle connections.
 
 use crate::support::postgres::database;
 use crate::support::server::TestServer;

@@ -1,4 +1,4 @@
-//! A private PostgreSQL: life, death and inheritance of a cluster. Needs PostgreSQL on the machine.
+//! The life cycle of a private PostgreSQL. Needs PostgreSQL on the machine.
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use nix::unistd::Uid;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-/// In the environment of a child process: the data folder on which to run a cluster until killed.
+/// The environment variable that gives a child process the data folder of the cluster to run until it is killed.
 const HOLD: &str = "CHATCHONK_TEST_HOLD_CLUSTER";
 
 fn installation() -> Installation {
@@ -89,7 +89,7 @@ async fn data_survives_stop_and_start() {
         .unwrap();
     let socket = first.socket_dir().to_path_buf();
     first.stop().await;
-    assert_eq!(postmaster_pid(folder.path()), None, "an orderly end");
+    assert_eq!(postmaster_pid(folder.path()), None, "an orderly stop");
     assert!(!socket.exists(), "stopping leaves no socket folder");
 
     let second = start(folder.path()).await.unwrap();
@@ -104,7 +104,7 @@ async fn stopping_does_not_wait_for_open_connections() {
     let cluster = start(folder.path()).await.unwrap();
     let mut open = connect(&cluster).await;
     cluster.stop().await;
-    assert_eq!(postmaster_pid(folder.path()), None, "an orderly end");
+    assert_eq!(postmaster_pid(folder.path()), None, "an orderly stop");
     assert!(sqlx::raw_sql("SELECT 1").execute(&mut open).await.is_err());
 }
 
@@ -130,10 +130,10 @@ async fn a_dropped_cluster_does_not_hinder_the_next_start() {
     start(folder.path()).await.unwrap().stop().await;
 }
 
-/// Not a test by itself: the process that [`an_orphan_of_a_killed_server_is_taken_over`] kills.
+/// Not a test itself: [`an_orphan_of_a_killed_server_is_taken_over`] runs and kills this process.
 #[tokio::test]
 async fn hold_a_cluster_until_killed() {
-    #[expect(clippy::disallowed_methods, reason = "how the parent process tells it the folder")]
+    #[expect(clippy::disallowed_methods, reason = "the parent process passes the folder this way")]
     let Some(data_dir) = std::env::var_os(HOLD) else {
         return;
     };
@@ -157,7 +157,7 @@ async fn an_orphan_of_a_killed_server_is_taken_over() {
     let is_holding = lines.map_while(Result::ok).any(|line| line == "holding");
     predecessor.kill().unwrap();
     predecessor.wait().unwrap();
-    assert!(is_holding, "the predecessor never came up");
+    assert!(is_holding, "the predecessor did not start");
     let orphan = postmaster_pid(folder.path()).expect("its PostgreSQL outlives it");
 
     let heir = start(folder.path()).await.unwrap();
@@ -175,11 +175,11 @@ async fn a_process_with_a_reused_postmaster_id_is_left_alone() {
     let stale = format!("{}\n{}\n1\n5432\n/tmp\n\n", bystander.id(), cluster.display());
     fs::write(cluster.join("postmaster.pid"), stale).unwrap();
 
-    // Whether PostgreSQL itself believes in the file depends on whose process it is.
+    // Whether PostgreSQL trusts the file depends on the owner of the process.
     if let Ok(cluster) = start(folder.path()).await {
         cluster.stop().await;
     }
-    assert!(bystander.try_wait().unwrap().is_none(), "the bystander was ended");
+    assert!(bystander.try_wait().unwrap().is_none(), "the other process was killed");
     bystander.kill().unwrap();
     bystander.wait().unwrap();
 }
@@ -207,7 +207,7 @@ async fn an_abandoned_start_does_not_hinder_the_next() {
         tokio::task::yield_now().await;
     }
     given_up.abort();
-    assert!(given_up.await.is_err(), "given up in the middle of initdb");
+    assert!(given_up.await.is_err(), "abandoned during initdb");
 
     start(folder.path()).await.unwrap().stop().await;
 }
@@ -244,7 +244,7 @@ async fn an_unreachable_folder_is_refused_with_the_remedy() {
     let closed = closed.canonicalize().unwrap();
 
     for data_dir in [closed.clone(), closed.join("inner")] {
-        let refused = start(&data_dir).await.expect_err("nobody can get in");
+        let refused = start(&data_dir).await.expect_err("the folder is closed to everyone");
         assert!(matches!(&refused, EmbeddedError::NotReachable { .. }), "{refused:?}");
         let text = refused.to_string();
         assert!(text.contains(&closed.display().to_string()) && text.contains("DATA_DIR"), "{text}");

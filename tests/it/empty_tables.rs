@@ -1,4 +1,4 @@
-//! Databases that answer with an empty catalogue: hidden rows, dropped or truncated tables, missing migrations.
+//! Databases whose catalogue is empty: hidden rows, dropped or truncated tables, missing migrations.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const HIDDEN: &str = "row-level security hides rows from the database role";
 const EMPTY: &str = "the catalogue's tables are empty";
 const TABLES: [&str; 5] = ["providers", "models", "task_types", "model_tasks", "cache_version"];
 
-/// Waits for a reason, and returns what health and lists say with it.
+/// Waits for a reason, and returns the state in health and lists with it.
 async fn facts(server: &TestServer, reason: &str) -> Value {
     let wanted = if reason.is_empty() { Value::Null } else { json!(reason) };
     let health = server.until("/api/health", |health| health.json()["database"]["reason"] == wanted).await;
@@ -75,7 +75,7 @@ async fn rows_hidden_at_runtime_keep_the_catalogue() {
     healthy(&server).await;
     row_level_security(&database, &TABLES, "enable").await;
     assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
-    // An edit makes it load, which must not empty the catalogue either.
+    // An edit causes a load, which must not empty the catalogue either.
     database.execute("update chatchonk.models set name = 'Seen' where id = 'openai/gpt-4o'").await;
     assert_eq!(facts(&server, HIDDEN).await, json!([200, "degraded", "down", "postgres", 118]));
     row_level_security(&database, &TABLES, "disable").await;
@@ -232,7 +232,7 @@ async fn a_load_that_fails_after_a_good_check_degrades_health() {
     let database = seeded_database().await;
     let server = TestServer::on(&database).await;
     healthy(&server).await;
-    // The look reads no column that is gone, and the version is raised for the load that fails.
+    // The check reads no missing column, and the version is raised, so the load fails.
     database
         .execute(
             "alter table chatchonk.models rename id to identity;
@@ -300,7 +300,7 @@ async fn a_smaller_catalogue_is_served_with_one_line() {
     server.line_with("models: 118 → 40");
     let (_, list) = process::get(&address, "/api/models").await;
     assert_eq!(list["total"], 40);
-    // Hidden models are a drop too, down to none listed.
+    // Hidden models count as a drop too, even when none is left.
     database.execute("update chatchonk.models set enabled = false").await;
     server.line_with("models: 40 → 0");
     let (code, said) = run_on(&database, &["check"]).await;

@@ -1,4 +1,4 @@
-//! Compressed bodies, and who gets them.
+//! Compressed bodies, and the clients that get them.
 
 use std::io::Read as _;
 
@@ -12,14 +12,14 @@ async fn accepting(server: &TestServer, path: &str, accept: &str) -> Answer {
     server.send(Method::GET, path, &[("accept-encoding", accept)]).await
 }
 
-/// The body as it was before it was compressed.
+/// Returns the decompressed body.
 fn decoded(answer: &Answer) -> Vec<u8> {
     let mut body = Vec::new();
     match answer.header("content-encoding") {
         "" => body.clone_from(&answer.body),
         "gzip" => drop(flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut body).unwrap()),
         "br" => drop(brotli::Decompressor::new(&*answer.body, 4096).read_to_end(&mut body).unwrap()),
-        other => panic!("what is {other}?"),
+        other => panic!("unknown coding {other}"),
     }
     body
 }

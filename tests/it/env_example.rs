@@ -1,4 +1,4 @@
-//! `.env.example` names every setting there is, and what it says of defaults is true.
+//! `.env.example` lists every setting, and the defaults in it are right.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use chatchonk::domain::seed::Seed;
 
 const FILE: &str = include_str!("../../.env.example");
 
-/// Settings without a default that is the same everywhere: the file shows an example in its place.
+/// Settings whose default depends on the environment. The file shows an example instead.
 const EXAMPLES: [&str; 9] = [
     "WORKERS",
     "DATABASE_URL",
@@ -48,12 +48,12 @@ fn it_lists_every_setting_then_every_provider_key() {
 #[test]
 fn a_copy_sets_nothing() {
     let set: Vec<_> = FILE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    assert_eq!(set, [""; 0], "a copy must change nothing before somebody edits it");
+    assert_eq!(set, [""; 0], "a copy must change nothing until it is edited");
 }
 
 #[test]
 fn each_example_is_accepted_alone_and_with_all_others() {
-    // The file that this one names is on nobody's machine yet.
+    // The file that this example names does not exist here.
     let literal = || entries().into_iter().filter(|(name, _)| *name != "PGSSLROOTCERT");
     for (name, value) in literal() {
         config([(name, value)]);
@@ -84,6 +84,6 @@ fn its_defaults_are_those_of_the_code() {
 fn the_render_blueprint_takes_kv_variables_from_their_group() {
     let blueprint = include_str!("../../render.yaml");
     assert!(blueprint.contains("- fromGroup: chatchonk-secrets\n"));
-    // A second place for one of them would win over the group without anybody noticing.
+    // A second entry would silently override the group.
     assert!(!blueprint.contains("key: CLOUDFLARE_"));
 }

@@ -1,4 +1,4 @@
-//! Facets and hints against a recount.
+//! Facets and hints, compared with a recount.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::support::postgres::database;
 use crate::support::recount::{Constraint, query_string, units};
 use crate::support::server::TestServer;
 
-/// Closed values are all there, with 0 where nothing has them.
+/// Closed enumerations list every value, with 0 where no model has it.
 const CLOSED: [(&str, &[&str]); 7] = [
     ("capability", &["tools", "vision", "reasoning", "structured_output", "prompt_caching"]),
     ("input_modality", MODALITIES),
@@ -93,7 +93,7 @@ async fn facets_count_all_matches_on_every_page() {
 async fn hints_count_what_each_constraint_excludes() {
     let server = TestServer::seeded(&database().await).await;
     let empty: [&[Constraint<'_>]; 10] = [
-        // Without the status its retired model is left out again.
+        // Without the status filter, its retired model is left out again.
         &[("status", &["preview"]), ("ids", &["deepseek/deepseek-chat"])],
         &[("provider", &["cohere"]), ("free", &["true"])],
         &[("kind", &["image"])],
@@ -131,7 +131,7 @@ async fn there_are_hints_only_where_nothing_matches() {
     assert_eq!(server.get("/api/models?kind=rerank").await.json().get("hints"), None);
     let hopeless = server.get("/api/models?q=zzzzzzzz&kind=image").await;
     assert_eq!((hopeless.status, &hopeless.json()["hints"]), (200, &json!([])));
-    // The path gives the provider, so that dropping it is no advice.
+    // The path gives the provider, so removing it is not a useful hint.
     let of_cohere = server.get("/api/providers/cohere/models?free=true").await.json();
     assert_eq!(of_cohere["hints"], json!([{ "drop": "free", "matches": 7 }]));
     server.stop().await;

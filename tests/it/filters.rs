@@ -1,4 +1,4 @@
-//! Every filter of `/api/models` against a recount over the whole list.
+//! Every filter of `/api/models`, compared with a recount of the whole list.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::support::server::TestServer;
 
 const EVERY_STATUS: &str = "status=active,preview,deprecated,retired";
 
-/// Each parameter with several values: none, some and all of the models.
+/// Each parameter with values that match none, some and all of the models.
 const SINGLE: &[Constraint<'static>] = &[
     ("provider", &["openai"]),
     ("provider", &["meta", "xai", "huggingface"]),
@@ -56,7 +56,7 @@ const SINGLE: &[Constraint<'static>] = &[
     ("healthy_only", &["false"]),
 ];
 
-/// Every model, hidden and retired ones too.
+/// Returns every model, including hidden and retired ones.
 async fn everything(server: &TestServer) -> Vec<Value> {
     let mut models = Vec::new();
     for enabled in ["true", "false"] {
@@ -76,7 +76,7 @@ async fn compare(server: &TestServer, models: &[Value], constraints: &[Constrain
     found.len()
 }
 
-/// Hides a model and a whole provider, and waits until the server has noticed.
+/// Hides a model and a whole provider, and waits until the server shows it.
 async fn hide(server: &TestServer, database: &TestDatabase) {
     let statement = "update chatchonk.models set enabled = false where id = 'openai/gpt-6-astra'; \
                      update chatchonk.providers set enabled = false where id = 'meta'";
@@ -104,7 +104,7 @@ async fn filters_together_find_what_a_recount_finds() {
     hide(&server, &database).await;
     let models = everything(&server).await;
     let (mut some, mut none) = (0, 0);
-    // Each parameter's first constraint with each other one, and a third that moves along.
+    // The first constraint of each parameter with that of each other one, and a third that varies.
     for (at, first) in SINGLE.iter().enumerate().step_by(2) {
         for (step, second) in SINGLE.iter().enumerate().skip(at % 3).step_by(3) {
             let third = &SINGLE[(at * 7 + step * 11) % SINGLE.len()];
@@ -117,7 +117,7 @@ async fn filters_together_find_what_a_recount_finds() {
             }
         }
     }
-    assert!(some > 100 && none > 20, "the combinations say little: {some} find something, {none} nothing");
+    assert!(some > 100 && none > 20, "weak combinations: {some} with matches, {none} without");
     server.stop().await;
 }
 

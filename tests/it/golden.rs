@@ -1,11 +1,11 @@
-//! What is written to the shared tier: its bytes change only together with the schema's number.
+//! Values in the shared tier: their bytes change only together with the schema number.
 
 use std::path::Path;
 
 use chatchonk::cache::CATALOGUE;
 use chatchonk::domain::snapshot::Snapshot;
 
-/// The same value read and written again: a field that came, went or changed its name shows.
+/// Reads a value and writes it again, so an added, removed or renamed field shows.
 fn written_again(bytes: &str) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&serde_json::from_str::<Snapshot>(bytes)?)? + "\n")
 }

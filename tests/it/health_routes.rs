@@ -1,4 +1,4 @@
-//! The health routes: their shapes, and what they take no notice of.
+//! The health routes: their fields and types, and the inputs that they ignore.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Retired and hidden models, and what is hidden by SQL while the server runs.
+//! Retired and hidden models, including those hidden while the server runs.
 
 use crate::support::postgres::database;
 use crate::support::server::TestServer;
@@ -27,7 +27,7 @@ async fn hidden_models_are_shown_only_on_request() {
     assert_eq!(server.get("/api/models?provider=meta").await.json()["total"], 0);
     assert_eq!(server.get("/api/models?provider=meta&enabled=false").await.json()["total"], 2);
 
-    // By its own address it is still there, and so is the provider, marked as hidden.
+    // Its own address still shows it, and its provider, both marked as hidden.
     let model = server.get("/api/models/openai/gpt-6-astra").await;
     assert_eq!((model.status, &model.json()["enabled"]), (200, &false.into()));
     let provider = server.get("/api/providers/meta").await.json();

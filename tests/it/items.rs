@@ -1,4 +1,4 @@
-//! One model or provider by its address, and the lists of providers and tasks.
+//! Single models and providers by their address, and the lists of providers and tasks.
 
 use chatchonk::domain::seed::Seed;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What the server writes to Cloudflare KV and deletes from it: no more than needed, and never beyond the day's budget.
+//! Writes to Cloudflare KV and deletes from it: no more than needed, and never beyond the daily budget.
 
 use chatchonk::clock::Clock;
 use serde_json::Value;
@@ -26,7 +26,7 @@ async fn one_of_three_instances_writes_a_version() {
         server.until("/api/models?limit=1", |list| list.json()["source"] != "builtin").await;
     }
     eventually(async || kv.value(KEY).is_some()).await;
-    // Each of them writes what waits before it ends.
+    // Each server sends its waiting writes before it ends.
     tokio::join!(first.stop(), second.stop(), third.stop());
     assert_eq!(kv.used_today().writes, 1);
     kv.assert_conforming();

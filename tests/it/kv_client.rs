@@ -1,4 +1,4 @@
-//! The client of Cloudflare KV, over real HTTP.
+//! Cloudflare's client, over real HTTP.
 
 mod answers;
 mod broken;

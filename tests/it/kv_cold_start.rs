@@ -1,4 +1,4 @@
-//! What KV may cost a server that starts with an empty memory.
+//! The delay that KV can add to the first list of a server with an empty memory.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::support::kv::start;
 use crate::support::postgres::{TestDatabase, database};
 use crate::support::server::TestServer;
 
-/// How long KV alone is waited for when somebody waits.
+/// The time that a read waits for KV alone.
 const HEDGE: Duration = Duration::from_millis(80);
-/// For the machine's other work. Without a hedge KV's whole second would come on top.
+/// A tolerance for other load. Without a hedge, KV's whole second would be added.
 const MARGIN: Duration = Duration::from_millis(400);
 
-/// From the start to the first list.
+/// Returns the time from the start to the first list.
 async fn first_list(database: &TestDatabase, fault: Option<Fault>) -> Duration {
     let clock = Clock::system();
     let kv = FakeKv::start(clock.clone()).unwrap();
@@ -34,7 +34,7 @@ async fn first_list(database: &TestDatabase, fault: Option<Fault>) -> Duration {
 async fn a_hanging_kv_delays_the_first_list_by_at_most_80_ms() {
     let database = database().await;
     TestServer::seeded(&database).await.stop().await;
-    // The best of some: what else the machine does can only make it longer.
+    // The best of several, since other load only makes it longer.
     let (mut healthy, mut hanging) = (Duration::MAX, Duration::MAX);
     for _ in 0..4 {
         healthy = healthy.min(first_list(&database, None).await);

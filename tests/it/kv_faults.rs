@@ -1,4 +1,4 @@
-//! Faults of KV under load: lists do not feel them, health and log tell of them, and KV is left alone.
+//! Faults of KV under load: lists are not affected, health and log report the fault, and KV is left alone.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ const LISTS: &[&str] = &[
     "/api/models?provider=openai&sort=-price&limit=5",
     "/api/providers",
 ];
-/// Of every caller. With the servers and the callers of all faults on one machine, more would measure the machine.
+/// The pause of every caller. More load would measure the machine, which runs the servers and callers of all faults.
 const PAUSE: Duration = Duration::from_millis(100);
 const EDITS: u32 = 4;
 const BETWEEN_EDITS: Duration = Duration::from_millis(1_500);
-/// What a list may take longer, at the 95th percentile, because of a fault.
+/// The extra time that a list may take at the 95th percentile because of a fault.
 const MARGIN: Duration = Duration::from_millis(150);
 const LONGEST: Duration = Duration::from_secs(1);
 const MOST_CALLS: usize = 40;
 
-/// A server of its own process, with a database and a KV of its own.
+/// A server in its own process, with its own database and KV.
 struct Instance {
     fault: Option<&'static str>,
     kv: FakeKv,
@@ -43,7 +43,7 @@ struct Instance {
 }
 
 impl Instance {
-    /// The fault is there from the start: the catalogue is looked up in KV, and is to be written to it.
+    /// The fault exists from the start: the catalogue is read from KV and waits to be written to it.
     async fn start(fault: Option<(Fault, &'static str)>) -> Self {
         let (database, kv, folder) = (database().await, FakeKv::start(Clock::system()).unwrap(), folder());
         let (fault, reason) = fault.unzip();
@@ -57,8 +57,8 @@ impl Instance {
         Self { fault: reason, kv, pool: database.pool().await, server, address, _folder: folder }
     }
 
-    /// Lists in a steady stream while the catalogue is edited again and again, so that there is something to write.
-    /// Not all edit at the same moment: loads cost the most.
+    /// Reads lists in a steady stream and edits the catalogue repeatedly, so there is something to write. The instances
+    /// edit at different moments, since loads cost the most.
     async fn endure(self, offset: Duration) -> (Self, Vec<Answered>) {
         let load = Load::of(LISTS, self.address.parse().unwrap(), PAUSE);
         let mut edits = tokio::time::interval_at(Instant::now() + offset, BETWEEN_EDITS);
@@ -74,7 +74,7 @@ impl Instance {
         (self, load.finish().await)
     }
 
-    /// Health, and that the server was as good as one can be without KV.
+    /// Asserts that health reports the fault, and that the server did as well as possible without KV.
     async fn assert_told(&self) {
         let (status, health) = get(&self.address, "/api/health").await;
         let cache = &health["cache"];
@@ -91,13 +91,13 @@ impl Instance {
         assert!((1..=MOST_CALLS).contains(&calls), "{reason}: {calls} calls");
     }
 
-    /// Ends the server and counts what it had to say.
+    /// Stops the server and counts its log lines.
     fn end(self) {
         let (status, lines) = self.server.end();
         assert_eq!(status.code(), Some(0), "{lines:#?}");
         let count = |level: &str| {
             let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            // Where PostgreSQL runs in a container, its TLS is told of too.
+            // Where PostgreSQL runs in a container, its TLS is logged too.
             let is_of_tls = |event: &Value| {
                 event["message"].as_str().is_some_and(|message| message.starts_with("TLS with"))
             };
@@ -115,8 +115,8 @@ impl Instance {
     }
 }
 
-/// The 95th percentile, and the longest. After an edit every caller waits for a load, which is one answer in fourteen:
-/// the percentile shows a fault that slows the loads, but not the one load that met a burst of the machine's other work.
+/// Returns the 95th percentile and the maximum. After an edit every caller waits for a load, which is one answer in
+/// fourteen: the percentile shows a fault that slows loads, but not a single load that meets a burst of other work.
 fn slowest(answers: &[Answered]) -> (Duration, Duration) {
     let mut times: Vec<_> = answers.iter().map(|answer| answer.took).collect();
     times.sort_unstable();
@@ -126,14 +126,14 @@ fn slowest(answers: &[Answered]) -> (Duration, Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn kv_faults_do_not_affect_lists_and_are_reported() {
     let faults = [
-        // Two, as the one without a fault can have bad luck too.
+        // Two, since the instance without a fault can have bad luck too.
         None,
         None,
         Some((Fault::forbidden(), "403 Forbidden")),
         Some((Fault::no_namespace(), "Namespace not found")),
         Some((Fault::Hang, "too slowly")),
         Some((Fault::Page(502), "Cloudflare reports a fault")),
-        // The shortest wait there is makes for the most calls.
+        // The shortest possible wait causes the most calls.
         Some((Fault::throttled(Some(1)), "429")),
         Some((Fault::Reset, "cannot be reached")),
     ];
@@ -144,7 +144,7 @@ async fn kv_faults_do_not_affect_lists_and_are_reported() {
     for instance in &instances {
         assert_eq!(get(&instance.address, LISTS[0]).await.0, 200);
     }
-    // All at the same time, and the fault-free one with them: whatever else slows the machine slows them alike.
+    // All run at once, including the one without a fault, so other load slows them alike.
     let loads: JoinSet<_> = instances
         .drain(..)
         .zip(0..)
@@ -162,7 +162,7 @@ async fn kv_faults_do_not_affect_lists_and_are_reported() {
     }
     let of_no_fault = times.iter().filter(|(of, _)| *of == "no fault").map(|(_, times)| *times);
     let (percentile, longest) = of_no_fault.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))).unwrap();
-    // A busy machine spreads all times: twice what is without a fault says no more than that.
+    // A busy machine spreads all times, so twice the time without a fault proves nothing.
     for (of, of_fault) in &times {
         assert!(of_fault.0 <= percentile * 2 + MARGIN, "{of}: {times:#?}");
         assert!(of_fault.1 <= LONGEST.max(longest * 2), "{of}: {times:#?}");

@@ -38,7 +38,7 @@ impl Instance {
         get(&self.address, path).await
     }
 
-    /// Asks until it has this name, and says how long that took.
+    /// Waits until the model has this name, and returns how long that took.
     async fn sees(&mut self, name: &str) -> Duration {
         let clock = Clock::system();
         let begun = clock.now();
@@ -46,7 +46,7 @@ impl Instance {
         clock.now() - begun
     }
 
-    /// What health counts, once it has counted every request.
+    /// Returns the counters of health once they include every request.
     async fn counts(&self) -> Value {
         let mut cache = Value::Null;
         eventually(async || {

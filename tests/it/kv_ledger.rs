@@ -1,4 +1,5 @@
-//! The ledger in the database: who writes a key of the shared cache, and what is used of the day.
+//! The ledger in the database: which instance writes a key of the shared cache, and how much of the day's budget is
+//! used.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::support::postgres::{TestDatabase, database, empty_database, run};
 const KEY: &str = "chatchonk:test:catalogue.1:all";
 /// The migration before the one that adds digests.
 const LAST_WITHOUT_DIGESTS: i64 = 20_261_122_000_200;
-/// 90 % of the free plan's.
+/// 90 % of the free plan.
 const LIMIT: u64 = 900;
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -21,7 +22,7 @@ async fn ledger() -> (TestDatabase, Store, PgPool) {
     (database, store, pool)
 }
 
-/// Waits for its connections as long as it takes: many are opened at once here.
+/// Waits for a connection for up to a minute, since these tests open many at once.
 fn store(database: &TestDatabase) -> Store {
     let settings = DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 2).unwrap();
     Store::new(DatabaseSettings { acquire_timeout: MINUTE, ..settings })
@@ -40,7 +41,7 @@ async fn confirm(store: &Store, version: u64) {
     store.confirm_kv_writes(&[(KEY.to_owned(), version)]).await.unwrap();
 }
 
-/// As if everything had happened that much earlier.
+/// Moves all recorded times into the past.
 async fn passes(pool: &PgPool, minutes: i32) {
     sqlx::query(
         "update chatchonk.kv_keys set created_at = created_at - make_interval(mins => $1),
@@ -112,7 +113,7 @@ async fn newer_versions_wait_a_minute_and_older_ones_are_dropped() {
     passes(&pool, 1).await;
     assert_eq!(claim(&store, wanted(8)).await, KvClaimed::Granted);
     assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Superseded);
-    // What the slower writer of the older version says later does not count for the newer one.
+    // A late confirmation of the older version does not count for the newer one.
     confirm(&store, 7).await;
     passes(&pool, 10).await;
     assert_eq!(claim(&store, wanted(8)).await, KvClaimed::Granted);
@@ -148,7 +149,7 @@ async fn all_instances_together_stay_within_the_budget() {
     assert!(store.spend_kv(KvSpending::Write, LIMIT - 1, LIMIT).await.unwrap());
     let two = [wanted(7), KvClaim { key: format!("{KEY}2"), ..wanted(7) }];
     assert_eq!(store.claim_kv_writes(&two, LIMIT).await.unwrap(), None);
-    assert_eq!(store.kv_keys("chatchonk:").await.unwrap(), [], "nobody waits for what nobody writes");
+    assert_eq!(store.kv_keys("chatchonk:").await.unwrap(), [], "a dropped write leaves no key");
     assert_eq!(claim(&store, wanted(7)).await, KvClaimed::Granted);
     assert!(!store.spend_kv(KvSpending::Write, 1, LIMIT).await.unwrap());
     store.refund_kv(KvSpending::Write, 1).await.unwrap();
@@ -203,7 +204,7 @@ async fn a_claim_of_the_previous_release_clears_the_digest() {
         passes(&pool, 1).await;
         let digest = [7; 32];
         assert_eq!(claim(&store, KvClaim { digest, ..wanted(first) }).await, KvClaimed::Granted);
-        // As that release claims: it knows no digests.
+        // As the previous release claims, without a digest.
         sqlx::query(
             "update chatchonk.kv_keys held set version = $1, claimed_at = clock_timestamp(), written_at = null",
         )

@@ -1,4 +1,4 @@
-//! What another database or another release has put into KV: while Postgres answers, and while it is dead.
+//! Values in KV from another database or another release, while Postgres answers and while it is down.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn a_slow_clock_serves_the_catalogue_of_kv_not_the_builtin() {
     start_and_fill(&database, &kv).await.stop().await;
     let wire = Proxy::to(&database.options()).await;
     wire.cut();
-    // To a clock that is slow, what another machine has just written is dated ahead.
+    // To a slow clock, a value that another machine has just written has a date in the future.
     let mut ahead: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
     let date = clock.utc() + Duration::from_mins(6);
     ahead["loaded_at"] = json!(date.format(&Rfc3339).unwrap());
@@ -83,7 +83,7 @@ async fn values_of_a_newer_release_are_never_served() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     start_and_fill(&database, &kv).await.stop().await;
     let whole: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
-    // Of the very version that the database has, so that nothing but their shape speaks against them.
+    // They have the database's current version, so only their format counts against them.
     let mut newer_format = whole.clone();
     newer_format["format"] = json!(2);
     let mut unknown_shape = whole.clone();
@@ -97,7 +97,7 @@ async fn values_of_a_newer_release_are_never_served() {
             if !alive {
                 wire.cut();
             }
-            // Of its own: the server before this one may write when it stops.
+            // Its own KV, since the server before this one may write when it stops.
             let kv = FakeKv::start(Clock::system()).unwrap();
             kv.plant(KEY, newer.to_string().as_bytes());
             let server = start(&wire.url(), &kv).await;
@@ -105,7 +105,7 @@ async fn values_of_a_newer_release_are_never_served() {
                 let list = server.get("/api/models?limit=5").await;
                 assert_eq!((list.status, list.json()["source"].as_str()), (200, Some(source)));
             }
-            assert!(kv.calls(Call::Get) > 0, "KV was asked");
+            assert!(kv.calls(Call::Get) > 0, "KV was read");
             let health = server.get("/api/health").await.json();
             assert_ne!(health["cache"]["detail"]["kv"]["rejected"], 0);
         }

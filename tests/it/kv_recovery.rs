@@ -1,9 +1,8 @@
-//! After a fault KV is used again by itself, without any request, within limits that a clock moved by hand counts.
+//! A server without requests uses KV again by itself after a fault, within limits counted by a manual clock.
 //!
-//! The clock stands still while the server works: it is moved on by a second when every background task is asleep and no
-//! call to KV is under way.
+//! The clock advances by a second when every background task is asleep and no call to KV is in flight.
 
-#![expect(clippy::float_cmp, clippy::cast_precision_loss, reason = "what is counted is whole and small")]
+#![expect(clippy::float_cmp, clippy::cast_precision_loss, reason = "counts are small integers")]
 
 use std::time::Duration;
 
@@ -16,15 +15,15 @@ use crate::support::postgres::database;
 use crate::support::scrape::Scrape;
 use crate::support::server::{TestServer, eventually};
 
-/// What always sleeps at rest: the shared tier until its next flush, the supervisor of the database, the listener, the
-/// recorder of their states, and the watch over connections that cannot be accepted.
+/// The tasks that sleep at rest: the shared tier until its next flush, the database supervisor, the listener, the
+/// recorder, and the task that watches for connections that cannot be accepted.
 const RESTING: usize = 5;
-/// How long a start waits for the first source; a sleeper too, that ends once and for all.
+/// The time that a start waits for the first source; a sleeper too, which ends after that time.
 const START: Duration = Duration::from_secs(3);
 /// Long enough for the breaker to reach its longest pause.
 const OUTAGE: u64 = 120;
 
-/// A server without requests, whose KV was broken from the start.
+/// A server without requests, whose KV is broken from the start.
 struct Simulation {
     kv: FakeKv,
     hand: ClockHand,
@@ -69,7 +68,7 @@ impl Simulation {
         }
     }
 
-    /// Lets time pass until a call was made just now: whatever pause follows it is still to come in full.
+    /// Advances the clock until a call has just been made, so that its whole pause is still ahead.
     async fn pass_until_called(&self) {
         let calls = self.kv.requests().len();
         while self.kv.requests().len() == calls {
@@ -77,7 +76,7 @@ impl Simulation {
         }
     }
 
-    /// How many seconds it takes until KV is available and holds the catalogue.
+    /// Returns the number of seconds until KV is available and has the catalogue.
     async fn seconds_until_used(&self) -> u64 {
         let mut seconds = 0;
         while !self.is_available().await || self.kv.value(KEY).is_none() {
@@ -90,7 +89,7 @@ impl Simulation {
     }
 }
 
-/// The seconds that KV stays out of use after a fault of that kind has passed, at the worst moment.
+/// Returns the seconds until KV is used again after such a fault ends at the worst moment.
 async fn seconds_after(fault: Fault, outage: u64) -> u64 {
     let simulation = Simulation::start(|kv| kv.fail_always(None, fault)).await;
     simulation.pass(outage).await;
@@ -104,7 +103,7 @@ async fn kv_is_used_again_within_45_seconds_after_a_fault_ends() {
     let (page, reset, hang) = tokio::join!(
         seconds_after(Fault::Page(502), OUTAGE),
         seconds_after(Fault::Reset, OUTAGE),
-        // Each call takes its limit in real time, so that this one ends as soon as the breaker has opened.
+        // Each call takes its full limit in real time, so this fault ends as soon as the breaker opens.
         seconds_after(Fault::Hang, 0),
     );
     assert!((20..=45).contains(&page), "502: {page} s");
@@ -122,12 +121,12 @@ async fn kv_is_used_again_within_90_seconds_after_a_correction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kv_is_used_again_exactly_after_retry_after() {
-    // The fake refuses all calls for 5 minutes when there have been too many, and says how long that is still.
+    // After too many calls, the fake refuses all calls for 5 minutes and reports the remaining time.
     let simulation = Simulation::start(|kv| kv.quirks(|quirks| quirks.calls = 0)).await;
     simulation.kv.quirks(|quirks| quirks.calls = 1_200);
     let calls = simulation.kv.requests().len();
     simulation.pass(300 - START.as_secs() - 1).await;
-    assert_eq!(simulation.kv.requests().len(), calls, "KV was asked before its time");
+    assert_eq!(simulation.kv.requests().len(), calls, "KV was called too early");
     let seconds = simulation.seconds_until_used().await;
     assert!((1..=5).contains(&seconds), "{seconds} s after the 299th");
 }

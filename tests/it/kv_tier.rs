@@ -1,4 +1,4 @@
-//! Cloudflare KV as the tier that instances share: it helps where it can, and never gets in the way.
+//! Cloudflare KV as the shared tier: it helps where it can and never harms.
 
 use chatchonk::clock::Clock;
 
@@ -69,7 +69,7 @@ async fn an_older_catalogue_in_kv_yields_to_postgres() {
     assert_eq!(second.get("/api/models").await.json()["source"], "postgres");
 }
 
-/// What lies under the key, with another name for a model.
+/// Rewrites the value in KV with another name for a model.
 fn forged(kv: &FakeKv) -> String {
     let whole = String::from_utf8(kv.value(KEY).unwrap()).unwrap();
     let forged = whole.replace("\"name\":\"GPT-4o\"", "\"name\":\"Forged\"");
@@ -92,7 +92,7 @@ async fn a_value_forged_at_the_current_version_is_never_served() {
     eventually(async || healed()).await;
 
     let third = start(&database.url(), &kv).await;
-    assert_eq!(third.get("/api/models").await.json()["source"], "kv", "the rewritten value is proven");
+    assert_eq!(third.get("/api/models").await.json()["source"], "kv", "the new value has a valid digest");
     assert_eq!(third.get(MODEL).await.json()["name"], first.get(MODEL).await.json()["name"]);
 }
 
@@ -107,7 +107,7 @@ async fn a_version_that_the_database_never_had_is_forged() {
             .await
             .unwrap();
     let forged = forged(&kv);
-    // The version can be read, the catalogue cannot: what lies in KV would be the last resort.
+    // The version is readable and the catalogue is not, so the value in KV would be the last resort.
     run(&pool, "alter table chatchonk.models rename to hidden").await;
     for planted in [version.unsigned_abs() + 1, i64::MAX.unsigned_abs(), u64::MAX] {
         let claimed = forged.replace(&format!("\"version\":{version}"), &format!("\"version\":{planted}"));
@@ -143,7 +143,7 @@ async fn a_stale_value_is_replaced_without_requests() {
     start_and_fill(&database, &kv).await.stop().await;
     let pool = database.pool().await;
     run(&pool, "update chatchonk.models set name = 'Edited' where id = 'openai/gpt-4o'").await;
-    // The version can be read, and the models cannot.
+    // The version is readable, and the models are not.
     run(&pool, "alter table chatchonk.model_tasks rename to model_tasks_before").await;
     run(
         &pool,

@@ -1,4 +1,4 @@
-//! A catalogue of a size that no bound of memory was made for.
+//! A catalogue larger than every memory bound.
 
 use serde_json::json;
 

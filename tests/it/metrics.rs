@@ -1,5 +1,5 @@
-//! `/metrics`: what it counts, who may read it, and that nobody can make it grow.
-#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+//! `/metrics`: its figures, its access rules, and its bounded size.
+#![expect(clippy::float_cmp, reason = "counts are integers")]
 
 mod documents;
 mod figures;
@@ -10,7 +10,7 @@ use crate::support::postgres::database;
 use crate::support::scrape::Scrape;
 use crate::support::server::{TestServer, client};
 
-/// Nobody listens there, so that the builtin catalogue is served at once.
+/// Port 1 refuses connections, so the builtin catalogue is served at once.
 const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://absent@127.0.0.1:1/none");
 const TOKEN: &str = "correct-horse-battery";
 
@@ -85,7 +85,7 @@ async fn cost_and_models_of_a_provider_have_their_own_labels() {
         ("/api/providers/openai", "/api/providers/{id}"),
         ("/v1/models/openai/gpt-4o", "/v1/models/{id}"),
     ] {
-        // The second answer comes without routing.
+        // The second answer skips routing.
         for _ in 0..2 {
             assert_eq!(server.get(path).await.status, 200, "{path}");
         }
@@ -125,7 +125,7 @@ async fn a_flood_of_unknown_paths_methods_and_hosts_adds_no_series() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_request_is_in_flight_until_abandoned() {
-    // A database that hangs: lists wait until it is decided.
+    // The database hangs, so lists wait until the source is decided.
     let proxy = crate::support::proxy::Proxy::to(&database().await.options()).await;
     proxy.hang();
     let server = TestServer::with(&[("DATABASE_URL", &proxy.url()), ("METRICS_PORT", "0")]).await;

@@ -1,4 +1,4 @@
-//! Every model of the seed, field by field, as it comes out of Postgres with nothing edited.
+//! Every model of the seed, field by field, as served from PostgreSQL without edits.
 
 use chatchonk::domain::seed::Seed;
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use crate::support::server::TestServer;
 
 const EVERY_STATUS: &str = "/api/models?status=active,preview,deprecated,retired";
 
-/// Whether a value is of the documented type.
+/// Returns whether a value has the documented type.
 type Check = fn(&Value) -> bool;
 
-/// What an item consists of.
+/// The fields of an item.
 const FIELDS: [(&str, Check); 27] = [
     ("id", is_text),
     ("provider", is_text),
@@ -73,7 +73,7 @@ fn is_time(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.ends_with('Z') && text.contains('T') && text.starts_with("20"))
 }
 
-/// A decimal string without sign, exponent or superfluous zeros.
+/// Returns whether it is a decimal string without sign, exponent or needless zeros, or null.
 fn is_price_or_null(value: &Value) -> bool {
     let plain = |text: &str| {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "1"));
@@ -115,7 +115,7 @@ fn is_pricing_or_null(value: &Value) -> bool {
         && (value["off_peak"].is_null() || value["off_peak"].is_object())
 }
 
-/// The seed's model as the contract shows it: the stored form, with what the API adds and without what it hides.
+/// The seed's model as the API shows it: the stored form with the API's own fields and without hidden ones.
 fn as_shown(model: &chatchonk::domain::model::Model) -> Value {
     let mut shown = serde_json::to_value(model).unwrap();
     let map = shown.as_object_mut().unwrap();

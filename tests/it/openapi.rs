@@ -1,4 +1,4 @@
-//! The API's document says what the server does, and the server does what it says.
+//! The OpenAPI document and the server agree.
 
 mod pages;
 mod recorded;
@@ -17,7 +17,7 @@ fn document() -> Value {
     serde_json::from_str(&chatchonk::http::document_text().unwrap()).unwrap()
 }
 
-/// Every operation: its path and what the document says of it.
+/// Returns every operation: its path and its description in the document.
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &Value)> {
     document["paths"].as_object().unwrap().iter().map(|(path, item)| {
         assert_eq!(item.as_object().unwrap().len(), 1, "{path}: only GET is documented");
@@ -25,7 +25,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &Value)> {
     })
 }
 
-/// What a reference means, or the value itself.
+/// Resolves a reference; other values are returned as they are.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         Some(reference) => {
@@ -39,16 +39,16 @@ fn query_parameters(operation: &Value) -> impl Iterator<Item = &Value> {
     operation["parameters"].as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query")
 }
 
-/// An address of that path on a server with the seed.
+/// Returns an address of the path on a server with the seed.
 fn address(path: &str) -> String {
     let id = if path.contains("providers") { "openai" } else { "openai%2Fgpt-5.5" };
     path.replace("{id}", id).replace("{file}", "style.css")
 }
 
-/// Opens `/metrics`.
+/// The token for `/metrics`.
 const TOKEN: &str = "correct-horse-battery";
 
-/// A server with the seed on which every documented route is there.
+/// A server with the seed and every documented route.
 async fn with_all_routes() -> TestServer {
     let url = database().await.url();
     let server = TestServer::with(&[("DATABASE_URL", &url), ("METRICS_TOKEN", TOKEN)]).await;
@@ -94,7 +94,7 @@ fn references_resolve_and_every_component_is_used() {
         assert!(document.pointer(&reference[1..]).is_some(), "{start}: {reference} leads nowhere");
         used.insert(reference);
     }
-    // They are referred to by name.
+    // Components are referenced by name.
     let needed = operations(&document)
         .flat_map(|(_, operation)| operation["security"].as_array().into_iter().flatten());
     let schemes: Vec<_> = needed.flat_map(|needed| needed.as_object().unwrap().keys()).collect();
@@ -209,7 +209,7 @@ async fn documented_values_are_those_the_server_accepts() {
     server.stop().await;
 }
 
-/// JSON strings as a set.
+/// Collects JSON strings into a set.
 trait CollectJson {
     fn collect_json(self) -> BTreeSet<String>;
 }

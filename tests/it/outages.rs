@@ -1,4 +1,4 @@
-//! Outages of a running server's database: lists and health go on, the truth is told, and it ends by itself.
+//! Database outages of a running server: lists and health go on, health reports the outage, and the server recovers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn healthy(server: &TestServer) {
     server.until("/api/health", |health| is_healthy(&health.json())).await;
 }
 
-/// Waits until health is degraded, and says after how long and why.
+/// Waits until the database is down, and returns the time that took and the reason.
 async fn degraded(server: &TestServer) -> (Duration, String) {
     let clock = Clock::system();
     let begun = clock.now();
@@ -100,7 +100,7 @@ async fn postgres_dying_before_a_load_keeps_the_older_catalogue() {
     healthy(&server).await;
     let revision = server.get("/api/models").await.json()["revision"].as_u64().unwrap();
     let pool = postgres.database().pool().await;
-    // Another session comes in between: it waits for the edit's lock, and is served before the server's load.
+    // Another session comes in between: it waits for the edit's lock and gets it before the server's load.
     let mut edit = pool.begin().await.unwrap();
     sqlx::raw_sql(
         "lock table chatchonk.models in access exclusive mode;
@@ -125,7 +125,7 @@ async fn postgres_dying_before_a_load_keeps_the_older_catalogue() {
     let load = Load::on(&server);
     edit.commit().await.unwrap();
     let intruder = intrusion.await.unwrap();
-    // The announcement has arrived when the catalogue is known to be outdated.
+    // The announcement has arrived once the catalogue counts as outdated.
     server.until("/api/health", |health| health.json()["catalogue"]["stale"] == true).await;
     postgres.stop_hard().await;
     drop(intruder);
@@ -156,7 +156,7 @@ async fn health_answers_in_milliseconds_while_postgres_hangs() {
         times.push(clock.now() - begun);
     }
     times.sort_unstable();
-    // The median, as the machine has other work too; over HTTP and with an unoptimised server.
+    // The median, since the machine has other load; over HTTP with an unoptimised server.
     assert!(times[50] < Duration::from_millis(50), "{times:?}");
     server.stop().await;
 }

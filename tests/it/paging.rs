@@ -1,4 +1,4 @@
-//! Pages: each match once, also while the catalogue changes between two of them.
+//! Pages show each match once, even if the catalogue changes between pages.
 
 use crate::support::postgres::{database, run};
 use crate::support::server::{Answer, TestServer};
@@ -89,7 +89,7 @@ async fn the_last_page_has_no_cursor_at_an_exact_limit() {
         let page = server.get(&format!("/api/models?limit={limit}")).await;
         assert_eq!((page.ids().len(), next_cursor(&page).is_some()), (shown, more), "{limit}");
     }
-    // Filters and order are bound to a cursor; how much is shown of each model, and how many, is not.
+    // A cursor is bound to filters and order, but not to fields and limit.
     let cursor = next_cursor(&server.get("/api/models?limit=5&kind=chat").await).unwrap();
     let page =
         server.get(&format!("/api/models?limit=2&kind=chat&fields=id&facets=true&cursor={cursor}")).await;

@@ -1,4 +1,4 @@
-//! A database behind a real `PgBouncer`: session mode works, the other modes are named.
+//! A database behind a real `PgBouncer`: session mode works, and other modes are reported.
 
 use serde_json::json;
 use sqlx::Connection as _;
@@ -49,7 +49,7 @@ async fn transaction_and_statement_pooling_is_named_at_the_start() {
         let list = server.get("/api/models?limit=1").await;
         assert_eq!((list.status, &list.json()["source"]), (200, &json!("builtin")), "{mode}");
         assert!(check(&pooler.url()).await.contains(&format!("✗ database: {NAMED}\n    → ")), "{mode}");
-        // The next client of that backend finds it as the owner of the database set it up.
+        // The next client of that backend finds the settings of the database's owner.
         let mut client = sqlx::postgres::PgConnectOptions::default().extra_float_digits(None);
         client = client.username("anyone").database("pooled").port(6432).socket(pooler.folder());
         let mut client = sqlx::PgConnection::connect_with(&client).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_switch_to_transaction_pooling_is_reported() {
     let named = json!(NAMED);
     let is_named = |health: &serde_json::Value| health["database"]["reason"] == named && !listens(health);
     server.until("/api/health", |health| is_named(&health.json())).await;
-    // The catalogue that is held is served meanwhile.
+    // The catalogue in memory is served meanwhile.
     let list = server.get("/api/models?limit=1").await;
     assert_eq!((list.status, &list.json()["source"]), (200, &json!("postgres")));
     server.stop().await;

@@ -1,4 +1,5 @@
-//! A database behind Supabase's pooler: what it says is understood, its certificate is verified, its block not provoked.
+//! A database behind Supabase's pooler: the server understands its messages, verifies its certificate and avoids its
+//! block.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const fn refusal(code: &'static str, message: &'static str) -> Refusal {
     Refusal { code, message, delay: Duration::ZERO }
 }
 
-/// The output of `check`, which must find a fault.
+/// Returns the output of `check`, which must find a fault.
 async fn check(variables: &[(&str, &str)]) -> String {
     let folder = folder();
     let mut command = command(folder.path());
@@ -97,7 +98,7 @@ async fn health_and_check_show_the_reason_of_the_pooler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_reason_of_the_pooler_is_awaited() {
     let pooler = Pooler::to(&database().await.options()).await;
-    // As long as the pooler waits, and longer than anybody who asks for a list does.
+    // As long as the pooler waits, and longer than any list waits.
     pooler.refuse(Refusal { delay: Duration::from_millis(2_600), ..PAUSED });
     let url = pooler.url("disable");
     let server = TestServer::with(&[("DATABASE_URL", &url)]).await;
@@ -108,7 +109,7 @@ async fn a_late_reason_of_the_pooler_is_awaited() {
     server.until_healthy().await;
     server.stop().await;
 
-    // A deploy must not pass with a fault of configuration, however late it is told.
+    // A deploy must fail with a configuration fault, however late the pooler reports it.
     let message =
         "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked";
     pooler.refuse(Refusal { delay: Duration::from_millis(2_600), ..refusal("XX000", message) });
@@ -123,7 +124,7 @@ async fn a_late_reason_of_the_pooler_is_awaited() {
 async fn a_wrong_password_is_retried_rarely_enough_to_stay_unblocked() {
     let pooler = Pooler::to(&database().await.options()).await;
     let url = pooler.url("disable");
-    // Whether it was wrong from the start, or is so since somebody changed it.
+    // At the first start, and after a change at runtime.
     for source in ["builtin", "postgres"] {
         let before = pooler.refused();
         let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
@@ -132,7 +133,7 @@ async fn a_wrong_password_is_retried_rarely_enough_to_stay_unblocked() {
         let server = TestServer::at(&[("DATABASE_URL", &url)], clock).await;
         server.until("/api/models?limit=1", |list| list.json()["source"] == source).await;
         (source == "postgres").then(refuse);
-        // Five minutes, in which callers ask for lists all the time.
+        // Five minutes with requests for lists throughout.
         for _ in 0..300 {
             hand.advance(Duration::from_secs(1));
             let list = server.get("/api/models?limit=1").await;
@@ -160,7 +161,7 @@ async fn the_root_certificate_may_be_text_or_a_path() {
     let path = folder.path().join("root.crt");
     std::fs::write(&path, authority.pem()).unwrap();
     for root in [authority.pem(), path.to_str().unwrap().to_owned()] {
-        // The URL's own mode verifies nothing: with a root certificate it does not count.
+        // The URL's own mode verifies nothing; it is ignored where a root certificate is set.
         let server =
             TestServer::with(&[("DATABASE_URL", &pooler.url("disable")), ("PGSSLROOTCERT", &root)]).await;
         let health = server.until_healthy().await;

@@ -1,4 +1,4 @@
-//! The health of providers: what the probes make of each misbehaviour, what they send, and whom they leave alone.
+//! Provider health: how probes classify each misbehaviour, what they send, and which providers they skip.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::support::upstream::{Mood, Upstream};
 
 const HEALTH: &str = "/api/automodel/health";
 const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-hunter2");
-/// Nobody listens there, so that the builtin catalogue is served at once.
+/// Port 1 refuses connections, so the builtin catalogue is served at once.
 const NO_DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://absent@127.0.0.1:1/none");
 const MINUTE: Duration = Duration::from_mins(1);
-/// Longer than the time between two looks.
+/// Longer than the time between two probes.
 const ROUND: Duration = Duration::from_secs(331);
 
-/// A server whose time a test moves, and the providers that it watches.
+/// A server on a manual clock, and the providers that it watches.
 struct Watched {
     server: TestServer,
     upstream: Upstream,
@@ -32,7 +32,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// With these variables; those that come later win.
+    /// A server with these variables; later ones win.
     async fn with(variables: &[(&str, &str)]) -> Self {
         let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
         let upstream = Upstream::start(clock.clone()).await;
@@ -43,32 +43,32 @@ impl Watched {
         Self { server, upstream, clock, hand }
     }
 
-    /// With OpenAI's key, after the first look.
+    /// A server with OpenAI's key, after its first probe.
     async fn start() -> Self {
         let this = Self::with(&[KEY]).await;
         this.looked().await;
         this
     }
 
-    /// What health says of that provider.
+    /// Returns the health of the provider.
     async fn provider(&self, id: &str) -> Value {
         provider(&self.server, id).await
     }
 
-    /// Waits until the look at OpenAI that began now is over, and says what health makes of it.
+    /// Waits until the current probe of OpenAI ends, and returns the resulting health.
     async fn looked(&self) -> Value {
         let now = self.clock.utc().format(&Rfc3339).unwrap();
         eventually(async || self.provider("openai").await["last_checked"] == now).await;
         self.provider("openai").await
     }
 
-    /// Moves the time on to the next look.
+    /// Advances the clock to the next probe.
     async fn next_look(&self) -> Value {
         self.hand.advance(ROUND);
         self.looked().await
     }
 
-    /// Ends the test: nobody was ever asked twice within a minute.
+    /// Ends the test, and asserts that no provider was probed twice within a minute.
     async fn end(self) {
         let mut last = HashMap::new();
         for asked in self.upstream.asked() {
@@ -86,7 +86,7 @@ async fn provider(server: &TestServer, id: &str) -> Value {
     providers.find(|provider| provider["id"] == id).cloned().unwrap_or_default()
 }
 
-/// Its status and reason.
+/// Returns its status and reason.
 fn state(provider: &Value) -> (&str, Option<&str>) {
     (provider["status"].as_str().unwrap(), provider["reason"].as_str())
 }
@@ -148,7 +148,7 @@ async fn slow_and_silent_providers_show_their_latency() {
         watched.next_look().await;
         assert_eq!(state(&watched.next_look().await), ("healthy", None));
     }
-    // Of seven answers two took 4 s.
+    // Two of seven answers took 4 s.
     assert_eq!(watched.provider("openai").await["latency_ms"], json!({ "p50": 0, "p95": 4_000 }));
     watched.end().await;
 }
@@ -261,7 +261,7 @@ async fn models_of_a_down_provider_leave_the_healthy_list() {
 
     watched.upstream.becomes("openai", Mood::Says(401, "{}"));
     watched.next_look().await;
-    assert_eq!(list().await, (tag.clone(), all), "another look without another status changes nothing");
+    assert_eq!(list().await, (tag.clone(), all), "a probe without a change of status changes nothing");
     watched.next_look().await;
     let (other, left) = list().await;
     assert!(other != tag && left == all - own, "{left}");
@@ -319,7 +319,7 @@ async fn a_start_shows_old_results_while_it_probes_again() {
     eventually(async || kv.value(key).is_some()).await;
     first.stop().await;
 
-    // As a service finds it that slept for as long.
+    // As if the service had slept for this time.
     let mut left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
     let then = (clock.utc() - 20 * 60 * MINUTE).format(&Rfc3339).unwrap();
     left["loaded_at"] = json!(then);
@@ -366,9 +366,9 @@ async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
     .enumerate()
     {
         let mut value = left.clone();
-        // The answer of another instance's provider is left out, and costs the others nothing.
+        // An answer for a provider of another instance is ignored and does not affect the others.
         value["value"]["elsewhere"] = value["value"]["openai"].clone();
-        // Due at once: a look that waits leaves what the start found.
+        // Due at once: a probe that waits keeps the state found at the start.
         let then = (clock.utc() - 60 * MINUTE).format(&Rfc3339).unwrap();
         (value["value"]["openai"]["last_checked"], value["value"]["openai"]["since"]) =
             (json!(then), json!(then));

@@ -1,4 +1,4 @@
-//! A provider's key goes only where this build or the operator says, whatever the catalogue holds.
+//! A provider's key goes only to hosts that this build or the operator names, whatever the catalogue contains.
 
 use chatchonk::clock::Clock;
 use nix::sys::signal::Signal;
@@ -18,7 +18,7 @@ fn of<'a>(list: &'a Value, id: &str) -> &'a Value {
     list.as_array().into_iter().flatten().find(|row| row["id"] == id).unwrap_or(&Value::Null)
 }
 
-/// The thief's certificate is one that the server trusts, so that nothing but its own rules keeps a key from the thief.
+/// The server trusts the thief's certificate, so only its own rules protect the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_row_diverts_no_key() {
     let (database, authority) = (database().await, Authority::named("Root of the thief"));
@@ -36,7 +36,7 @@ async fn an_edited_row_diverts_no_key() {
             "google",
             "models_list_url = 'https://generativelanguage.googleapis.com/v1beta/%2e%2e%2fevil'".to_owned(),
         ),
-        // The operator has named the hosts of these, and their rows have other faults.
+        // The operator has named the hosts of these providers, but their rows have other faults.
         ("mistral", "env = '{MAIL_KEY}'".to_owned()),
         ("cohere", "auth_header = 'cookie'".to_owned()),
         ("anthropic", "extra_headers = '{\"Host\": \"evil.example\"}'".to_owned()),

@@ -1,4 +1,4 @@
-//! Requests that no decent client would send, written by hand.
+//! Handwritten requests that no proper client would send.
 
 use crate::support::postgres::database;
 use crate::support::server::TestServer;
@@ -20,7 +20,7 @@ async fn invalid_utf_8_is_refused_in_query_and_path() {
     ] {
         server.send_raw("GET", target, "").await.problem(400, code);
     }
-    // Not encoded at all: whoever reads the request first may refuse it, but nobody may stumble.
+    // Not encoded at all: any layer may refuse it, and none may fail.
     for target in [&b"/api/models?q=\xff"[..], b"/api/models/\xff\xfe", b"/api/providers/\xc3\xa9", b"/\x80"]
     {
         let answer = server.send_raw("GET", target, "").await;
@@ -80,7 +80,7 @@ async fn a_long_address_is_a_414() {
     }
     let answer = server.send_raw("GET", format!("/api/health?{}", "z".repeat(10 * 1024)), "").await;
     answer.problem(414, "uri_too_long");
-    // Beyond 64 KiB the answer is the HTTP library's own.
+    // Beyond 64 KiB the HTTP library answers itself.
     assert!((400..500).contains(&server.send_raw("GET", of_length(200 * 1024), "").await.status));
     assert_eq!(server.get("/api/models").await.status, 200);
     server.stop().await;

@@ -1,4 +1,4 @@
-//! Bodies are written once, whoever asks however often, and take a bounded room.
+//! Each body is written once for all requests, and bodies take bounded memory.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::proxy::Proxy;
 use crate::support::scrape::Scrape;
 use crate::support::server::TestServer;
 
-/// The bound of all bodies on a small catalogue.
+/// The bound for all bodies of a small catalogue.
 const BOUND: u64 = 16 << 20;
 
 async fn kept(server: &TestServer) -> (u64, u64) {
@@ -43,7 +43,7 @@ async fn equivalent_queries_share_one_body() {
         server.get(spellings[0]).await;
         let before = kept(&server).await;
         let mut tags = Vec::new();
-        // Twice, as the second time an address is known.
+        // Twice, since the second request finds a known address.
         for path in spellings.iter().chain(&spellings) {
             let answer = server.get(path).await;
             assert_eq!(answer.status, 200, "{path}");
@@ -114,7 +114,7 @@ async fn cache_status_agrees_with_the_counters_in_an_outage() {
     let wire = Proxy::to(&database.options()).await;
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
     let server = TestServer::at(&[("DATABASE_URL", &wire.url()), ("METRICS_PORT", "0")], clock).await;
-    // Migrates and seeds, as the database is empty.
+    // Migrates and seeds the empty database.
     server.until("/api/models?limit=1", |page| page.json()["source"] == "postgres").await;
     let counts = async || {
         let scrape = Scrape::of(&server).await;
@@ -129,7 +129,7 @@ async fn cache_status_agrees_with_the_counters_in_an_outage() {
         let raised: Vec<_> = std::iter::zip(before, after).map(|(before, after)| after - before).collect();
         (way, raised)
     };
-    // Twice, as the second time an address is known.
+    // Twice, since the second request finds a known address.
     for path in ["/api/models", "/api/models", MODEL, MODEL] {
         let (way, raised) = ask(path).await;
         assert!(way.starts_with("chatchonk-memory; hit; ttl="), "{path}: {way}");
@@ -162,7 +162,7 @@ async fn models_stay_fresh_five_minutes_and_providers_an_hour() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_answer_must_be_revalidated_at_once() {
-    // Nobody listens there, so that the builtin catalogue is all there is.
+    // Port 1 refuses connections, so only the builtin catalogue exists.
     let server = TestServer::with(&[("DATABASE_URL", "postgres://absent@127.0.0.1:1/none")]).await;
     for path in crate::conditional::TAGGED {
         let answer = server.get(path).await;

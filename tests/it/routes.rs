@@ -1,4 +1,4 @@
-//! What holds on every route: HEAD, wrong methods, unknown addresses, request ids.
+//! Rules for every route: HEAD, wrong methods, unknown addresses, request ids.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ const ROUTES: [&str; 18] = [
     "/v1/models/openai%2Fgpt-6-astra",
 ];
 
-/// Error answers, which have bodies of their own.
+/// Error answers with a body.
 const ERRORS: [&str; 7] = [
     "/api/models?limit=0",
     "/api/models/nothing",
@@ -37,7 +37,7 @@ const ERRORS: [&str; 7] = [
     "/api/models/meta/llama-3.3-70b-instruct/cost",
 ];
 
-/// A header's list, in alphabetical order: that of the exposed headers differs from thread to thread.
+/// Returns a header's list in alphabetical order, since the order of exposed headers differs between threads.
 fn words<'a>(answer: &'a Answer, header: &str) -> Vec<&'a str> {
     let mut words: Vec<_> = answer.header(header).split(", ").filter(|word| !word.is_empty()).collect();
     words.sort_unstable();
@@ -57,7 +57,7 @@ async fn head_has_the_status_and_headers_of_get_and_no_body() {
         assert_eq!(length(get.header("content-length")), get.body.len(), "{route}");
         for name in get.headers.keys().chain(head.headers.keys()) {
             let (of_get, of_head) = (words(&get, name.as_str()), words(&head, name.as_str()));
-            // What tells the time differs between any two answers.
+            // Headers with times differ between any two answers.
             let moves = ["date", "cache-status", "cache-control", "age"].contains(&name.as_str())
                 || (route.ends_with("/health") && name == "content-length")
                 || (*route == "/api/status" && ["content-length", "etag"].contains(&name.as_str()));
@@ -68,7 +68,7 @@ async fn head_has_the_status_and_headers_of_get_and_no_body() {
         }
         assert!(length(head.header("content-length")) > 0, "{route}");
     }
-    // On a connection that stays open the next answer follows at once.
+    // On a kept connection the next answer follows at once.
     let kept = "HEAD /api/models HTTP/1.1\r\nHost: x\r\n\r\nGET /api/health/live HTTP/1.1\r\nHost: x\r\n\
                 Connection: close\r\n\r\n";
     let answers = server.raw(kept.as_bytes()).await;
@@ -120,7 +120,7 @@ async fn an_unknown_address_is_a_404_whatever_the_method() {
     ] {
         for method in ["GET", "POST"] {
             let answer = server.send_raw(method, path, "").await;
-            // `/api/models//` names a model of the id `/`.
+            // `/api/models//` names a model whose id is `/`.
             if path != "/api/models//" {
                 let problem = answer.problem(404, "route_not_found");
                 assert!(problem["detail"].as_str().unwrap().contains("/api/models"));

@@ -1,4 +1,4 @@
-//! `docs/operate.md` explains whatever health, log and `check` can say.
+//! `docs/operate.md` explains every message of health, log and `check`.
 
 use chatchonk::kv_client::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
 use chatchonk::provider_health::Reason;
@@ -6,7 +6,7 @@ use chatchonk::store::DatabaseFault;
 
 use crate::support::files::sources;
 
-/// With single spaces, as lines are broken anywhere.
+/// Returns the page with single spaces, since lines break anywhere.
 fn runbook() -> String {
     include_str!("../../docs/operate.md").split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -14,10 +14,10 @@ fn runbook() -> String {
 fn assert_explained<'a>(words: impl IntoIterator<Item = &'a str>) {
     let runbook = runbook();
     let missing: Vec<_> = words.into_iter().filter(|words| !runbook.contains(words)).collect();
-    assert!(missing.is_empty(), "docs/operate.md does not tell of {missing:#?}");
+    assert!(missing.is_empty(), "docs/operate.md does not explain {missing:#?}");
 }
 
-/// The texts in double quotes, with continued lines joined.
+/// Returns the string literals, with continued lines joined.
 fn literals(code: &str) -> impl Iterator<Item = String> {
     let joined = code.split("\\\n").map(str::trim_start).collect::<String>();
     joined.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>().into_iter()

@@ -1,4 +1,4 @@
-//! What a new seed does to a database that people have worked on.
+//! The effect of a new seed on a database with edits.
 
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::{DatabaseSettings, SeedMode, SeedReport, Store};
@@ -11,7 +11,7 @@ const RETASKED: &str = "openai/gpt-6-sol";
 const HIDDEN: &str = "openai/gpt-6-luna";
 const UNTOUCHED: &str = "cohere/rerank-v3.5";
 
-/// All rows of the four tables, without when they were written.
+/// All rows of the four tables, without their timestamps.
 const ROWS: &str = "select jsonb_build_object(
     'models', (select jsonb_object_agg(id, to_jsonb(m) - 'created_at' - 'updated_at') from chatchonk.models m),
     'providers', (select jsonb_object_agg(id, to_jsonb(p) - 'created_at' - 'updated_at') from chatchonk.providers p),
@@ -34,7 +34,7 @@ impl Seeded {
         Self { store, pool: database.pool().await, seed }
     }
 
-    /// A seed that is newer and says something else of every row.
+    /// Returns a newer seed that differs in every row.
     fn newer(&self) -> Seed {
         let mut newer = self.seed.clone();
         newer.version += 1;
@@ -68,7 +68,7 @@ impl Seeded {
         sqlx::query_scalar(revision).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// What people do: they edit rows of each table, hide others, and add their own.
+    /// Makes typical manual changes: edits rows of each table, hides others, and adds its own.
     async fn work_on_it(&self) {
         self.run(
             "update chatchonk.models set name = 'Mine', price_input = 7 where id = 'openai/gpt-6-astra'; \
@@ -138,7 +138,7 @@ async fn a_newer_seed_updates_only_unedited_rows() {
     assert_eq!(after["providers"]["xai"]["name"].as_str().unwrap(), "xAI II");
     assert_eq!(after["providers"]["xai"]["enabled"], false);
     assert!(after["task_types"]["chat"]["name"].as_str().unwrap().ends_with(" II"));
-    assert!(seeded.revision().await > revision, "caches must learn of it");
+    assert!(seeded.revision().await > revision, "caches must see it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

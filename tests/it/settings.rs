@@ -1,16 +1,16 @@
-//! Settings: what every variable may hold, what the platform changes, and that no message repeats a secret.
+//! Settings: allowed values of every variable, the defaults of platforms, and messages without secrets.
 
 use std::path::Path;
 
 use chatchonk::config::{Config, ConfigError, DatabaseChoice, Environment, SETTINGS};
 use chatchonk::kv_client::KvSettings;
 
-/// Stands in every bad value; no message may repeat it.
+/// Part of every bad value. No message may repeat it.
 const SECRET: &str = "hunter2";
 const URL: (&str, &str) = ("DATABASE_URL", "postgres://u:p@localhost:5432/x");
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    // Whoever runs the tests has a home, and only root can do without one.
+    // The test user has a home; only root can do without one.
     let with_home = variables.iter().copied().chain([("HOME", "/home/someone")]);
     Config::from_environment(&with_home.collect::<Environment>(), None)
 }
@@ -199,7 +199,7 @@ fn the_transaction_pooler_is_refused_and_port_5432_named() {
         let error = read(&[("RENDER", platform), ("DATABASE_URL", url)]).unwrap_err();
         let message = error.to_string();
         assert_eq!(error.variable, "DATABASE_URL");
-        // What is expected is the right port, not the wrong one.
+        // The message asks for the right port and does not suggest the wrong one.
         assert!(message.starts_with("DATABASE_URL: expected port 5432"), "{message}");
         assert!(message.contains("6543") && message.contains("Session pooler"), "{message}");
         assert!(!message.contains(SECRET), "{message}");

@@ -1,7 +1,7 @@
-//! The whole cache in a simulated world: several instances, a database, and a KV that may show anything. Histories are
-//! random by one seed each, and every promise is checked after every step.
+//! The whole cache in a simulated world: several instances, a database, and a KV in any state. Each history is random
+//! with its own seed, and every promise is checked after every step.
 //!
-//! `SIMULATE_SEED=7 cargo test --test it simulator` replays one history, `SIMULATE_HISTORIES=100000` runs more of them.
+//! `SIMULATE_SEED=7 cargo test --test it simulator` replays one history; `SIMULATE_HISTORIES=100000` runs more of them.
 
 mod checks;
 mod damage;
@@ -25,20 +25,20 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::data::Subject;
 
-/// Everything that there is to read.
+/// Everything that can be read.
 const SUBJECTS: [Subject; 5] =
     [Subject::Catalogue, Subject::User(0), Subject::User(1), Subject::Upstream(0), Subject::Upstream(1)];
 
-/// How many histories are enough when nobody says.
+/// The default number of histories.
 const HISTORIES: u64 = 2_000;
 
-/// One thread, which looks for what comes from outside so rarely that one turn runs all tasks that are ready. Nothing
-/// comes from outside: there is neither I/O nor any time but the world's.
+/// A single thread that polls for external events so rarely that one turn runs all ready tasks. There are no external
+/// events: no I/O, and no time but the world's.
 fn runtime() -> Runtime {
     Builder::new_current_thread().event_interval(1_000_000).build().unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "for whoever runs more by hand")]
+#[expect(clippy::disallowed_methods, reason = "to run more of them manually")]
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }

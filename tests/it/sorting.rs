@@ -1,4 +1,4 @@
-//! The orders of `/api/models`.
+//! The sort orders of `/api/models`.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::support::postgres::database;
 use crate::support::recount::units;
 use crate::support::server::TestServer;
 
-/// What a list is sorted by, as text that compares as the values do; `None` is unknown.
+/// Returns the sort keys as text that compares like the values; `None` is unknown.
 fn keys(model: &Value, sort: &str) -> Vec<Option<String>> {
     let text = |field: &str| model[field].as_str().map(str::to_owned);
     let number = |value: Option<u128>| value.map(|value| format!("{value:040}"));
@@ -20,7 +20,7 @@ fn keys(model: &Value, sort: &str) -> Vec<Option<String>> {
         "price" => {
             vec![number(units(&model["pricing"]["input"])), number(units(&model["pricing"]["output"]))]
         }
-        _ => panic!("{sort} is no sort"),
+        _ => panic!("unknown sort {sort}"),
     }
 }
 
@@ -44,7 +44,7 @@ fn compare(a: &Value, b: &Value, sort: &str, descending: bool) -> Ordering {
 async fn every_sort_puts_unknown_last_and_breaks_ties_by_id() {
     let database = database().await;
     let server = TestServer::seeded(&database).await;
-    // Ties in every key, unknown values in every key that can be unknown, and a price of which only half is known.
+    // Ties in every key, unknown values in every key that allows them, and a half-known price.
     let statement = "insert into chatchonk.models (id, provider, provider_model_id, name, kind, price_input) \
                      select 'openai/twin-' || n, 'openai', 'twin', 'Twin', 'chat', case when n < 3 then 2 end \
                      from generate_series(1, 4) as n";

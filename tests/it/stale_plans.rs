@@ -1,4 +1,4 @@
-//! The types of columns change under a running server.
+//! Column types that change while a server runs.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn edits_show_after_columns_changed_their_type() {
             .fetch_one(&pool)
             .await
             .unwrap();
-    // Twice each, as a pool has several connections and a second change meets the statements of the first.
+    // Twice each, since a pool has several connections, and a second change meets the statements of the first.
     for (round, (table, column)) in [
         ("models", "name"),
         ("models", "family"),
@@ -31,7 +31,7 @@ async fn edits_show_after_columns_changed_their_type() {
     .into_iter()
     .flat_map(|changed| [(300, changed), (400, changed)])
     {
-        // Other connections of the pool prepare what they need, too.
+        // Other connections of the pool prepare their statements too.
         for _ in 0..3 {
             server.get("/api/health").await;
         }

@@ -1,4 +1,4 @@
-//! `cache`: what a server counts, and emptying what all of them share.
+//! `cache stats`, and `cache purge`, which invalidates what all servers share.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::support::postgres::{TestDatabase, database, empty_database};
 use crate::support::process::{Serving, command, folder, run, run_elsewhere, text};
 use crate::support::server::{Answer, TestServer, eventually};
 
-/// The key of the catalogue, as an operator would look for it.
+/// The catalogue's key, as an operator would look for it.
 const KEY: &str = "chatchonk:development:catalogue.2:all";
-/// Keys of the same environment, and of others.
+/// Keys of this environment, then of others.
 const KNOWN: [&str; 2] = ["chatchonk:development:catalogue.0:all", "chatchonk:development:other.1:x"];
 const FOREIGN: [&str; 2] =
     ["chatchonk:development-2:catalogue.2:all", "chatchonk:production:catalogue.1:all"];
 
-/// Notes how many keys of this environment are known when a version is raised.
+/// Records the number of known keys of this environment when a version is raised.
 const WATCH: &str = "create table watched (known bigint);
     create function watch() returns trigger language plpgsql as $$ begin
         insert into watched select count(*) from chatchonk.kv_keys where key like 'chatchonk:development:%';
@@ -28,7 +28,7 @@ const WATCH: &str = "create table watched (known bigint);
     end $$;
     create trigger watch before update on chatchonk.cache_version for each row execute function watch();";
 
-/// Runs `cache …` with these variables; its exit code and both outputs.
+/// Runs `cache …` with these variables; returns its exit code and both outputs.
 fn cache(arguments: &[&str], variables: &[(&'static str, String)]) -> (Option<i32>, String, String) {
     let folder = folder();
     let output = run(command(folder.path())
@@ -51,7 +51,7 @@ fn store(database: &TestDatabase) -> Store {
     Store::new(DatabaseSettings::from_url(&database.url(), Verification::ByDefault, 2).unwrap())
 }
 
-/// Has servers take on these keys and write them.
+/// Claims these keys as a server does, and writes them.
 async fn fill(store: &Store, kv: &FakeKv, keys: &[&str]) {
     let claims: Vec<_> = keys
         .iter()
@@ -139,7 +139,7 @@ async fn stats_as_json_repeat_the_cache_section_of_health() {
     server.stop().await;
 }
 
-/// What `cache stats` makes of this health.
+/// Runs `cache stats` against a server with this health.
 async fn stats_of(health: &Value) -> (Option<i32>, String, String) {
     let url = format!("http://{}", other_release(health).await);
     let output = run_elsewhere(&["cache", "stats", "--url", &url]).await;
@@ -257,7 +257,7 @@ async fn a_hard_purge_empties_kv_and_the_server_refills_it() {
     assert_eq!(kv.calls(Call::DeleteMany), 1);
     let deleted = kv.requests().into_iter().find(|request| request.call == Call::DeleteMany).unwrap();
     assert!(String::from_utf8(deleted.body).unwrap().contains(KEY));
-    // A server that wrote a key lately leaves it alone for a minute; one that starts need not.
+    // A running server leaves a key that it wrote alone for a minute; a new server does not.
     let next = TestServer::with_kv(&database.url(), &kv).await;
     eventually(async || kv.value(KEY).is_some()).await;
     let envelope: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
@@ -272,7 +272,7 @@ async fn undeleted_keys_stay_known_and_the_version_rises() {
     let database = database().await;
     let store = store(&database);
     let throttled = || Fault::throttled(None);
-    // What Cloudflare refused costs nothing; what broke off may have been done.
+    // A refusal by Cloudflare costs no budget; a broken call may have been executed.
     for (fault, spent) in [(Fault::forbidden(), 0), (throttled(), 0), (Fault::Reset, 3)] {
         let kv = FakeKv::start(Clock::system()).unwrap();
         fill(&store, &kv, &KNOWN).await;
@@ -298,7 +298,7 @@ async fn a_hard_purge_stays_within_the_daily_delete_budget() {
     let mut variables = with_kv(&database, &kv);
     variables.push(("CLOUDFLARE_KV_DAILY_DELETES", "10".to_owned()));
 
-    // 9 of 10 may be used, and 3 keys wait.
+    // 9 of 10 deletes may be used, and 3 keys wait.
     let (code, said, _) = cache(&["purge", "--hard"], &variables);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("✓ cloudflare kv: 2 keys of development deleted"), "{said}");

@@ -1,4 +1,4 @@
-//! `check --url`: what it reads of a running server, and what it says of anything else.
+//! `check --url`: what it reads of a running server, and its messages about anything else.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::support::process::{run_elsewhere, text};
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 
-/// Runs `check --url`, with an environment that no server could start with: none of it matters.
+/// Runs `check --url` in an environment that no server could start with, since the command ignores it.
 async fn check(url: impl Into<String>) -> (Option<i32>, String, String) {
     let output = run_elsewhere(&["check", "--url", &url.into()]).await;
     let (said, log) = text(&output);
@@ -24,7 +24,7 @@ async fn check_address(address: SocketAddr) -> (Option<i32>, String, String) {
     check(format!("http://{address}")).await
 }
 
-/// Answers every request with these bytes, for as long as the test runs.
+/// Answers every request with these bytes while the test runs.
 async fn stub(answer: impl Into<Vec<u8>>) -> SocketAddr {
     let (listener, answer) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), answer.into());
     let address = listener.local_addr().unwrap();
@@ -47,7 +47,7 @@ fn http(status: &str, kind: &str, body: &str) -> String {
     )
 }
 
-/// A server of another release: health says this, and readiness too, whose `status` is another word.
+/// A server of another release: health and readiness answer with this, and its `status` is an unknown word.
 pub(super) async fn other_release(health: &Value) -> SocketAddr {
     stub(http("200 OK", "application/json", &health.to_string())).await
 }
@@ -179,7 +179,7 @@ async fn control_characters_never_reach_the_terminal() {
     assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
 }
 
-/// Both commands that read a server say the same of one that cannot be read: one line, and nothing else.
+/// Asserts that both commands that read a server fail with the same single line.
 async fn refused(url: &str, begin: &str, parts: &[&str]) {
     for command in [&["check", "--url", url], &["cache", "stats", "--url", url] as &[&str]] {
         let output = run_elsewhere(command).await;
@@ -210,7 +210,7 @@ async fn an_invalid_address_is_one_line_without_the_address() {
 
 #[tokio::test]
 async fn an_absent_server_is_one_line_with_a_remedy() {
-    // Nobody listens on port 1, and nobody may.
+    // Port 1 refuses connections.
     let parts = ["onnection refused", "; check host and port"];
     refused("http://127.0.0.1:1", "http://127.0.0.1:1 cannot be reached (", &parts).await;
 }
@@ -251,7 +251,7 @@ async fn a_redirect_is_reported_and_not_followed() {
 
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_5_s() {
-    // Takes connections on, and never answers.
+    // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let told = format!("http://{address} did not answer within 5 s; try again");

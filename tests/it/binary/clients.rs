@@ -1,4 +1,4 @@
-//! Bytes that clients send: they count, and leave no line in the log.
+//! Malformed bytes from clients are counted and not logged.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::server::{client, eventually};
 
 const TOKEN: &str = "0123456789abcdef";
 
-/// Messages that are no request, or none that could be answered.
+/// Messages that are not a request, or not one that can be answered.
 fn malformed() -> Vec<Vec<u8>> {
     let head = |rest: &str| format!("GET / HTTP/1.1\r\n{rest}\r\n\r\n").into_bytes();
     let post = |rest: &str| format!("POST / HTTP/1.1\r\nhost: x\r\n{rest}").into_bytes();
@@ -23,7 +23,7 @@ fn malformed() -> Vec<Vec<u8>> {
         b"G\xffT / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
         b"GET / HTTP/9.9\r\nhost: x\r\n\r\n".to_vec(),
         b"GET /a b c HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
-        // A client that begins with TLS, and one with HTTP/2.
+        // The start of a TLS handshake, and of HTTP/2.
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
         head("no colon"),
@@ -44,7 +44,7 @@ fn malformed() -> Vec<Vec<u8>> {
 fn send(address: &str, message: &[u8]) {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // It may close before it has read the whole message.
+    // The server may close before it has read the whole message.
     let _ = connection.write_all(message);
     let _ = connection.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
@@ -69,7 +69,7 @@ async fn malformed_requests_are_counted_and_not_logged() {
     let (messages, at) = (malformed(), address.clone());
     let send_all = move || (0..20).for_each(|_| messages.iter().for_each(|message| send(&at, message)));
     tokio::task::spawn_blocking(send_all).await.unwrap();
-    // Some of them end without an event, such as those whose answer was on its way already.
+    // Some messages end without an event, such as those whose answer was already on its way.
     eventually(async || errors(&address, "request").await >= 200.0).await;
     server.signal(Signal::SIGTERM);
     let (status, lines) = server.end();
@@ -90,7 +90,7 @@ async fn debug_logging_shows_malformed_requests() {
     }
 }
 
-/// A client that keeps all the connections that the server can have.
+/// The client keeps all the connections that the server can have.
 #[tokio::test(flavor = "multi_thread")]
 async fn descriptor_exhaustion_is_counted_with_one_warning() {
     let folder = folder();
@@ -99,7 +99,7 @@ async fn descriptor_exhaustion_is_counted_with_one_warning() {
     let mut kept = TcpStream::connect(&address).unwrap();
     let crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
     server.line_with("connections cannot be accepted");
-    // No new connection is accepted, but those that exist are served.
+    // The server accepts no new connection but serves the existing ones.
     let request = format!("GET /metrics HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
     let scrape = async |connection: &mut TcpStream| {
         connection.write_all(request.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Commands on what is configured here: `check`, `migrate`, `catalogue seed`, and what the program says of itself.
+//! Commands on the local configuration: `check`, `migrate`, `catalogue seed`, `--version` and `--help`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,13 +20,13 @@ fn check_without_a_database_starts_nothing_and_succeeds() {
     assert_eq!(output.status.code(), Some(0), "{said}{log}");
     assert!(said.contains("– database: not configured, embedded default"), "{said}");
     assert!(said.contains("KV not configured"), "{said}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it creates nothing");
 }
 
 #[test]
 fn check_names_an_unreachable_database_and_no_secret() {
     let folder = folder();
-    // Nobody listens on port 1, and nobody may.
+    // Port 1 refuses connections.
     let url = "postgres://someone:hunter2@127.0.0.1:1/somewhere";
     let output = run(command(folder.path()).arg("check").env("DATABASE_URL", url));
     let (said, log) = text(&output);
@@ -101,7 +101,7 @@ async fn a_seed_keeps_edits_and_overwrite_resets_all_but_enabled() {
     seed(&["--overwrite"]);
     let (name, enabled) = row().await;
     assert_ne!(name, "Edited");
-    assert!(!enabled, "hiding a row is nobody's but the operator's");
+    assert!(!enabled, "only the operator hides and shows a row");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn version_names_the_commit_and_help_shows_the_usage() {
     assert!(text(&unknown).1.contains("serve"), "a hint");
 }
 
-/// Runs `check` in a folder whose `.env` has the variables of this KV and nothing else, and with these on top.
+/// Runs `check` in a folder whose `.env` has only this KV's variables, with further variables on top.
 fn check_kv(kv: &FakeKv, others: &[(&str, &str)]) -> (Option<i32>, String) {
     let folder = folder();
     let lines: Vec<_> = kv.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
@@ -228,7 +228,7 @@ async fn check_shows_the_daily_budget_that_a_database_counts() {
     let line = "✓ budget: today 12 of 900 writes and 3 of 45 deletes used (90 % of the limits); it resets at 00:00 UTC";
     assert!(said.contains(line), "{said}");
 
-    // That the tables are missing is said once.
+    // The missing tables are reported once.
     let empty = empty_database().await.url();
     let (code, said) = check_kv(&kv, &[("DATABASE_URL", &empty)]);
     assert!(code == Some(1) && said.contains("✗ migrations") && !said.contains("budget"), "{said}");

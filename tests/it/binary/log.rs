@@ -1,4 +1,4 @@
-//! The log of the program: it never blocks, and it loses no line while it is read.
+//! The program's log never blocks, and it loses no line while it is read.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,14 +19,14 @@ const TOKEN: &str = "0123456789abcdef";
 /// A database that refuses every connection.
 const NO_DATABASE: &str = "postgres://none@127.0.0.1:1/none";
 
-/// A pipe of 4 KiB: its end to read, and its end to write.
+/// A pipe of 4 KiB: its reading end and its writing end.
 fn pipe() -> (File, File) {
     let (read, write) = nix::unistd::pipe().unwrap();
     fcntl(&write, FcntlArg::F_SETPIPE_SZ(4_096)).unwrap();
     (read.into(), write.into())
 }
 
-/// A pipe that has no place for a single byte.
+/// A pipe without room for a single byte.
 fn full_pipe() -> (File, File) {
     let (read, write) = pipe();
     fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -35,17 +35,17 @@ fn full_pipe() -> (File, File) {
     (read, write)
 }
 
-/// `serve` with every line that there is, and metrics on the public port.
+/// `serve` with every log line enabled and metrics on the public port.
 fn talkative(command: &mut Command) -> &mut Command {
     let command = command.env("RUST_LOG", "trace").env("METRICS_TOKEN", TOKEN);
     command.env("DATABASE_URL", NO_DATABASE).stdin(Stdio::null())
 }
 
-/// A server whose log is not read for now. Killed when it is dropped.
+/// A server whose log is not being read. Killed when dropped.
 struct Unread(Child);
 
 impl Unread {
-    /// The address that it listens on, from the system: its log cannot be read.
+    /// Returns its address as the system reports it, since its log cannot be read.
     async fn address(&self) -> String {
         let mut address = None;
         eventually(async || {
@@ -74,7 +74,7 @@ impl Unread {
         kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits for its end, at most 10 s.
+    /// Waits for its end, for at most 10 s.
     async fn ends(&mut self) -> ExitStatus {
         let clock = Clock::system();
         let asked = clock.now();
@@ -96,14 +96,14 @@ impl Drop for Unread {
     }
 }
 
-/// The number of dropped lines, from its metrics.
+/// Returns the number of dropped lines, from its metrics.
 async fn dropped(address: &str) -> f64 {
     let url = format!("http://{address}/metrics");
     let answer = client().get(url).bearer_auth(TOKEN).send().await.unwrap().text().await.unwrap();
     Scrape::parse(&answer).value("chatchonk_log_lines_dropped_total", &[])
 }
 
-/// Asks until lines were dropped.
+/// Waits until lines were dropped.
 async fn until_dropped(address: &str) {
     eventually(async || {
         for _ in 0..50 {
@@ -156,7 +156,7 @@ async fn dropped_lines_are_reported_once_when_lines_flow_again() {
     let mut command = command(folder.path());
     talkative(&mut command).stdout(Stdio::null()).stderr(stderr);
     let mut server = Unread(command.spawn().unwrap());
-    // It holds an end to write: the lines would not end with the process.
+    // The command holds a writing end, so the lines would not end with the process.
     drop(command);
     let address = server.address().await;
     until_dropped(&address).await;
@@ -224,5 +224,5 @@ fn a_full_pipe_does_not_block_the_end_of_a_command() {
     drop(stderr);
     let mut rest = Vec::new();
     err.read_to_end(&mut rest).unwrap();
-    assert!(rest.iter().all(|byte| *byte == b'\n'), "nothing fitted in");
+    assert!(rest.iter().all(|byte| *byte == b'\n'), "no line fits into the pipe");
 }

@@ -26,10 +26,10 @@ async fn serves_the_embedded_catalogue(server: &mut Serving) -> String {
     address
 }
 
-/// Both ways to end it: as a platform does, and with Ctrl-C in a terminal.
+/// Tests a shutdown in order, by SIGTERM or by Ctrl-C in a terminal.
 async fn ends_in_order(end: impl FnOnce(&Serving)) {
     let folder = folder();
-    // The tests themselves may run under nohup, which their children inherit.
+    // The tests may run under nohup, whose setting their children inherit.
     let own = command(folder.path());
     let mut server = Serving::start(&mut from_shell("exec env --default-signal=HUP \"$0\" \"$@\"", &own));
     let address = serves_the_embedded_catalogue(&mut server).await;
@@ -70,7 +70,7 @@ async fn a_server_started_with_nohup_outlives_the_terminal() {
     let address = server.address();
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
-    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 1, 1, "SIGHUP is ignored no longer");
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 1, 1, "SIGHUP is still ignored");
     server.signal(Signal::SIGHUP);
     assert_eq!(get(&address, ALL).await.0, 200);
     assert_eq!(get(&address, "/api/health/ready").await.0, 200);
@@ -103,7 +103,7 @@ async fn a_start_without_its_database_names_no_other_fault() {
     assert!(!lines.iter().any(|line| line.contains("migrations: ")), "{lines:#?}");
 }
 
-/// It stands still, so all of them wait in the queue of the listener.
+/// The server is stopped, so all of them wait in the listener's queue.
 #[tokio::test]
 async fn three_hundred_clients_at_once_need_no_retransmission() {
     let folder = folder();
@@ -179,7 +179,7 @@ async fn a_second_server_on_the_same_folder_gets_the_remedy() {
     for part in ["chatchonk: ", path.to_str().unwrap(), "stop it", "DATA_DIR"] {
         assert!(refusal.contains(part), "{part} is missing: {refusal}");
     }
-    assert_eq!(get(&address, "/api/health").await.0, 200, "the first one is unharmed");
+    assert_eq!(get(&address, "/api/health").await.0, 200, "the first server still works");
     first.signal(Signal::SIGTERM);
     assert_eq!(first.end().0.code(), Some(0));
 }
@@ -231,14 +231,14 @@ fn a_port_in_use_is_one_line_with_the_remedy() {
 async fn log_lines_are_json_objects_and_hold_no_secret() {
     let folder = folder();
     let database = database().await;
-    let nobody = ["openai", "openrouter", "huggingface"].map(|id| format!("{id}=http://127.0.0.1:1"));
+    let refused = ["openai", "openrouter", "huggingface"].map(|id| format!("{id}=http://127.0.0.1:1"));
     let mut server = Serving::start(
         command(folder.path())
             .env("DATABASE_URL", database.url())
             .env("CLOUDFLARE_API_TOKEN", "a-secret-token")
             .env("OPENAI_API_KEY", "a-secret-key")
             .env("PROBE_PROVIDERS", "true")
-            .env("PROVIDER_BASE_URLS", nobody.join(",")),
+            .env("PROVIDER_BASE_URLS", refused.join(",")),
     );
     let address = server.address();
     server.line_with("provider openai is down");
@@ -257,11 +257,11 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
     assert!(lines.iter().any(|line| line.contains("KV not configured: CLOUDFLARE_ACCOUNT_ID")), "{lines:#?}");
 }
 
-/// The libraries that carry the keys log what they do, too.
+/// This includes the libraries that carry the keys, which have their own log lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_keys_are_never_logged_even_at_trace() {
     let (folder, upstream) = (folder(), Upstream::start(Clock::system()).await);
-    // What an answer repeats of the request stays out as well.
+    // The parts of a request that an answer repeats are not logged either.
     upstream.becomes("openai", Mood::Says(401, r#"{"error":"Incorrect API key provided: hunter2-openai"}"#));
     upstream.becomes("anthropic", Mood::Says(400, r#"{"error":"hunter2-anthropic"}"#));
     let mut server = Serving::start(
@@ -285,7 +285,7 @@ async fn provider_keys_are_never_logged_even_at_trace() {
     server.signal(Signal::SIGTERM);
     let (status, lines) = server.end();
     assert_eq!(status.code(), Some(0));
-    assert!(lines.iter().any(|line| line.contains("TRACE") && line.contains("hyper")), "libraries log, too");
+    assert!(lines.iter().any(|line| line.contains("TRACE") && line.contains("hyper")), "libraries log too");
     for (id, header) in
         [("openai", "authorization"), ("anthropic", "x-api-key"), ("google", "x-goog-api-key")]
     {
@@ -306,7 +306,7 @@ async fn a_dead_private_postgres_restarts_while_lists_go_on() {
     let dead = postgres(folder.path()).unwrap();
     kill(dead, Signal::SIGKILL).unwrap();
 
-    // Its log tells both; a list is asked for after each.
+    // Its log shows both; each is followed by a read of a list.
     for line in ["the database cannot be reached", "the database answers again"] {
         server.line_with(line);
         let (status, list) = get(&address, "/api/models").await;

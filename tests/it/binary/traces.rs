@@ -1,4 +1,4 @@
-//! Traces, which the program sends to a collector.
+//! Traces that the program sends to a collector.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// Serves with that collector, answers these requests, stops at once; returns the lines of the log.
+/// Serves with this collector, answers these requests and stops; returns the log lines.
 async fn serve(endpoint: &str, traceparents: &[String]) -> Vec<String> {
     let folder = folder();
     let mut server = Serving::start(
@@ -63,7 +63,7 @@ async fn a_request_joins_the_sampled_trace_of_its_caller() {
     assert!(collector.count(&bytes(TRACE)) >= 1 && collector.count(&bytes(CALLER)) >= 1);
     assert_eq!(collector.count(&bytes(OTHER_TRACE)), 0);
     assert!(collector.count(b"under-test") >= 1 && collector.count(b"http.response.status_code") >= 1);
-    assert!(!lines.iter().any(|line| line.contains("answered")), "the log stays as it is: {lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("answered")), "the log does not change: {lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

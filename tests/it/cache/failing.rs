@@ -1,4 +1,4 @@
-//! When the origin fails: who waits, who gets what, and how often it is asked.
+//! Reads while the origin fails: which callers wait, what they get, and how often the origin is called.
 
 use chatchonk::cache::Outcome::{Memory, Origin, Stale};
 use chatchonk::cache::{LoadError, OnOriginFailure};
@@ -12,12 +12,12 @@ async fn no_caller_with_a_value_waits_for_a_failing_origin() {
     rig.outcome().await;
     rig.origin.fail(true);
     rig.advance(5 * MINUTE).await;
-    assert_eq!(rig.outcome().await, (Stale, 1), "the first one finds it out");
+    assert_eq!(rig.outcome().await, (Stale, 1), "the first read finds the failure");
 
     rig.origin.hold();
     rig.advance(SECOND).await;
-    // No time passes from here on: a caller that waited would never end.
-    assert_eq!(rig.outcome().await, (Stale, 1), "it sets out on the next try and does not wait for it");
+    // No time passes from here on, so a caller that waited would never end.
+    assert_eq!(rig.outcome().await, (Stale, 1), "it starts the next attempt without waiting");
     all_tasks_wait().await;
     assert_eq!(rig.origin.waiting(), 1);
     assert_eq!(rig.outcome().await, (Stale, 1));
@@ -60,7 +60,7 @@ async fn a_failing_origin_is_retried_after_1_s_up_to_30_s() {
     rig.advance(SECOND).await;
     rig.outcome().await;
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked().1, before + 1, "after a success the pauses begin anew");
+    assert_eq!(rig.origin.asked().1, before + 1, "after a success the pauses start again");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn the_catalogue_is_served_at_any_age_and_when_outdated() {
     assert_eq!(rig.outcome().await, (Stale, 1));
     rig.origin.change();
     rig.catch_up();
-    assert_eq!(rig.outcome().await, (Stale, 1), "the value held, not the floor");
+    assert_eq!(rig.outcome().await, (Stale, 1), "the value in memory, not the floor");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The families' policies: how long each is fresh, what it serves when its origin fails, and what KV gets of it.
+//! The families' policies: how long a value is fresh, what is served while the origin fails, and what reaches KV.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn the_catalogue_is_kept_at_any_weight() {
     let rig = Rig::of(CATALOGUE, true);
     rig.origin.weigh(u32::MAX);
     assert_eq!(rig.outcome().await, (Origin, 1));
-    // As often as the store behind needs until it has looked at the weight.
+    // As many as the store needs to check the weight.
     for _ in 0..2_000 {
         assert_eq!(rig.cache.held(&Key(0)).unwrap().entry.source, Source::Origin);
     }
@@ -112,7 +112,7 @@ async fn personal_and_secret_values_never_reach_kv() {
     assert_eq!((shelf.calls(), shelf.keys()), (0, Vec::new()));
 }
 
-/// Instances that share a clock and a shelf, and an origin that announces nothing.
+/// Instances that share a clock, a shared tier, and an origin that announces nothing.
 struct Upstream {
     shelf: Shelf,
     time: (Clock, chatchonk::clock::ClockHand),
@@ -125,13 +125,13 @@ impl Upstream {
         Self { shelf: Shelf::default(), time, origin: SimulatedOrigin::unscoped() }
     }
 
-    /// An instance as it starts, and its tier.
+    /// A new instance, and its tier.
     fn instance(&self) -> (Rig, chatchonk::kv_tier::SharedTier) {
         let tier = self.shelf.tier(&self.time.0);
         (Rig::on(RESPONSES, self.origin.clone(), None, Some(tier.clone()), self.time.clone()), tier)
     }
 
-    /// What the origin showed when the value was loaded, and how the read ended.
+    /// Returns the value that the origin had at the load, and the outcome of the read.
     async fn read(rig: &Rig) -> Option<(chatchonk::cache::Outcome, u64)> {
         rig.read().await.ok().map(|read| (read.outcome, read.entry.value.version))
     }
@@ -188,7 +188,7 @@ async fn an_old_answer_in_kv_serves_for_a_day_of_upstream_failure() {
     assert_eq!(Upstream::read(&fourth).await, None);
 }
 
-/// A writer, and what it has left on a shelf.
+/// A writer, and what it left in a shared tier.
 async fn left_by_a_writer(
     family: chatchonk::cache::Family,
     origin: &SimulatedOrigin,
@@ -244,7 +244,7 @@ async fn kv_may_be_newer_when_the_database_fails_after_a_change() {
     let (first, second) = (on(tiers[0].clone()), on(tiers[1].clone()));
     first.outcome().await;
     second.outcome().await;
-    // They found the key absent, and take it to be so for a while.
+    // They remember the key as absent for a while.
     first.advance(30 * SECOND).await;
     origin.change();
     second.catch_up();
@@ -280,7 +280,7 @@ async fn the_database_overrides_kv_at_the_same_version() {
     let rig = instance();
     origin.hold();
     let first = rig.begin().await;
-    // Whoever comes after this waits for a flight that set out with it.
+    // A caller after this waits for a flight that started with it.
     rig.catch_up();
     let second = rig.begin().await;
     rig.advance(Duration::from_millis(80)).await;
@@ -313,7 +313,7 @@ async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
     assert_eq!(rig.read().await.unwrap().entry.source, Source::Origin);
 }
 
-/// Another hand rewrites what is on the shelf.
+/// Overwrites the value in the shared tier, as a foreign process could.
 fn forge(shelf: &Shelf, version: u64, value: &str) {
     shelf.rewrite(|bytes| {
         let text = std::str::from_utf8(bytes).unwrap();
@@ -331,7 +331,7 @@ async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
         forge(&shelf, version, "[7,7]");
         let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
-        // The version is not answered within 1 s, and the load of the second flight is under way then.
+        // The version read takes over 1 s, so the load of the second flight has started by then.
         origin.hold();
         let first = rig.begin().await;
         rig.advance(SECOND / 2).await;
@@ -361,7 +361,7 @@ async fn an_unconfirmed_value_evicts_no_confirmed_one() {
         forge(&shelf, version, "[7,7]");
         let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
-        // The version is not answered within 1 s, and the load is.
+        // The version read takes over 1 s; the load ends.
         origin.hold();
         let first = rig.begin().await;
         rig.advance(Duration::from_millis(80)).await;
@@ -369,7 +369,7 @@ async fn an_unconfirmed_value_evicts_no_confirmed_one() {
         origin.release_newest();
         all_tasks_wait().await;
         assert_eq!(first.end().await.unwrap(), (Origin, 1));
-        // The start looks into the shared tier by itself.
+        // A start looks into the shared tier by itself.
         rig.cache.recall(&Key(0)).await;
         let held = rig.cache.held(&Key(0)).unwrap();
         assert_eq!(

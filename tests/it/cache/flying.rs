@@ -1,4 +1,4 @@
-//! Flights: shared by all who may share them, and never a way for something old to come back.
+//! Flights: callers share them where they may, and no flight brings an old value back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{Data, Key, MINUTE, Rig, SECOND, SimulatedOrigin, all_tasks_wait, rig};
 
-/// Real threads and real time: what is looked for is a race.
+/// Real threads and real time, since this looks for a race.
 async fn cold_callers_share_one_load(callers: u64) {
     let scopes = Arc::new(Scopes::new(Clock::system()));
     let origin = SimulatedOrigin::default();
@@ -133,7 +133,7 @@ async fn a_replaced_database_lowers_the_fence_and_drops_old_values() {
     let mut changes = rig.scopes.changes();
     changes.mark_unchanged();
     rig.catch_up();
-    assert!(changes.has_changed().unwrap(), "the change is told");
+    assert!(changes.has_changed().unwrap(), "the change is announced");
     changes.mark_unchanged();
 
     let read = rig.read().await.unwrap();
@@ -154,7 +154,7 @@ async fn a_value_of_a_replaced_database_is_never_fresh() {
     rig.origin.replace(4);
     rig.advance(SECOND).await;
     rig.catch_up();
-    // Now the new database has a version 5 of its own.
+    // The new database reaches its own version 5.
     rig.origin.change();
     rig.advance(SECOND).await;
     rig.catch_up();
@@ -168,7 +168,7 @@ async fn a_load_from_a_replaced_database_is_not_published() {
     rig.origin.change();
     rig.outcome().await;
     rig.advance(5 * MINUTE).await;
-    // Its version read is under way when the database is replaced.
+    // The version read is in flight when the database is replaced.
     rig.origin.hold();
     let caller = rig.begin().await;
     rig.origin.replace(1);

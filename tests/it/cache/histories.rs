@@ -1,4 +1,4 @@
-//! Random histories: whatever happens in whatever order, the promises hold after every step.
+//! Random histories: the promises hold after every step in any order of events.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Data, Key, Rig, all_tasks_wait};
 #[derive(Debug, Clone)]
 enum Step {
     Read,
-    /// A read whose caller goes away.
+    /// A read whose caller is cancelled.
     Abandon,
     Pass(Duration),
     Change {
@@ -44,22 +44,22 @@ fn step() -> impl Strategy<Value = Step> {
 
 type Pending = JoinHandle<Option<(Outcome, Data)>>;
 
-/// What the test knows of the history so far.
+/// The test's knowledge of the history so far.
 struct History {
     rig: Rig,
     fails: bool,
     panics: bool,
     held: bool,
-    /// Every state of the data, and when it was replaced.
+    /// Every past state of the data, and the time of its replacement.
     past: Vec<(Data, Duration)>,
     now: Duration,
-    /// What the instance must show at least, as it was told of it.
+    /// The oldest state that the instance may show, as it learnt of it.
     told: Data,
     last_read: Option<Data>,
     outcomes: HashMap<Option<Outcome>, u64>,
 }
 
-/// Versions of different databases never meet, as theirs hold the time.
+/// Versions of different databases never meet, since they contain the time.
 const DATABASES: u64 = 1_000;
 
 impl History {
@@ -116,7 +116,7 @@ impl History {
     }
 
     async fn take(&mut self, step: Step) {
-        // No two things happen in one moment.
+        // No two events happen at the same moment.
         self.pass(Duration::from_millis(1)).await;
         let data = self.rig.origin.data_now();
         match step {
@@ -131,7 +131,7 @@ impl History {
             Step::Pass(time) => self.pass(time).await,
             Step::Change { announced } => {
                 self.becomes(Data { version: data.version + DATABASES, ..data });
-                // While the database fails, so does the read that an announcement asks for.
+                // While the database fails, the read after an announcement fails too.
                 if announced && !self.fails {
                     self.catch_up();
                 }
@@ -165,7 +165,7 @@ impl History {
         all_tasks_wait().await;
     }
 
-    /// Who looks after the database refreshes the cache when it answers again.
+    /// The supervisor refreshes the cache when the database answers again.
     async fn recover(&mut self) {
         all_tasks_wait().await;
         self.pass(Duration::from_millis(1)).await;
@@ -177,10 +177,10 @@ impl History {
     async fn read(&mut self) {
         let read = self.begin().await;
         if !read.is_finished() {
-            assert!(self.held, "only an answer under way is worth a wait");
+            assert!(self.held, "only a held answer makes a caller wait");
             self.pass(CATALOGUE.hard_limit).await;
         }
-        assert!(read.is_finished(), "nobody waits longer than the hard limit");
+        assert!(read.is_finished(), "no caller waits longer than the hard limit");
         let read = read.await.unwrap();
         self.count(read);
         let Some((outcome, data)) = read else {

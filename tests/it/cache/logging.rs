@@ -1,4 +1,4 @@
-//! What the cache logs, and when: a log that blocks holds up only the task that writes to it.
+//! A log call that blocks delays only the task that makes it.
 
 use std::future::Future;
 use std::sync::mpsc;
@@ -19,14 +19,14 @@ async fn a_blocked_log_does_not_block_other_callers() {
         let (cache, runtime, (done, is_done)) = (cache.clone(), runtime.clone(), mpsc::channel());
         std::thread::spawn(move || {
             let _entered = runtime.enter();
-            // Another key: a caller that misses needs every lock that a read can need.
+            // Another key, since a caller that misses needs every lock that a read can need.
             let mut read = Box::pin(cache.read(&Key(7)));
             let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             done.send(()).unwrap();
         });
         is_done.recv_timeout(Duration::from_secs(5)).expect("a caller waits for the log");
     });
-    // A load, as what is held is outdated, finds the database replaced by an older one, which is worth a line.
+    // A load after an announced change finds the database replaced by an older one, which is logged.
     rig.origin.change();
     rig.catch_up();
     rig.origin.replace(0);

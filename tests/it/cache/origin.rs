@@ -1,4 +1,4 @@
-//! An origin in memory that can be held up, broken, changed and replaced.
+//! An origin in memory that a test can hold, break, change and replace.
 
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
@@ -14,25 +14,25 @@ pub(super) const SCOPE: &str = "catalogue";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key(pub u32);
 
-/// A value tells which database and version it is of, so that a mix-up shows.
+/// A value contains its database and version, so a mix-up shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Data {
     pub database: u32,
     pub version: u64,
 }
 
-/// Clones are the same origin.
+/// Clones share the same origin.
 #[derive(Clone)]
 pub(super) struct SimulatedOrigin(Arc<Mutex<State>>);
 
 #[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 struct State {
     data: Data,
-    /// Whether nothing announces changes.
+    /// Whether no scope announces changes.
     unscoped: bool,
     fails: bool,
     panics: bool,
-    /// Whether calls wait for [`SimulatedOrigin::release`] after they have seen the data, as an answer under way does.
+    /// Whether calls wait for [`SimulatedOrigin::release`] after they have read the data, like an answer in transit.
     held: bool,
     waiting: VecDeque<oneshot::Sender<()>>,
     weight: u32,
@@ -69,7 +69,7 @@ impl SimulatedOrigin {
         self.state().data
     }
 
-    /// One whose changes nothing announces, such as another company's API.
+    /// An origin that announces no changes, such as another company's API.
     pub(super) fn unscoped() -> Self {
         let origin = Self::default();
         origin.state().unscoped = true;
@@ -81,18 +81,18 @@ impl SimulatedOrigin {
         self.state().weight = bytes;
     }
 
-    /// A writer edits the data.
+    /// Edits the data, as a writer does.
     pub(super) fn change(&self) {
         self.state().data.version += 1;
     }
 
-    /// Another database takes this one's place.
+    /// Replaces the database by another one at this version.
     pub(super) fn replace(&self, version: u64) {
         let mut state = self.state();
         state.data = Data { database: state.data.database + 1, version };
     }
 
-    /// The data are these from now on.
+    /// Sets the data.
     pub(super) fn set(&self, data: Data) {
         self.state().data = data;
     }
@@ -105,30 +105,30 @@ impl SimulatedOrigin {
         self.state().panics = panics;
     }
 
-    /// From now on answers stay under way until they are released.
+    /// Holds answers from now on until they are released.
     pub(super) fn hold(&self) {
         self.state().held = true;
     }
 
-    /// Answers under way.
+    /// Returns the number of held answers.
     pub(super) fn waiting(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// Lets the oldest answer under way arrive.
+    /// Releases the oldest held answer.
     pub(super) fn release_one(&self) {
         let waiting = self.state().waiting.pop_front();
-        // Whoever waited may have been given up.
+        // The caller that waited may have been abandoned.
         let _ = waiting.unwrap().send(());
     }
 
-    /// Lets the newest answer under way arrive.
+    /// Releases the newest held answer.
     pub(super) fn release_newest(&self) {
         let waiting = self.state().waiting.pop_back();
         let _ = waiting.unwrap().send(());
     }
 
-    /// Lets all answers arrive, and holds none any more.
+    /// Releases all answers and holds no further ones.
     pub(super) fn release(&self) {
         let mut state = self.state();
         state.held = false;
@@ -137,7 +137,7 @@ impl SimulatedOrigin {
         }
     }
 
-    /// How often the data, and the version alone, were asked for.
+    /// Returns the number of loads and of version reads.
     pub(super) fn asked(&self) -> (u64, u64) {
         let state = self.state();
         (state.loads, state.version_reads)

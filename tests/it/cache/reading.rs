@@ -1,4 +1,4 @@
-//! While the origin answers: what is served, and what it costs.
+//! Reads while the origin answers: what is served, and what it costs.
 
 use chatchonk::cache::Outcome::{Memory, Origin, Stale};
 use chatchonk::cache::Source;
@@ -27,7 +27,7 @@ async fn background_validation_starts_at_75_to_85_percent() {
         rig.advance(224 * SECOND).await;
         let mut age = 224;
         while rig.origin.asked().1 == 0 {
-            assert_eq!(rig.outcome().await, (Memory, 1), "nobody waits for it");
+            assert_eq!(rig.outcome().await, (Memory, 1), "no caller waits for it");
             all_tasks_wait().await;
             rig.advance(SECOND).await;
             age += 1;
@@ -106,7 +106,7 @@ async fn an_unchanged_value_is_loaded_again_once_a_day() {
     for _ in 0..24 * 60 {
         rig.advance(MINUTE).await;
         rig.catch_up();
-        assert_eq!(rig.outcome().await, (Memory, 1), "nobody waits for it");
+        assert_eq!(rig.outcome().await, (Memory, 1), "no caller waits for it");
     }
     all_tasks_wait().await;
     assert_eq!(rig.origin.asked(), (2, 0));
@@ -115,7 +115,7 @@ async fn an_unchanged_value_is_loaded_again_once_a_day() {
         rig.catch_up();
         rig.outcome().await;
     }
-    assert_eq!(rig.origin.asked(), (2, 0), "and then not before another day");
+    assert_eq!(rig.origin.asked(), (2, 0), "not again for another day");
 }
 
 #[tokio::test]

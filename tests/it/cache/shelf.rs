@@ -1,4 +1,4 @@
-//! A shared tier in memory that does as it is told, and a ledger that grants everything.
+//! A shared tier in memory under the test's control, and a ledger that grants everything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use chatchonk::kv_tier::{KvLimits, Ledger, Namespace, SharedTier};
 use chatchonk::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, StoreError};
 use time::macros::date;
 
-/// Clones are the same shelf.
+/// Clones share the same values.
 #[derive(Clone, Default)]
 pub(super) struct Shelf(Arc<Mutex<State>>);
 
@@ -21,14 +21,14 @@ struct State {
 }
 
 impl Shelf {
-    /// The tier of one instance on it.
+    /// Returns the tier of one instance.
     pub(super) fn tier(&self, clock: &Clock) -> SharedTier {
         let tier = SharedTier::new(self.clone(), "test".to_owned(), KvLimits::FREE_PLAN, clock.clone());
         tier.connect(GrantsAll);
         tier
     }
 
-    /// Calls of all kinds.
+    /// Returns the number of calls of all kinds.
     pub(super) fn calls(&self) -> u64 {
         self.0.lock().unwrap().calls
     }
@@ -37,7 +37,7 @@ impl Shelf {
         self.0.lock().unwrap().values.keys().map(ToString::to_string).collect()
     }
 
-    /// Another hand rewrites every value.
+    /// Changes every value, as a foreign process could.
     pub(super) fn rewrite(&self, change: impl Fn(&[u8]) -> Vec<u8>) {
         self.0.lock().unwrap().values.values_mut().for_each(|value| *value = change(value));
     }

@@ -1,4 +1,4 @@
-//! What Cloudflare may answer, and what the client makes of it.
+//! Cloudflare's answers, and the client's interpretation of them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn a_wrong_namespace_names_its_variable_and_is_no_miss() {
             let shown = format!("Namespace not found (status {status}, code {code}, ray {ray})");
             assert_eq!(error.to_string(), shown);
         }
-        assert_eq!(client.namespaces().await.unwrap().len(), 1, "the right id can still be named");
+        assert_eq!(client.namespaces().await.unwrap().len(), 1, "the message can name the right id");
     }
 }
 
@@ -55,14 +55,14 @@ async fn a_token_without_permission_is_forbidden() {
     assert_eq!(kv.client.delete(&key("k")).await.unwrap_err().class, Permission);
     kv.fake.quirks(|quirks| quirks.access = Access::None);
     assert_eq!(kv.client.probe().await.unwrap_err().class, Permission);
-    assert!(kv.client.verify_token().await.is_ok(), "the token lives nevertheless");
+    assert!(kv.client.verify_token().await.is_ok(), "the token is still valid");
 }
 
 #[tokio::test]
 async fn a_spent_quota_stops_its_own_kind_until_midnight() {
     let kv = Kv::start();
     kv.fake.quirks(|quirks| quirks.daily = Daily { reads: 1, writes: 2, deletes: 1 });
-    assert_eq!(kv.client.get(&key("k")).await, Ok(None), "a miss is a read as well");
+    assert_eq!(kv.client.get(&key("k")).await, Ok(None), "a miss counts as a read");
     let error = kv.client.get(&key("k")).await.unwrap_err();
     assert_eq!((error.class, error.status, error.code), (Quota, Some(429), Some(10_048)));
     assert_eq!(kv.client.put_many(&[pair("a", b"1"), pair("b", b"1")]).await, Ok(Vec::new()));
@@ -113,7 +113,7 @@ async fn the_allowance_is_that_of_the_last_answer() {
     kv.client.get(&key("k")).await.unwrap();
     let error = kv.client.get(&key("k")).await.unwrap_err();
     assert_eq!(error.class, Throttled { retry_after: Some(Duration::from_mins(5)) });
-    assert_eq!(kv.client.allowance().unwrap().left, 0, "refusals say it too");
+    assert_eq!(kv.client.allowance().unwrap().left, 0, "refusals carry it too");
     kv.hand.advance(Duration::from_mins(5));
     assert_eq!(kv.client.get(&key("k")).await, Ok(None));
     assert_eq!(kv.client.allowance().unwrap().left, 2);

@@ -1,4 +1,4 @@
-//! What can break on the way. These tests wait for real time-outs: sockets know no other time.
+//! Broken connections and answers. These tests wait for real timeouts, since sockets know no other time.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -46,17 +46,17 @@ async fn a_stalled_body_times_out_and_a_cut_one_is_malformed() {
     kv.fake.fail_once(Some(Call::Put), Fault::HalfBody);
     let error = kv.client.put(&key("new"), b"v".to_vec(), LONG).await.unwrap_err();
     assert_eq!(error.class, Failure(Malformed));
-    assert!(kv.fake.value("new").is_some(), "a change whose answer is lost may have been made");
+    assert!(kv.fake.value("new").is_some(), "a change whose answer is lost may have taken effect");
     kv.fake.fail_once(Some(Call::Probe), Fault::HalfBody);
     assert_eq!(kv.client.probe().await.unwrap_err().class, Failure(Malformed));
-    assert_eq!(kv.client.get(&key("k")).await.map(|value| value.unwrap().len()), Ok(100_000), "it mends");
+    assert_eq!(kv.client.get(&key("k")).await.map(|value| value.unwrap().len()), Ok(100_000), "it works again");
 }
 
 #[tokio::test]
 async fn broken_and_refused_connections_are_unreachable() {
     let kv = Kv::start();
     assert_eq!(get(&kv, Fault::Reset).await, Failure(Connect));
-    assert_eq!(kv.fake.calls(Call::Get), 1, "nothing is tried again here");
+    assert_eq!(kv.fake.calls(Call::Get), 1, "the client does not retry");
 
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &format!("http://{free}"))]);
@@ -83,7 +83,7 @@ async fn a_redirect_is_not_followed() {
     let kv = Kv::start();
     let elsewhere = Kv::start();
     assert_eq!(get(&kv, Fault::Redirect(elsewhere.fake.base_url())).await, Failure(Malformed));
-    assert!(elsewhere.fake.requests().is_empty(), "the token would have gone there");
+    assert!(elsewhere.fake.requests().is_empty(), "the token would have leaked");
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_late_answer_within_the_limit_is_accepted() {
     kv.fake.fail_once(Some(Call::Get), Fault::Slow(Duration::from_mins(15)));
     let (name, hand) = (key("k"), kv.hand.clone());
     let mut slow = std::pin::pin!(kv.client.get(&name));
-    // Only the fake's clock is late: it is moved until the answer comes.
+    // Only the fake's clock matters here: it advances until the answer arrives.
     let value = loop {
         tokio::select! {
             value = &mut slow => break value,
@@ -117,7 +117,7 @@ async fn a_late_answer_within_the_limit_is_accepted() {
 #[tokio::test]
 async fn a_handshake_that_hangs_costs_half_a_second() {
     let kv = Kv::start();
-    // The system takes the connection; nobody answers on it.
+    // The system accepts the connection, and no answer follows.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("https://{}", silent.local_addr().unwrap());
     let client = kv.client_with(&[("CLOUDFLARE_KV_BASE_URL", &base_url)]);

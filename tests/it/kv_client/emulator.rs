@@ -1,4 +1,4 @@
-//! The fake itself: what other tests rely on.
+//! The behaviour of the fake that other tests rely on.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ async fn a_change_may_stay_unseen_for_a_limited_time() {
     let kv = Kv::start();
     kv.fake.quirks(|quirks| quirks.stale_for = Duration::from_mins(1));
     kv.client.put(&key("k"), b"1".to_vec(), LONG).await.unwrap();
-    assert_eq!(kv.client.get(&key("k")).await, Ok(None), "a new key, too");
+    assert_eq!(kv.client.get(&key("k")).await, Ok(None), "a new key too");
     kv.hand.advance(Duration::from_secs(30));
     kv.client.put(&key("k"), b"2".to_vec(), LONG).await.unwrap();
     kv.hand.advance(Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! Each operation, as it goes over the wire.
+//! Each operation, as sent over the wire.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn values_of_any_bytes_are_written_read_and_deleted() {
         assert_eq!(last(&kv).body, value);
         assert_eq!(kv.client.get(&key).await, Ok(Some(value.to_vec())));
         assert_eq!(kv.client.delete(&key).await, Ok(()));
-        assert_eq!(kv.client.delete(&key).await, Ok(()), "deleting what is not there is no error");
+        assert_eq!(kv.client.delete(&key).await, Ok(()), "deleting a missing key is not an error");
         assert_eq!(kv.client.get(&key).await, Ok(None));
     }
     kv.fake.assert_conforming();
@@ -55,7 +55,7 @@ async fn a_put_has_its_value_and_lifetime() {
     kv.hand.advance(Duration::from_secs(1));
     assert_eq!(kv.client.get(&key("k")).await, Ok(None));
     kv.client.put(&key("short"), b"v".to_vec(), Duration::ZERO).await.unwrap();
-    assert!(last(&kv).target.ends_with("?expiration_ttl=60"), "Cloudflare refuses less");
+    assert!(last(&kv).target.ends_with("?expiration_ttl=60"), "Cloudflare refuses a shorter lifetime");
 }
 
 fn request_of(kv: &Kv) -> Request {
@@ -135,7 +135,7 @@ async fn requests_that_kv_cannot_accept_are_not_sent() {
     let refused = kv.client.put(&key("k"), value.clone(), LONG).await.unwrap_err();
     assert_eq!((refused.class, refused.status), (too_large, None));
     assert_eq!(kv.client.put_many(&[pair("k", &value)]).await.unwrap_err().class, too_large);
-    // As base64 the value grows beyond the limit.
+    // The value exceeds the limit once it is encoded as base64.
     assert_eq!(kv.client.put_many(&[pair("k", &vec![0xff; 20 << 20])]).await.unwrap_err().class, too_large);
     let keys = vec![key("k"); 10_001];
     assert_eq!(kv.client.delete_many(&keys).await.unwrap_err().class, too_large);

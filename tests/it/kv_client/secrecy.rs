@@ -1,4 +1,4 @@
-//! The token is told to Cloudflare and to nobody else.
+//! The token goes to Cloudflare only.
 
 use chatchonk::kv_client::KvSettings;
 use tracing::level_filters::LevelFilter;
@@ -7,7 +7,7 @@ use crate::support::kv::fake::{Fault, TOKEN};
 use crate::support::kv::{Kv, LONG, connection, key, pair};
 use crate::support::log::Captured;
 
-/// On one thread, which is the one whose log is read.
+/// On one thread, whose log is captured.
 #[tokio::test(flavor = "current_thread")]
 async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
     let (log, guard) = Captured::here(LevelFilter::TRACE);
@@ -17,7 +17,7 @@ async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
     for fault in [
         Fault::forbidden(),
         Fault::throttled(None),
-        // Whatever an answer repeats of the request stays out.
+        // Parts of the request that an answer repeats are not logged.
         Fault::Refused { status: 400, code: 6_003, message: TOKEN, retry_after: None },
         Fault::Redirect(format!("https://kv.example/{TOKEN}")),
         Fault::Page(502),
@@ -36,7 +36,7 @@ async fn the_token_is_in_no_log_no_error_and_no_debug_output() {
     }
     drop(guard);
     let logged = log.lines().concat();
-    assert!(logged.contains("403 Forbidden"), "something was logged");
+    assert!(logged.contains("403 Forbidden"), "the failure was logged");
     for text in [printed.concat(), logged] {
         assert!(!text.contains(TOKEN), "{text}");
         assert!(!text.contains("Bearer"), "{text}");

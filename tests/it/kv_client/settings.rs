@@ -1,4 +1,4 @@
-//! What the variables become.
+//! The client's settings, built from the variables.
 
 use chatchonk::config::{Config, ConfigError, Environment};
 use chatchonk::kv_client::KvSettings;

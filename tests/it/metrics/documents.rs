@@ -1,4 +1,4 @@
-//! The dashboard, the alerts and the page about metrics name what is there, and the page all of it.
+//! The dashboard, the alerts and `docs/metrics.md` name existing metrics only, and the page explains all of them.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ const DASHBOARD: &str = include_str!("../../../docs/grafana/dashboard.json");
 const ALERTS: &str = include_str!("../../../docs/prometheus/alerts.yml");
 const PAGE: &str = include_str!("../../../docs/metrics.md");
 
-/// What looks like the name of a metric of ours or of the process.
+/// Returns everything that looks like a name of our metrics or of a process metric.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
     words.filter(|word| word.starts_with("chatchonk_") || word.starts_with("process_")).collect()
 }
 
-/// The expressions of the dashboard.
+/// Collects the expressions of the dashboard.
 fn expressions(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

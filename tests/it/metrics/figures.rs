@@ -1,4 +1,4 @@
-//! What is collected agrees with what health says.
+//! Figures collected at a scrape agree with health.
 
 use chatchonk::clock::Clock;
 use chatchonk::domain::provider::ProviderStatus;
@@ -11,7 +11,7 @@ use crate::support::postgres::database;
 use crate::support::scrape::Scrape;
 use crate::support::server::{Answer, TestServer};
 
-/// Health and a scrape between which nothing happened.
+/// Returns health and a scrape with no event between them.
 async fn at_rest(server: &TestServer) -> (Answer, Scrape) {
     loop {
         let before = server.get("/api/health").await;
@@ -71,7 +71,7 @@ async fn metrics_agree_with_health() {
     ] {
         assert_eq!(of(&format!("chatchonk_cache_{name}"), &labels), number(&family[key]), "{name}");
     }
-    // One that was given up, because KV was quicker, has no duration.
+    // A load that was abandoned because KV was faster has no duration.
     let timed = of("chatchonk_cache_load_duration_seconds_count", &labels);
     assert!((1.0..=number(&family["loads"])).contains(&timed), "{timed}");
     let representations = &health["cache"]["detail"]["representations"];

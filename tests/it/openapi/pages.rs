@@ -1,4 +1,4 @@
-//! The pages for people.
+//! The HTML pages of the API reference.
 
 use chatchonk::http::Code;
 
@@ -6,7 +6,7 @@ use super::{document, operations};
 use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
-/// The values of an attribute in a page.
+/// Returns the values of an attribute in a page.
 fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!(" {name}=\"");
     let rest = page.match_indices(&start).map(|(at, found)| &page[at + found.len()..]);
@@ -42,7 +42,7 @@ async fn pages_load_only_from_this_server_and_links_work() {
                         link == "/" || link.starts_with("/api/") || link.starts_with("/v1/"),
                         "{path}: {link}"
                     );
-                    // Examples of errors among them; a fault of the server is none.
+                    // This includes examples of client errors, but no server error.
                     let answer = server.send_raw("GET", &link.replace("&amp;", "&"), "").await;
                     assert!(answer.status < 500, "{path}: {link}");
                 }

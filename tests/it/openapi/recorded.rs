@@ -1,4 +1,4 @@
-//! The examples in the document are answers that the server gives, and keep to their own schemas.
+//! The examples in the document are answers of the server and match their own schemas.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::{document, resolved};
 use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
-/// Where they are kept.
+/// The file of recorded examples.
 const FILE: &str = "src/http/docs/openapi/examples.json";
-/// Set to anything, it has the file written anew.
+/// If set to any value, the test records the file again.
 const RECORD: &str = "RECORD_EXAMPLES";
-/// What is shown: a name, the operation and the request. Of errors the name is the code.
+/// Examples: a name, the operation and the request. The name of an error is its code.
 const SHOWN: &[(&str, &str, &str)] = &[
     ("a page", "list_models", "/api/models?provider=anthropic&max_input_price=3&sort=price&limit=1"),
     ("a search", "list_models", "/api/models?q=claud+sonet&fields=id,name&limit=2"),
@@ -46,7 +46,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("provider_not_found", "get_provider", "/api/providers/opnai"),
     ("price_unknown", "get_model_cost", "/api/models/meta/llama-3.3-70b-instruct/cost?input_tokens=1000"),
 ];
-/// What it takes more to show than to follow an address.
+/// Examples that need more than a request to an address.
 const PROVOKED: [Provoked; 5] = [
     Provoked { method: "POST", ..Provoked::of("method_not_allowed") },
     Provoked { request: too_long, is_printed: false, ..Provoked::of("uri_too_long") },
@@ -78,9 +78,9 @@ struct Provoked {
     is_printed: bool,
     headers: &'static str,
     settings: &'static [(&'static str, &'static str)],
-    /// How often it is sent; the last answer counts.
+    /// The number of requests; the last answer is the example.
     times: usize,
-    /// What readers have to know besides.
+    /// A condition that readers must know.
     when: Option<&'static str>,
 }
 
@@ -130,7 +130,7 @@ fn too_long() -> String {
     format!("/api/models?ids={}", "a".repeat(10_000))
 }
 
-/// Members that differ from answer to answer, by what takes their place when two are compared.
+/// Members that differ between answers, with the value that replaces them in a comparison.
 const VOLATILE: [&str; 18] = [
     "request_id",
     "revision",
@@ -157,7 +157,7 @@ async fn record() -> Value {
     server.until("/api/health", |answer| answer.json()["status"] == "healthy").await;
     let mut recorded = Vec::new();
     for (name, operation, request) in SHOWN {
-        // As it is: a client would mend it.
+        // Sent unchanged; a client would normalise it.
         let answer = server.send_raw("GET", request, "").await;
         recorded.push(json!({
             "name": name, "operation": operation, "request": request, "status": answer.status, "body": answer.json(),
@@ -170,7 +170,7 @@ async fn record() -> Value {
     recorded.into()
 }
 
-/// Takes out what differs from answer to answer.
+/// Replaces members that differ between answers.
 fn settle(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -211,7 +211,7 @@ async fn examples_are_what_the_server_answers() {
 fn every_provoked_error_has_an_example_of_its_code() {
     let shown = SHOWN.iter().map(|(name, ..)| *name).filter(|name| Code::NAMES.contains(name));
     let provoked = shown.chain(PROVOKED.iter().map(|provoked| provoked.name));
-    // A start that is not over, 20 s of waiting, and a fault of the server.
+    // These need an unfinished start, a wait of 20 s, and an internal error.
     let others = ["catalogue_unavailable", "timed_out", "internal_error"];
     let mut codes: Vec<_> = provoked.chain(others).collect();
     let mut all = Code::NAMES.to_vec();
@@ -220,11 +220,11 @@ fn every_provoked_error_has_an_example_of_its_code() {
     assert_eq!(codes, all);
 }
 
-/// A validator that also refuses members which the schema does not name.
+/// A validator that also refuses members that the schema does not name.
 fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
     let mut components = document["components"].clone();
     for (name, part) in components["schemas"].as_object_mut().unwrap() {
-        // These are a part of others.
+        // These are parts of other schemas.
         if name != "Prices" && (part.get("properties").is_some() || part.get("allOf").is_some()) {
             part["unevaluatedProperties"] = false.into();
         }

@@ -1,4 +1,4 @@
-//! The promises, held against every read and every state. Each names the one that it proves.
+//! The promises, checked against every read and every state. Each check names its promise.
 
 use std::time::Duration;
 
@@ -11,20 +11,22 @@ use super::following::RECOVERY;
 use super::history::{Begun, Ended, History, Member, Shown};
 use super::world::SECOND;
 
-/// What a cold read may wait for KV.
+/// The time that a cold read may wait for KV.
 const HEDGE: Duration = Duration::from_millis(80);
-/// How soon an announced edit is seen: the announcement travels for 200 ms, waits for a read of the versions under way and
-/// for the pause after it, and causes another; each statement takes up to 600 ms here. And one that was not announced.
+/// The delay until an announced edit shows. The announcement travels for 200 ms, waits for a running version read and
+/// the pause after it, and causes another read; each statement takes up to 600 ms here. The second value is for an edit
+/// that was not announced.
 const ANNOUNCED: Duration = Duration::from_millis(1_600);
 const UNANNOUNCED: Duration = Duration::from_secs(15);
-/// How soon an edit that raised no version is served: it is counted after up to 10 s, and looks are 5 s apart.
+/// The delay until an edit that raised no version is served: PostgreSQL counts it within 10 s, and checks are 5 s
+/// apart.
 const LOST: Duration = Duration::from_secs(20);
-/// A load, when the database answers and when it does not: a flight ends after 10 s.
+/// The time of a load, with and without answers from the database: a flight ends after 10 s.
 const LOAD: Duration = Duration::from_secs(2);
 const SLOW_LOAD: Duration = Duration::from_secs(11);
-/// How long after the database was replaced what was told of it may still be confused.
+/// The time after a replacement of the database during which an instance may still mix up the two.
 const CONFUSION: Duration = Duration::from_secs(45);
-/// How long an instance may take until it has a database.
+/// The time until a new instance has a database.
 const BIRTH: Duration = Duration::from_secs(5);
 
 impl History {
@@ -52,7 +54,7 @@ impl History {
         if begun.subject.scope().is_some() && shown.data.version != shown.version {
             breaks("P3", "the value is not of its version");
         }
-        // An origin that takes longer than the soft limit is not waited for while there is a value, marked stale.
+        // A read with a value does not wait for an origin beyond the soft limit; it serves the value marked as stale.
         let calls = member.instance.process.calls_since(begun.subject, begun.at);
         let is_slow = shown.outcome == Outcome::Stale && !calls.is_empty();
         self.check_freshness(ended, &shown, &family, is_healthy && !is_slow, &breaks);
@@ -62,7 +64,7 @@ impl History {
         self.check_order(begun, &shown, is_healthy, &breaks);
     }
 
-    /// Whether the database answered all the time, and long enough before to be asked.
+    /// Returns whether the database answered throughout, and for long enough before.
     fn is_healthy(&self, member: &Member, begun: &Begun) -> bool {
         let instance = &member.instance;
         let has_started = instance.start.connected || instance.process.born + BIRTH <= begun.at;
@@ -181,7 +183,7 @@ impl History {
         }
     }
 
-    /// What holds at any time.
+    /// Checks the promises that hold at any time.
     pub(super) fn check_all(&self) {
         self.check_budget();
         for member in &self.members {
@@ -196,7 +198,7 @@ impl History {
         }
     }
 
-    /// P6: by the day, for all instances together. A replaced database has an account of its own.
+    /// P6: per day, for all instances together. A replacement database has its own budget.
     fn check_budget(&self) {
         if self.world.database.replaced().is_some() {
             return;
@@ -213,7 +215,7 @@ impl History {
         }
     }
 
-    /// P9: every read ends in one outcome, and the cache counts the same as its callers.
+    /// P9: every read has one outcome, and the cache's counters equal its callers'.
     fn check_counts(&self, member: &Member) {
         type IsOf = fn(Subject) -> bool;
         let families: [(Subject, IsOf); 3] = [

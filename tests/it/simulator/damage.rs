@@ -1,4 +1,4 @@
-//! What can happen to bytes under a key.
+//! Damage to the bytes under a key.
 
 use chatchonk::cache::{CATALOGUE, Family, PREFERENCES, RESPONSES};
 use chatchonk::kv_tier::KvLimits;
@@ -6,7 +6,7 @@ use chatchonk::kv_tier::KvLimits;
 use super::data::{Data, FOREIGN, Subject};
 use super::world::{Dice, World};
 
-/// Cut, with a byte that no text has, or something else altogether.
+/// Cuts the bytes, inserts one that is invalid in text, or replaces all of them.
 pub(super) fn damaged(dice: &Dice, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     if bytes.is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn damaged(dice: &Dice, bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An envelope as another writer would make it.
+/// Builds an envelope as another writer would.
 pub(super) fn envelope(
     world: &World,
     schema: u32,
@@ -44,7 +44,7 @@ pub(super) fn envelope(
     .into_bytes()
 }
 
-/// The family of a subject.
+/// Returns the family of a subject.
 fn family_of(subject: Subject) -> Family {
     match subject {
         Subject::Catalogue => CATALOGUE,
@@ -53,7 +53,7 @@ fn family_of(subject: Subject) -> Family {
     }
 }
 
-/// The key of a subject in the shared tier.
+/// Returns the key of a subject in the shared tier.
 pub(super) fn key_of(subject: Subject) -> String {
     let id = match subject {
         Subject::Catalogue => "all".to_owned(),
@@ -64,20 +64,20 @@ pub(super) fn key_of(subject: Subject) -> String {
     format!("chatchonk:test:{name}.{schema}:{id}")
 }
 
-/// What lies under a subject's key although it is not its value.
+/// A foreign value under a subject's key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Planted {
-    /// Of another database, whole.
+    /// A whole value of another database.
     Foreign,
-    /// By a newer release, under the older one's key.
+    /// A value of a newer release, under the older release's key.
     Newer,
-    /// Of another key or family.
+    /// A value of another key or family.
     Misplaced,
-    /// Dated tomorrow.
+    /// A value dated tomorrow.
     Future,
-    /// What lay there, damaged.
+    /// The value that was there, damaged.
     Damaged,
-    /// Of the current version, which is public, with other content.
+    /// Other content at the current version, which is public.
     Forged,
 }
 

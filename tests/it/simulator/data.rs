@@ -1,23 +1,23 @@
-//! Values that tell who wrote them, and the truth about when each was current.
+//! Values that identify their writer, and the truth about when each was current.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a value is about; the key of the caches.
+/// The subject of a value; the key of the caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Subject {
     /// The one snapshot.
     Catalogue,
     /// A user's preferences.
     User(u32),
-    /// What an upstream API answers. It has no versions.
+    /// An answer of an upstream API, which has no versions.
     Upstream(u32),
 }
 
 impl Subject {
-    /// Its scope, where it has one.
+    /// Returns its scope, if it has one.
     pub(super) fn scope(self) -> Option<String> {
         match self {
             Self::Catalogue => Some("catalogue".to_owned()),
@@ -40,7 +40,7 @@ pub(super) struct Data {
     pub subject: Subject,
     /// The layout of the release that wrote it.
     pub schema: u32,
-    /// The database that it is of; nobody's, where its version is 0.
+    /// Its database; without meaning at version 0.
     pub database: u32,
     pub version: u64,
     /// The last edit that raised no version; 0 without one.
@@ -60,11 +60,11 @@ impl Data {
 /// When a value was current.
 #[derive(Debug, Clone, Copy)]
 struct Life {
-    /// When it first became so.
+    /// When it first became current.
     first: Duration,
     /// When an edit that raised no version replaced it.
     replaced_at_its_version: Option<Duration>,
-    /// When it last ceased to be; nothing while it is, or while its version is current.
+    /// When it last ceased to be current; `None` while it or its version is current.
     last: Option<Duration>,
 }
 
@@ -84,7 +84,7 @@ impl Truth {
         self.replaced.retain(|replaced| *replaced != data);
     }
 
-    /// An edit that raises no version replaces it: nothing can know that it ceased before the version is raised.
+    /// Records an edit that raises no version. Until the version is raised, nothing can detect the change.
     pub(super) fn is_replaced_at_its_version(&mut self, data: Data, now: Duration) {
         if let Some(life) = self.lives.get_mut(&data) {
             life.replaced_at_its_version.get_or_insert(now);
@@ -103,22 +103,22 @@ impl Truth {
         }
     }
 
-    /// Whether it was ever current.
+    /// Returns whether it was ever current.
     pub(super) fn knows(&self, data: Data) -> bool {
         self.lives.contains_key(&data)
     }
 
-    /// When it last ceased to be current; nothing while it is, or when it never was.
+    /// Returns when it last ceased to be current; `None` while it is current, or if it never was.
     pub(super) fn ceased(&self, data: Data) -> Option<Duration> {
         self.lives.get(&data).and_then(|life| life.last)
     }
 
-    /// When an edit that raised no version replaced it; nothing while it is current.
+    /// Returns when an edit that raised no version replaced it; `None` while it is current.
     pub(super) fn replaced_at_its_version(&self, data: Data) -> Option<Duration> {
         self.lives.get(&data).and_then(|life| life.replaced_at_its_version)
     }
 
-    /// When it first became current.
+    /// Returns when it first became current.
     pub(super) fn first_current(&self, data: Data) -> Option<Duration> {
         self.lives.get(&data).map(|life| life.first)
     }

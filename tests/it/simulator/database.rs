@@ -1,5 +1,5 @@
-//! The simulated database: versions as the triggers make them, one state that is edited, restored and replaced, and
-//! answers that come late, break off or never come.
+//! The simulated database: versions raised as by the triggers, one state that is edited, restored and replaced, and
+//! answers that are late, broken or missing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,22 +15,22 @@ use super::instance::Process;
 use super::ledger::Ledger;
 use super::world::{Dice, SECOND, World};
 
-/// How the database is at the moment.
+/// The current condition of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     /// A statement takes 600 ms at most.
     Answers,
-    /// It takes up to 8 s.
+    /// A statement takes up to 8 s.
     Slow,
-    /// It fails, or its answer is lost.
+    /// A statement fails, or its answer is lost.
     Fails,
-    /// It gets no answer, also after the database is back; or an error then.
+    /// A statement gets no answer, even after the database is back, or an error then.
     Hangs,
 }
 
-/// The longest way of a statement or of its answer, in milliseconds.
+/// The longest transit of a statement or of its answer, in milliseconds.
 const LEG: u64 = 299;
-/// How late PostgreSQL counts an edit at most, in milliseconds.
+/// The longest delay until PostgreSQL counts an edit, in milliseconds.
 const COUNTED: u64 = 10_000;
 
 /// All rows.
@@ -38,11 +38,11 @@ const COUNTED: u64 = 10_000;
 pub(super) struct State {
     number: u32,
     versions: BTreeMap<Subject, u64>,
-    /// The tables of the catalogue hold no row.
+    /// Whether the catalogue's tables are empty.
     emptied: bool,
     /// The last edit of the catalogue that raised no version.
     lost: u32,
-    /// The file of its tables, and when each edit of them is counted.
+    /// The file of its tables, and the time at which each edit of them is counted.
     file: u32,
     counted: usize,
     uncounted: Vec<Duration>,
@@ -50,18 +50,18 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The version of a scope, 0 when it has never changed; of an upstream API, what it answers.
+    /// Returns the version of a scope, 0 if it has never changed; for an upstream API, its answer.
     pub(super) fn version(&self, subject: Subject) -> u64 {
         self.versions.get(&subject).copied().unwrap_or(0)
     }
 
-    /// What a load finds: an empty catalogue is a load that fails.
+    /// Returns the result of a load. An empty catalogue fails the load.
     pub(super) fn load(&self, subject: Subject) -> Option<Data> {
         (!self.emptied || subject != Subject::Catalogue).then(|| self.data(subject))
     }
 
     pub(super) fn data(&self, subject: Subject) -> Data {
-        // Upstream APIs are no part of any database.
+        // Upstream APIs are not part of any database.
         let number = if subject.scope().is_some() { self.number } else { 1 };
         let lost = if subject == Subject::Catalogue { self.lost } else { 0 };
         Data { lost, ..Data::new(subject, number, self.version(subject)) }
@@ -73,7 +73,7 @@ impl State {
         Self { number, versions, emptied: false, lost: 0, file: 0, counted: 0, uncounted, ledger }
     }
 
-    /// The traces that edits have left.
+    /// Returns the traces that edits have left.
     pub(super) fn traces(&mut self, now: Duration) -> EditTraces {
         let edits = self.uncounted.len();
         self.uncounted.retain(|at| *at > now);
@@ -83,12 +83,12 @@ impl State {
     }
 }
 
-/// A `NOTIFY`. What it carries is of no use to anyone, so all that is known here is whether an edit sent it.
+/// A `NOTIFY`. Instances ignore its payload; this records whether an edit sent it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Announced {
-    /// The trigger, when that was committed.
+    /// Sent by the trigger of an edit committed at this time.
     Edit { subject: Subject, committed: Duration },
-    /// Another role with a login.
+    /// Sent by another role with a login.
     Forged,
 }
 
@@ -109,7 +109,7 @@ struct Inner {
     /// When the database was last replaced or restored.
     replaced: Option<Duration>,
     listeners: Vec<Listener>,
-    /// Edits that raised no version, and files of tables, of all databases.
+    /// The number of edits that raised no version, and of table files, in all databases.
     lost: u32,
     files: u32,
 }
@@ -168,7 +168,7 @@ impl Database {
         self.inner().mode
     }
 
-    /// Since when statements are answered and find a catalogue; nothing while they do not.
+    /// Returns since when statements are answered and find a catalogue; `None` while they do not.
     pub(super) fn answers_since(&self) -> Option<Duration> {
         let inner = self.inner();
         (inner.mode == Mode::Answers && !inner.state.emptied).then_some(inner.since)
@@ -182,7 +182,7 @@ impl Database {
         ask(&self.inner().truth)
     }
 
-    /// A version that no database ever had: of a value that somebody else planted.
+    /// Returns a version that no database ever had, for a planted value.
     pub(super) fn foreign_version(&self, world: &World, subject: Subject) -> u64 {
         let mut inner = self.inner();
         let mut version = milliseconds(&world.clock) - world.dice.draw(|rng| rng.u64(0..2_000_000));
@@ -206,7 +206,7 @@ impl Database {
         }
     }
 
-    /// Somebody edits: `version = greatest(version + 1, milliseconds of clock_timestamp())`, and its trigger announces it.
+    /// Edits a subject: `version = greatest(version + 1, milliseconds of clock_timestamp())`, announced by its trigger.
     pub(super) fn edit(&self, world: &World, subject: Subject) {
         if subject == Subject::Catalogue {
             self.counts_an_edit(world);
@@ -214,7 +214,7 @@ impl Database {
         self.raise(world, subject);
     }
 
-    /// Edits the catalogue past its triggers.
+    /// Edits the catalogue and bypasses its triggers.
     pub(super) fn loses_an_edit(&self, world: &World) {
         self.counts_an_edit(world);
         let (mut inner, now) = (self.inner(), world.now());
@@ -231,12 +231,12 @@ impl Database {
         self.inner().state.uncounted.push(counted);
     }
 
-    /// Raises a version and announces it, as a trigger or an instance that found a lost edit.
+    /// Raises a version and announces it, like a trigger or an instance that found a lost edit.
     pub(super) fn raise(&self, world: &World, subject: Subject) {
         let mut inner = self.inner();
         let before = inner.state.data(subject);
         let mut version = (inner.state.version(subject) + 1).max(milliseconds(&world.clock));
-        // Two databases never meet in one number; here, where years pass in no time, they might.
+        // Versions of two databases never meet; here, where years pass in an instant, they might.
         while !inner.taken.insert((subject, version)) {
             version += 1;
         }
@@ -249,7 +249,7 @@ impl Database {
         }
     }
 
-    /// Announces that many changes that never happened, as a role may that can only log in.
+    /// Announces changes that never happened, as a role that can only log in may.
     pub(super) fn forge(&self, announcements: u32) {
         let mut inner = self.inner();
         if inner.mode != Mode::Hangs {
@@ -259,7 +259,7 @@ impl Database {
         }
     }
 
-    /// Empties the tables of the catalogue, or fills them again; either raises its version.
+    /// Empties the tables of the catalogue, or fills them again. Both raise its version.
     pub(super) fn empties(&self, world: &World, emptied: bool) {
         {
             let mut inner = self.inner();
@@ -289,7 +289,7 @@ impl Database {
         inner.backup = Some(inner.state.clone());
     }
 
-    /// Back to the last backup, if there is one.
+    /// Restores the last backup, if there is one.
     pub(super) fn restore(&self, world: &World) {
         let backup = self.inner().backup.clone();
         if let Some(backup) = backup {
@@ -297,7 +297,7 @@ impl Database {
         }
     }
 
-    /// Another database, with an empty ledger, whose versions may be lower or higher.
+    /// Switches to another database with an empty ledger, whose versions may be lower or higher.
     pub(super) fn replace(&self, world: &World) {
         let version = self.foreign_version(world, Subject::Catalogue);
         let state = {
@@ -336,7 +336,7 @@ impl Database {
         inner.listeners.clear();
     }
 
-    /// Connections that wait for announcements break.
+    /// Breaks the connections that listen for announcements.
     pub(super) fn cut_listeners(&self) {
         self.inner().listeners.clear();
     }
@@ -345,7 +345,7 @@ impl Database {
         self.inner().listeners.push(Listener { process: Arc::clone(process), hears });
     }
 
-    /// One statement: it travels, is done in one moment, and its answer travels back.
+    /// Executes one statement: it travels, takes effect in one moment, and its answer travels back.
     pub(super) async fn statement<T>(
         &self,
         world: &World,
@@ -382,7 +382,7 @@ impl Database {
                 if dice.one_in(2) {
                     world.sleep(limit).await;
                 } else {
-                    // Mended or not, this connection is lost.
+                    // This connection is lost even if the database is back.
                     let _ = world.clock.timeout(limit, self.restored.notified()).await;
                 }
                 Err(Broken)

@@ -1,4 +1,4 @@
-//! What whole days cost of Cloudflare's free plan. `cargo test --test it simulator::days -- --nocapture` tells.
+//! The cost of whole days on Cloudflare's free plan. `cargo test --test it simulator::days -- --nocapture` prints it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::namespace::Fault;
 use super::runtime;
 use super::world::{MINUTE, SECOND, World};
 
-/// Just before midnight, so that all that happens is of one day.
+/// Just before midnight, so all events belong to one day.
 const EVENING: Duration = Duration::from_mins(24 * 60 - 1);
 const START: Start =
     Start { families: &Families::REAL, lossy: 0, deaf: false, connected: false, raises: true };
@@ -31,7 +31,7 @@ struct Cost {
 struct Day {
     history: History,
     instances: usize,
-    /// What is to happen, the next last.
+    /// The planned events, with the next one last.
     plan: Vec<(Duration, Event)>,
 }
 
@@ -39,9 +39,9 @@ struct Day {
 enum Event {
     Read,
     Edit,
-    /// A new instance in place of every one, which stops a while later.
+    /// Replaces every instance by a new one, and stops the old one a while later.
     Deploy,
-    /// The first instance breaks off and starts again.
+    /// Crashes the first instance and starts it again.
     Crash,
     Plant(Planted),
     Kv(Option<Fault>),
@@ -54,7 +54,7 @@ impl Day {
         Self { history: History::new(world, START), instances, plan: Vec::new() }
     }
 
-    /// So many times, spread over the day by chance.
+    /// Plans the event `count` times, spread over the day at random.
     fn plan(&mut self, count: u32, event: Event) {
         let span = u64::try_from(EVENING.as_millis()).unwrap();
         for _ in 0..count {

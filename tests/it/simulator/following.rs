@@ -1,4 +1,4 @@
-//! How an instance looks after its database: `Follower` on the simulated one, and what `app` does.
+//! An instance's supervision of its database: `Follower` on the simulated one, and the tasks of `app`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::world::SECOND;
 /// As in `src/app/database.rs`.
 const WHEN_UP: Duration = Duration::from_secs(5);
 const WHEN_DOWN: Duration = Duration::from_secs(2);
-/// How long the pool and the server let a statement take.
+/// The time limit that the pool and the server set for a statement.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// As `app::load_changes`.
@@ -41,8 +41,8 @@ pub(super) fn load_changes(
     }
 }
 
-/// As `Supervisor::look_after`: names the database when it has answered, refreshes the catalogue whenever it is back, and
-/// follows it, unless it starts deaf.
+/// Like `Supervisor::look_after`: identifies the database once it answers, refreshes the catalogue whenever it is back,
+/// and follows it unless the instance starts deaf.
 pub(super) async fn look_after(
     process: Arc<Process>,
     catalogue: Cache<Reached>,
@@ -83,7 +83,7 @@ pub(super) async fn look_after(
     }
 }
 
-/// As `Tables::look_for_lost_edits` and `Catalogue::reload_at_new_version`.
+/// Like `Tables::look_for_lost_edits` and `Catalogue::reload_at_new_version`.
 async fn look_for_lost_edit(
     process: &Process,
     catalogue: &Cache<Reached>,
@@ -109,7 +109,7 @@ async fn look_for_lost_edit(
 /// The simulated database as the follower of one process reaches it.
 struct Connected(Arc<Process>);
 
-/// A connection on which it announces.
+/// A connection that receives announcements.
 struct Listening {
     process: Arc<Process>,
     announcements: UnboundedReceiver<Announced>,
@@ -158,6 +158,6 @@ async fn read_versions(process: &Process, scopes: &[String]) -> Result<HashMap<S
     Ok(versions)
 }
 
-/// How long it may take until everything is as if the database had always answered: a look, a try that is put off for
-/// 30 s, a flight that hangs for 10 s, and a statement that hangs meanwhile.
+/// The time until the state is as if the database had always answered: a check, an attempt that is delayed by 30 s, a
+/// flight that hangs for 10 s, and a statement that hangs meanwhile.
 pub(super) const RECOVERY: Duration = Duration::from_secs(45 * SECOND.as_secs());

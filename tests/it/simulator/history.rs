@@ -1,4 +1,4 @@
-//! One history: a world, its instances, and the reads that are under way.
+//! One history: a world, its instances, and the reads in progress.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,53 +12,53 @@ use super::data::{Data, Subject};
 use super::instance::{Instance, Start};
 use super::world::{World, all_tasks_wait};
 
-/// An instance, and what the history knows of its reads.
+/// An instance, and the history's record of its reads.
 pub(super) struct Member {
     pub instance: Instance,
-    /// Reads that ended, by subject and outcome; without one, in an error.
+    /// Ended reads by subject and outcome; `None` is an error.
     pub counted: BTreeMap<(Subject, Option<Outcome>), u64>,
     /// When the newest value that it has shown became current.
     pub newest: BTreeMap<Subject, Duration>,
     reads: Vec<Begun>,
 }
 
-/// A read that began, and how everything stood then.
+/// A read that began, and the state at that moment.
 #[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 pub(super) struct Begun {
     pub subject: Subject,
     pub at: Duration,
-    /// The instance was told the state of this moment.
+    /// The instance knew the state of this moment.
     pub as_of: Duration,
-    /// When the newest value that had been shown before became current.
+    /// When the newest value shown before became current.
     pub newest: Option<Duration>,
     /// Since when the database answered.
     pub answers_since: Option<Duration>,
     pub connected: bool,
-    /// A fresh value was held.
+    /// Whether memory held a fresh value.
     pub is_hit: bool,
-    /// No value of a database was held, and nobody else waited for one.
+    /// Whether memory held no value of a database and no other read waited for one.
     pub is_cold: bool,
-    /// The circuit breaker was closed.
+    /// Whether the circuit breaker was closed.
     pub is_closed: bool,
     task: JoinHandle<Ended>,
 }
 
-/// How a read ended.
+/// The end of a read.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub at: Duration,
-    /// Nothing: in an error.
+    /// `None` is an error.
     pub shown: Option<Shown>,
 }
 
-/// What a read showed.
+/// The value that a read showed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     pub outcome: Outcome,
     pub data: Data,
-    /// The version that the cache took the value to be of.
+    /// The version that the cache assigned to the value.
     pub version: u64,
-    /// It is said to be fresh.
+    /// Whether it counts as fresh.
     pub is_fresh: bool,
 }
 
@@ -89,7 +89,7 @@ impl History {
         self.edited.insert(subject, self.world.now());
     }
 
-    /// Begins a read. It runs on while the history goes on.
+    /// Starts a read, which goes on while the history proceeds.
     pub(super) fn read(&mut self, member: usize, subject: Subject) {
         let Some(member) = self.members.get_mut(member) else { return };
         let (world, instance) = (&self.world, &member.instance);
@@ -125,14 +125,14 @@ impl History {
         });
     }
 
-    /// The callers of the last reads go away.
+    /// Cancels the callers of the last reads.
     pub(super) fn abandon(&mut self, member: usize) {
         if let Some(read) = self.members.get_mut(member).and_then(|member| member.reads.last()) {
             read.task.abort();
         }
     }
 
-    /// Takes in the reads that have ended, and holds them against the promises.
+    /// Collects the reads that have ended and checks them against the promises.
     pub(super) async fn collect(&mut self) {
         all_tasks_wait().await;
         for place in 0..self.members.len() {
@@ -141,7 +141,7 @@ impl History {
                 std::mem::take(&mut member.reads).into_iter().partition(|read| read.task.is_finished());
             member.reads = going;
             for mut begun in ended {
-                // Aborted, it was no read.
+                // An aborted read does not count.
                 let Ok(ended) = (&mut begun.task).await else { continue };
                 let member = &mut self.members[place];
                 let outcome = ended.shown.map(|shown| shown.outcome);
@@ -160,7 +160,7 @@ impl History {
         *newest = (*newest).max(first.unwrap_or_default());
     }
 
-    /// Everything works from now on; after a while every instance shows what is.
+    /// Heals everything; after a while every instance must show the current state.
     pub(super) async fn end(&mut self) {
         use super::database::Mode;
         use super::following::RECOVERY;

@@ -1,4 +1,4 @@
-//! One instance of the server, as `app` puts it together: three caches, the shared tier, and the tasks that keep them.
+//! One instance of the server, composed as in `app`: three caches, the shared tier, and their background tasks.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,12 +20,12 @@ use super::origin::Reached;
 use super::told::Told;
 use super::world::{Dice, MINUTE, SECOND, World};
 
-/// For how long calls and announcements are remembered; no read waits as long.
+/// How long calls and announcements are remembered; no read waits as long.
 const REMEMBERED: Duration = Duration::from_mins(1);
-/// How many reads of versions and loads announcements may cause in a second.
+/// The number of version reads and of loads that announcements may cause per second.
 const MOST_PER_SECOND: usize = 5;
 
-/// Who of an instance draws lots.
+/// The parts of an instance with their own source of chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Who {
     Announcements,
@@ -37,25 +37,25 @@ pub(super) enum Who {
     Version(Subject),
 }
 
-/// What an instance reaches the world through. Nothing of a dead one gets through any more.
+/// Everything through which an instance reaches the world. A dead instance reaches nothing.
 pub(super) struct Process {
     pub world: Arc<World>,
     pub born: Duration,
     number: usize,
     dice: Mutex<BTreeMap<Who, Arc<Dice>>>,
-    /// One announcement in so many is lost on its way here; 0: none.
+    /// One in this number of announcements is lost on its way; 0 means none.
     lossy: u32,
     alive: AtomicBool,
     connected: AtomicBool,
     kv_reads: AtomicU64,
     told: Mutex<BTreeMap<Subject, Told>>,
-    /// Calls of the last while.
+    /// Recent calls.
     calls: Mutex<Vec<Call>>,
     numbers: AtomicU64,
     loads: Mutex<BTreeMap<Subject, u64>>,
-    /// When its connection read the versions in the last second.
+    /// When its connection read the versions, within the last second.
     version_reads: Mutex<Vec<Duration>>,
-    /// Announcements that reached its connection: what they are of, and when they were committed.
+    /// The announcements that reached its connection: their subjects and commit times.
     reached: Mutex<Vec<(Subject, Duration)>>,
     /// When it first read the traces of edits.
     watches_since: Mutex<Option<Duration>>,
@@ -66,13 +66,13 @@ pub(super) struct Process {
 pub(super) struct Call {
     number: u64,
     pub subject: Subject,
-    /// For the value; else for its version alone.
+    /// Whether it reads the value, or only its version.
     pub is_whole: bool,
     pub begun: Duration,
     pub ended: Option<Duration>,
 }
 
-/// A call under way. It ends also when it is given up.
+/// A call in progress. Dropping it ends the call too.
 pub(super) struct Calling<'a> {
     process: &'a Process,
     number: u64,
@@ -98,7 +98,7 @@ impl Process {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Whether there is an origin to ask: until the database has answered once, there is none.
+    /// Returns whether there is an origin: there is none until the database has answered once.
     pub(super) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
@@ -107,7 +107,7 @@ impl Process {
         self.connected.swap(true, Ordering::Relaxed)
     }
 
-    /// Dice of their own for whatever of it may draw while the rest does.
+    /// Returns separate dice for a part that may draw while others do.
     pub(super) fn dice(&self, who: Who) -> Arc<Dice> {
         let part = || Arc::new(self.world.dice_of(&format!("{} {who:?}", self.number)));
         Arc::clone(self.dice.lock().unwrap().entry(who).or_insert_with(part))
@@ -121,7 +121,7 @@ impl Process {
         self.world.database.statement(&self.world, self, &self.dice(who), act).await
     }
 
-    /// P6: four reads of KV at once and one every 30 s, whatever happens.
+    /// P6: four reads of KV at once and one every 30 s, in any situation.
     pub(super) fn reads_kv(&self) {
         let reads = self.kv_reads.fetch_add(1, Ordering::Relaxed) + 1;
         let alive = self.world.now().saturating_sub(self.born);
@@ -131,7 +131,7 @@ impl Process {
         }
     }
 
-    /// P7 and P8: one load per key and generation at a time, and two in all.
+    /// P7 and P8: one load per key and generation at a time, and two in total.
     pub(super) fn loads(&self, subject: Subject) -> Calling<'_> {
         let heard = self.told(subject).heard;
         let others: Vec<_> = {
@@ -139,7 +139,7 @@ impl Process {
             let is_other = |call: &&Call| call.subject == subject && call.is_whole && call.ended.is_none();
             calls.iter().filter(is_other).copied().collect()
         };
-        // Nothing was heard since the other one began: it knows as much.
+        // Nothing was heard since the other load began, so it is as recent.
         let is_same = others.iter().any(|other| subject.scope().is_none() || heard <= other.begun);
         if is_same && self.is_alive() {
             self.world.breaks("P7", &format!("two loads of {subject:?} at a time who know the same"));
@@ -149,7 +149,7 @@ impl Process {
         }
         *self.loads.lock().unwrap().entry(subject).or_default() += 1;
         let calling = self.calls(subject, true);
-        // What announcements cause, one at the start, and two of who looks after the database.
+        // Those that announcements cause, one at the start, and two by the supervisor.
         let now = self.world.now();
         let calls = self.calls.lock().unwrap();
         let is_recent = |call: &&Call| call.subject == subject && call.is_whole && call.begun + SECOND > now;
@@ -161,7 +161,7 @@ impl Process {
         calling
     }
 
-    /// Notes a call.
+    /// Records a call.
     pub(super) fn calls(&self, subject: Subject, is_whole: bool) -> Calling<'_> {
         let (begun, number) = (self.world.now(), self.numbers.fetch_add(1, Ordering::Relaxed));
         let mut calls = self.calls.lock().unwrap();
@@ -170,7 +170,7 @@ impl Process {
         Calling { process: self, number }
     }
 
-    /// Calls for a subject that ended after that moment, not long ago, or not yet.
+    /// Returns the recent calls for a subject that ended after that moment or have not ended.
     pub(super) fn calls_since(&self, subject: Subject, at: Duration) -> Vec<Call> {
         let calls = self.calls.lock().unwrap();
         let is_wanted = |call: &&Call| call.subject == subject && call.ended.is_none_or(|ended| ended >= at);
@@ -197,7 +197,7 @@ impl Process {
         Ok(traces)
     }
 
-    /// Whether it looked for lost edits at that moment.
+    /// Returns whether it looked for lost edits at that moment.
     pub(super) fn watched(&self, at: Duration) -> bool {
         self.watches_since.lock().unwrap().is_some_and(|since| since < at)
     }
@@ -206,8 +206,8 @@ impl Process {
         self.tell(subject, |told| told.heard = self.world.now());
     }
 
-    /// A3: announcements cost at most 5 reads of the versions per second. The look every 10 s and the first of a
-    /// connection come on top.
+    /// A3: announcements cost at most 5 version reads per second, in addition to the read every 10 s and the first one
+    /// of a connection.
     pub(super) fn reads_versions(&self) {
         let now = self.world.now();
         let mut reads = self.version_reads.lock().unwrap();
@@ -218,7 +218,7 @@ impl Process {
         }
     }
 
-    /// Sends an announcement on its way: late, after others, or into nothing.
+    /// Delivers an announcement: late, out of order, or not at all.
     pub(super) fn announce(self: &Arc<Self>, announced: Announced, hears: UnboundedSender<Announced>) {
         let process = Arc::clone(self);
         if self.lossy > 0 && self.dice(Who::Announcements).one_in(self.lossy) {
@@ -227,7 +227,7 @@ impl Process {
         let late_by = self.dice(Who::Announcements).milliseconds(1..200);
         tokio::spawn(async move {
             process.world.sleep(late_by).await;
-            // Whoever listened may be gone.
+            // The listener may be gone.
             if hears.send(announced).is_ok()
                 && let Announced::Edit { subject, committed } = announced
             {
@@ -238,7 +238,7 @@ impl Process {
         });
     }
 
-    /// The last edit until then whose announcement has reached the connection.
+    /// Returns the last edit until then whose announcement has reached the connection.
     pub(super) fn announced_until(&self, subject: Subject, until: Duration) -> Option<Duration> {
         let reached = self.reached.lock().unwrap();
         let edits = reached.iter().filter(|(of, committed)| *of == subject && *committed <= until);
@@ -251,7 +251,7 @@ impl Process {
     }
 }
 
-/// The families of a history: the real ones, or with times so short that a history sees them pass.
+/// The families of a history: the real ones, or ones with times short enough to pass within a history.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Families {
     pub catalogue: Family,
@@ -291,21 +291,21 @@ impl Families {
     }
 }
 
-/// How an instance starts.
+/// The options of an instance's start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Start {
     pub families: &'static Families,
-    /// One announcement in so many is lost.
+    /// One in this number of announcements is lost.
     pub lossy: u32,
-    /// It hears no announcements and reads no versions.
+    /// Whether it hears no announcements and reads no versions.
     pub deaf: bool,
-    /// The database is taken to be there from the start, as for a family that is not the catalogue.
+    /// Whether the database counts as available from the start, as for families other than the catalogue.
     pub connected: bool,
-    /// It may raise versions.
+    /// Whether it may raise versions.
     pub raises: bool,
 }
 
-/// A running instance. Dropped, it crashes.
+/// A running instance. Dropping it is a crash.
 pub(super) struct Instance {
     pub process: Arc<Process>,
     pub start: Start,

@@ -1,5 +1,5 @@
-//! The instances' ledger, by the rules of the SQL in `src/store/kv_ledger.rs`. It lives in the database and shares its
-//! fate: it fails with it, and goes back in time with it.
+//! The instances' ledger, by the rules of the SQL in `src/store/kv_ledger.rs`. It is part of the database: it fails and
+//! is restored with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn is_write(kind: KvSpending) -> bool {
 }
 
 impl Ledger {
-    /// `claim_kv_writes`: claims and spending are one transaction; beyond the limit it is rolled back.
+    /// `claim_kv_writes`: claims and spending are one transaction, which is rolled back beyond the limit.
     fn claim(
         &mut self,
         claims: &[KvClaim],
@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     fn claim_one(&mut self, claim: &KvClaim, now: Duration) -> KvClaimed {
-        // `insert … on conflict do nothing`: a key that nobody knows is granted.
+        // `insert … on conflict do nothing`: an unknown key is granted.
         let Some(held) = self.keys.get_mut(&claim.key) else {
             let digest = Some(claim.digest);
             let key = Key { version: claim.version, created: now, claimed: now, written: None, digest };
@@ -62,9 +62,9 @@ impl Ledger {
             return KvClaimed::Granted;
         };
         let claimed_for = now.saturating_sub(held.claimed);
-        // A newer version; or the same one, when its writer failed, 10 minutes after its claim; when it was seen missing
-        // 10 minutes after it was written; or when it is due again. Never within a minute of the last claim.
-        // Or when a release without digests claimed it.
+        // A claim is due for a newer version, or for the same one if its writer failed 10 minutes after its claim, if
+        // it was seen missing 10 minutes after the write, if its rewrite is due, or if a release without digests
+        // claimed it. It is never due within a minute of the last claim.
         let is_due = held.version == claim.version
             && (held.digest.is_none()
                 || held.written.map_or(claimed_for >= 10 * MINUTE, |at| {
@@ -76,7 +76,7 @@ impl Ledger {
             held.digest = Some(claim.digest);
             return KvClaimed::Granted;
         }
-        // What the third statement reads, and what is made of it.
+        // The result of the third statement, and its interpretation.
         match held.version.cmp(&claim.version) {
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(MINUTE.saturating_sub(claimed_for)),
@@ -98,7 +98,7 @@ impl Ledger {
         fits
     }
 
-    /// `refund_kv`: of today, and never below nothing. Returns what was given back.
+    /// `refund_kv`: for today, and never below zero. Returns the refunded count.
     fn refund(&mut self, kind: KvSpending, count: u64, today: Date) -> u64 {
         let used = self.used.entry((today, is_write(kind))).or_default();
         let back = count.min(*used);
@@ -106,7 +106,7 @@ impl Ledger {
         back
     }
 
-    /// `confirm_kv_writes`: for the version that holds the claim only.
+    /// `confirm_kv_writes`: only for the version that holds the claim.
     fn confirm(&mut self, written: &[(String, u64)], now: Duration) {
         for (key, version) in written {
             if let Some(held) = self.keys.get_mut(key).filter(|held| held.version == *version) {
@@ -115,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// `version_and_digest`: of the value that the writer of that version wrote.
+    /// `version_and_digest`: the digest of the value that the version's writer wrote.
     pub(super) fn digest(&self, key: &str, version: u64) -> Option<KvDigest> {
         self.keys.get(key).filter(|held| held.version == version).and_then(|held| held.digest)
     }

@@ -1,4 +1,4 @@
-//! The simulated KV: it may show any value that a key had, late, damaged, or not at all, and it counts.
+//! The simulated KV: it counts calls, and it may show any value that a key had, late, damaged, or not at all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,16 +16,16 @@ use super::damage::damaged;
 use super::instance::{Process, Who};
 use super::world::{Dice, MINUTE, World};
 
-/// How the client's calls end at the latest.
+/// The client's time limits.
 const READ_LIMIT: Duration = Duration::from_secs(1);
 const WRITE_LIMIT: Duration = Duration::from_secs(3);
-/// What Cloudflare grants in a window, and how long that is.
+/// The number of calls that Cloudflare grants per window, and the window's length.
 const GRANTED: u64 = 1_200;
 const WINDOW: Duration = Duration::from_mins(5);
 /// A call that was paid before midnight has arrived by then.
 const AFTER_MIDNIGHT: Duration = Duration::from_secs(40);
 
-/// What is wrong with it.
+/// A fault of KV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Forbidden,
@@ -37,7 +37,7 @@ pub(super) enum Fault {
     Spent(Operation),
 }
 
-/// What a key showed from a moment on.
+/// A value that a key shows from a moment on.
 #[derive(Debug, Clone)]
 struct Held {
     at: Duration,
@@ -46,22 +46,22 @@ struct Held {
 
 #[derive(Debug)]
 struct Inner {
-    /// By key, in the order of time; also what is still to come.
+    /// By key, in chronological order; includes future values.
     held: HashMap<String, Vec<Held>>,
     fault: Option<Fault>,
     limits: KvLimits,
-    /// One call in so many fails for a reason of its own; 0: none.
+    /// One in this number of calls fails by itself; 0 means none.
     flaky: u32,
-    /// One value in so many comes damaged; 0: none.
+    /// One in this number of values is damaged; 0 means none.
     damage: u32,
-    /// For how long it may show what a key had before.
+    /// How long it may show a key's earlier values.
     lag: Duration,
-    /// Slow answers exceed the client's limits now and then.
+    /// Whether slow answers sometimes exceed the client's limits.
     slow: bool,
     counted: HashMap<(Date, Operation), u64>,
-    /// Those of them that may have been paid the day before.
+    /// The operations that may have been paid the day before.
     late: HashMap<(Date, Operation), u64>,
-    /// Operations that the ledger granted and did not take back, and those that were made.
+    /// The operations that the ledger granted without a refund, and those that were made.
     paid: [i64; 2],
     made: [i64; 2],
     calls: (Duration, u64),
@@ -97,7 +97,7 @@ impl Namespace {
         self.0.lock().unwrap()
     }
 
-    /// Makes it as bad as this history wants it.
+    /// Configures the faults of this history.
     pub(super) fn behaves(&self, limits: KvLimits, flaky: u32, damage: u32, lag: Duration, slow: bool) {
         let mut inner = self.inner();
         (inner.limits, inner.flaky, inner.damage, inner.lag, inner.slow) = (limits, flaky, damage, lag, slow);
@@ -119,25 +119,25 @@ impl Namespace {
         self.inner().paid[place(kind)] -= count.cast_signed();
     }
 
-    /// Operations of a day, and how many of them may have been paid the day before.
+    /// Returns the operations of a day, and how many of them may have been paid the day before.
     pub(super) fn counted(&self, day: Date, operation: Operation) -> (u64, u64) {
         let inner = self.inner();
         let of = |counts: &HashMap<_, _>| counts.get(&(day, operation)).copied().unwrap_or(0);
         (of(&inner.counted), of(&inner.late))
     }
 
-    /// Operations of all days.
+    /// Returns the operations of all days.
     pub(super) fn total(&self, operation: Operation) -> u64 {
         let inner = self.inner();
         inner.counted.iter().filter(|((_, of), _)| *of == operation).map(|(_, count)| count).sum()
     }
 
-    /// Somebody else puts it there.
+    /// Writes a value as a foreign process.
     pub(super) fn plant(&self, world: &World, key: &str, bytes: Vec<u8>) {
         self.inner().changes(key, world.now(), Some((bytes, world.now() + 30 * 24 * 60 * MINUTE)));
     }
 
-    /// The bytes that a key has now.
+    /// Returns the current bytes of a key.
     pub(super) fn value(&self, key: &str, now: Duration) -> Option<Vec<u8>> {
         let inner = self.inner();
         let held = inner.held.get(key)?.iter().rev().find(|held| held.at <= now)?;
@@ -152,12 +152,12 @@ impl Inner {
         held.insert(place, Held { at, value });
     }
 
-    /// Any of the values that the key had within the lag, or the newest one.
+    /// Returns any of the values that the key had within the lag, or the newest one.
     fn shown(&self, world: &World, dice: &Dice, key: &str) -> Option<Vec<u8>> {
         let now = world.now();
         let held = self.held.get(key)?;
         let newest = held.partition_point(|held| held.at <= now);
-        // What was there when the lag began counts too; before the first value there was none.
+        // The value at the start of the lag counts too; before the first value there was none.
         let oldest = held[..newest].partition_point(|held| held.at + self.lag <= now);
         let place = if dice.one_in(2) { newest } else { dice.draw(|rng| rng.usize(oldest..=newest)) };
         let (bytes, expires) = held.get(place.checked_sub(1)?)?.value.as_ref()?;
@@ -207,7 +207,7 @@ impl Inner {
         Ok(())
     }
 
-    /// What is refused is not counted.
+    /// Refused calls are not counted.
     fn admits(
         &mut self,
         world: &World,
@@ -242,8 +242,8 @@ impl Inner {
 pub(super) struct Connected(pub Arc<Process>);
 
 impl Connected {
-    /// One call that changes or reads something: it travels, is counted and done in one moment, and its answer travels
-    /// back, unless the client's limit passes before.
+    /// Makes one call: it travels, is counted and takes effect in one moment, and its answer travels back, unless the
+    /// client's limit passes first.
     async fn call<T>(
         &self,
         operation: Option<(Operation, u64)>,
@@ -266,7 +266,7 @@ impl Connected {
         let done = {
             let mut inner = world.namespace.inner();
             inner.admits(world, fault, operation)?;
-            // What fails may have been done, at once or a while later.
+            // A failed call may have taken effect, at once or a while later.
             let is_lost = matches!(fault, Some(Fault::Server | Fault::Hangs)) && dice.one_in(2);
             let later =
                 if fault == Some(Fault::Hangs) { dice.milliseconds(0..10_000) } else { Duration::ZERO };
@@ -332,7 +332,7 @@ impl kv_tier::Namespace for Connected {
     }
 }
 
-/// The interval at which a process may read, and how many times at once.
+/// Returns the number of reads that a process may make in its lifetime.
 pub(super) fn reads_allowed(limits: KvLimits, alive: Duration) -> f64 {
     4.0 + alive.as_secs_f64() * f64::from(u32::try_from(limits.reads).unwrap()) * 0.0288 / 86_400.0
 }

@@ -1,4 +1,4 @@
-//! What the caches load from: the simulated database, and upstream APIs that share its fate.
+//! The origin of the caches: the simulated database, and upstream APIs that fail with it.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Origin for Reached {
             .await
             .map_err(failed)?;
         call.ends();
-        // The cache need not take it in: the start with an empty memory may be over before.
+        // The cache may ignore it: the start with an empty memory may be over.
         self.0.heard(*subject);
         Ok(version)
     }

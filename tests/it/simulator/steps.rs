@@ -1,4 +1,4 @@
-//! What happens next, by chance.
+//! The next step, chosen at random.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::instance::{Families, Start};
 use super::namespace::Fault;
 use super::world::{MINUTE, World};
 
-/// The most instances at a time.
+/// The maximum number of instances at a time.
 const MOST: usize = 4;
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ enum Step {
     Stop,
 }
 
-/// Each with how often it comes in a thousand.
+/// Each step with its frequency per thousand.
 const STEPS: [(Step, u32); 22] = [
     (Step::Read, 330),
     (Step::ReadTogether, 60),
@@ -71,7 +71,7 @@ const STEPS: [(Step, u32); 22] = [
     (Step::Stop, 15),
 ];
 
-/// What can go wrong in a history at all: one in which everything does hides much.
+/// The faults that a history may have: a history with all of them would hide much.
 #[expect(clippy::struct_excessive_bools, reason = "each may hold with any of the others")]
 struct Temper {
     database: bool,
@@ -80,7 +80,7 @@ struct Temper {
     kv: bool,
 }
 
-/// Sets the scene and lets so much happen as chance wants.
+/// Sets up the world and makes random steps.
 pub(super) async fn run(seed: u64) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let noon = datetime!(2026-11-22 12:00 UTC);
@@ -235,7 +235,7 @@ impl History {
         }
     }
 
-    /// As `App::run` stops: a last flush of 1 s at most.
+    /// Stops as `App::run` does, with a last flush of 1 s at most.
     pub(super) async fn stop(&mut self, member: usize) {
         if member < self.members.len() {
             let member = self.members.remove(member);
@@ -249,7 +249,7 @@ impl History {
         }
     }
 
-    /// Many edits in a moment, with readers in between.
+    /// Makes many edits at once, with reads in between.
     async fn storm(&mut self) {
         let world = Arc::clone(&self.world);
         let (member, subject) =
@@ -282,7 +282,7 @@ impl History {
     fn plant(&self) {
         let planted = self.world.dice.draw(|rng| Planted::ALL[rng.usize(0..Planted::ALL.len())]);
         let subject = if self.world.dice.one_in(3) { Subject::Upstream(0) } else { Subject::Catalogue };
-        // Without versions nothing tells whose a whole envelope is.
+        // Without versions, a whole envelope does not identify its database.
         if subject == Subject::Catalogue
             || !matches!(planted, Planted::Foreign | Planted::Future | Planted::Forged)
         {

@@ -15,8 +15,8 @@ use super::namespace::Namespace;
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
 
-/// A source of chance. Whoever draws while others do at the same moment has one of his own: the order in which tasks
-/// wake up in one moment is no part of the seed.
+/// A source of chance. Parts that draw at the same moment have separate ones, since the order in which tasks wake up is
+/// not part of the seed.
 pub(super) struct Dice(Mutex<Rng>);
 
 impl Dice {
@@ -32,7 +32,7 @@ impl Dice {
         self.draw(|rng| rng.u32(0..n) == 0)
     }
 
-    /// A duration of so many milliseconds and a bit: no two things happen in one moment.
+    /// Returns a duration in milliseconds with a random fraction, so no two events happen at the same moment.
     pub(super) fn milliseconds(&self, range: impl RangeBounds<u64>) -> Duration {
         self.draw(|rng| {
             let whole = Duration::from_millis(rng.u64(range));
@@ -41,12 +41,12 @@ impl Dice {
     }
 }
 
-/// One history's world. Everything by chance in it comes from one seed, and nothing else in it knows any other time.
+/// One history's world. One seed decides everything random, and all parts share one time.
 pub(super) struct World {
     pub clock: Clock,
     hand: ClockHand,
     began: Instant,
-    /// For what the history itself decides.
+    /// For the decisions of the history itself.
     pub dice: Dice,
     seed: u64,
     pub database: Database,
@@ -71,22 +71,22 @@ impl World {
         })
     }
 
-    /// Time since the history began.
+    /// Returns the time since the history began.
     pub(super) fn now(&self) -> Duration {
         self.clock.now() - self.began
     }
 
-    /// That moment by the clock of the cache.
+    /// Returns that moment on the cache's clock.
     pub(super) fn instant(&self, at: Duration) -> Instant {
         self.began + at
     }
 
-    /// The number of one more process.
+    /// Returns the number of a new process.
     pub(super) fn starts(&self) -> usize {
         self.started.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Dice of their own for a part of the world.
+    /// Returns separate dice for a part of the world.
     pub(super) fn dice_of(&self, part: &str) -> Dice {
         Dice::new(xxhash_rust::xxh3::xxh3_64_with_seed(part.as_bytes(), self.seed))
     }
@@ -95,7 +95,7 @@ impl World {
         self.clock.sleep(time).await;
     }
 
-    /// Lets so much time pass, one awaited moment after the other.
+    /// Advances the time, one awaited moment after the other.
     pub(super) async fn pass(&self, time: Duration) {
         all_tasks_wait().await;
         let until = self.now() + time;
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// Notes a broken promise; the first one counts.
+    /// Records a broken promise; the first one counts.
     pub(super) fn breaks(&self, promise: &str, how: &str) {
         let at = self.now();
         self.broken.lock().unwrap().get_or_insert_with(|| format!("{promise} broken at {at:?}: {how}"));
@@ -120,8 +120,8 @@ impl World {
     }
 }
 
-/// Lets every task run until all of them wait for the clock: on a runtime of one thread that looks for outside events
-/// rarely ([`super::runtime`]) one turn runs all that are ready, and what these wake.
+/// Lets every task run until all of them wait for the clock. On a runtime of one thread that rarely polls for external
+/// events ([`super::runtime`]), one turn runs all ready tasks and those that they wake.
 pub(super) async fn all_tasks_wait() {
     tokio::task::yield_now().await;
 }
