@@ -1,4 +1,4 @@
-//! ETags, `If-None-Match` and 304.
+//! Entity tags, `If-None-Match` and 304.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::changes::{MODEL, listening};
 use crate::support::postgres::{database, run};
 use crate::support::server::{Answer, TestServer};
 
-/// Every route whose answers carry an ETag.
+/// Every route whose answers carry an entity tag.
 pub(crate) const TAGGED: [&str; 11] = [
     "/api/models",
     "/api/models?limit=3&facets=true",

@@ -73,3 +73,4 @@ mod support;
 mod tables;
 mod trigger_damage;
 mod triggers;
+mod words;

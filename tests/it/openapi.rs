@@ -1,4 +1,4 @@
-//! The OpenAPI document and the server agree.
+//! The document of the API and the server agree.
 
 mod pages;
 mod recorded;

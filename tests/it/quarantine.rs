@@ -50,7 +50,7 @@ async fn the_migration_quarantines_values_that_violate_checks() {
     let provider = loaded.snapshot.provider("openai").unwrap();
     assert_eq!((&provider.docs_url, provider.env.len()), (&None, 0));
     let after: Vec<String> = sqlx::query_scalar(edited).fetch_one(&pool).await.unwrap();
-    assert_eq!(after, before, "no row became an edited one");
+    assert_eq!(after, before, "no row is marked as edited");
     let kept: Vec<(String, String, i32)> = sqlx::query_as(
         "select table_name || ' ' || row_id, column_name, length(value) from chatchonk.quarantined_values order by 1, 2",
     )
@@ -84,7 +84,7 @@ async fn the_migration_quarantines_values_that_violate_checks() {
         "{said}{log}"
     );
     assert_eq!(said.matches("! quarantine: ").count(), 9, "{said}");
-    // The seed of this and of the previous release passes the new CHECKs.
+    // The seed of this release and of the previous one passes the new CHECKs.
     database.store().apply_seed(&Seed::builtin().unwrap(), SeedMode::Overwrite).await.unwrap();
     assert_eq!(
         load(&database).await.snapshot.model("openai/gpt-4.1").unwrap().capabilities.len(),

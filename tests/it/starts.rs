@@ -1,4 +1,4 @@
-//! Starts under bad conditions: what is served at once, and what happens when they get better.
+//! Starts under bad conditions: what is served at once, and how the server recovers.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn takes_over(server: &TestServer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_builtin_catalogue_is_served_until_the_database_returns() {
     let mut postgres = private_server().await;
-    // As good as new: tables and seed are to be made when it returns.
+    // As an empty database: tables and seed must be created when it returns.
     postgres.database().execute("drop schema chatchonk cascade").await;
     postgres.stop_hard().await;
     let clock = Clock::system();
@@ -103,7 +103,7 @@ async fn a_wrong_password_fails_the_deploy_while_lists_are_builtin() {
     let database = database().await;
     let with_wrong_password = TestDatabase::at(database.options().password("not this one"));
     if PgConnection::connect_with(&with_wrong_password.options()).await.is_ok() {
-        // The embedded PostgreSQL trusts everybody who reaches its socket. The classes of faults have unit tests.
+        // The embedded PostgreSQL trusts every user on its socket. Unit tests cover the classes of faults.
         return;
     }
     let server = TestServer::on(&with_wrong_password).await;
@@ -181,7 +181,7 @@ async fn a_held_migration_lock_is_retried_while_lists_go_on() {
     server.stop().await;
 }
 
-/// The key that sqlx locks while it migrates: the CRC-32 of the database's name times a constant of its own.
+/// The key of sqlx's migration lock: the CRC-32 of the database's name times a constant.
 fn migration_lock(database: &str) -> i64 {
     let crc = database.bytes().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))

@@ -1,4 +1,4 @@
-//! `/api/status`: what the server remembers of the last hour.
+//! `/api/status`: the server's history of the last hour.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::server::{Answer, TestServer, eventually};
 
 const STATUS: &str = "/api/status";
 
-/// The changes of a part, the oldest first: from, to and reason.
+/// The changes of a part, oldest first: from, to and reason.
 fn changes(status: &Answer, part: &str) -> Vec<[Value; 3]> {
     let status = status.json();
     let of_part = status["changes"].as_array().unwrap().iter().rev().filter(|change| change["part"] == part);
@@ -29,7 +29,7 @@ async fn state_changes_are_kept_with_their_reasons() {
     wire.cut();
     let server = start(&wire.url(), &kv).await;
     server.until("/api/health", is_enabled).await;
-    // What the database has is to be written to KV, which is how that is found broken.
+    // The database's catalogue waits to be written to KV, which reveals the fault.
     kv.fail_always(None, Fault::Page(503));
     wire.restore();
     server.until(STATUS, |status| !changes(status, "cloudflare_kv").is_empty()).await;
@@ -59,7 +59,7 @@ async fn state_changes_are_kept_with_their_reasons() {
     assert_eq!(provider[1][..2], [json!("down"), json!("healthy")]);
     assert_eq!(status.json()["changes"][0]["provider"], "openai");
 
-    // It is for everybody to read.
+    // The answer is public.
     let text = String::from_utf8(status.body).unwrap();
     for (name, secret) in kv.variables() {
         assert!(!text.contains(&secret), "{name}");
@@ -102,12 +102,12 @@ async fn samples_count_reads_for_an_hour_and_revalidate() {
     while status["samples"][0]["at"].as_str() <= first["at"].as_str() {
         status = step().await;
         steps += 1;
-        assert!(steps < 1_000, "nothing is ever forgotten");
+        assert!(steps < 1_000, "old changes are never dropped");
     }
     assert_eq!(status["samples"].as_array().unwrap().len(), 360);
     assert_eq!(status["changes"].as_array().unwrap().len(), 50);
     assert_eq!(status["since"], "2026-11-22T12:00:00Z");
-    let anew = server.send(Method::GET, STATUS, &[("if-none-match", empty.header("etag"))]).await;
-    assert_eq!(anew.status, 200);
+    let full = server.send(Method::GET, STATUS, &[("if-none-match", empty.header("etag"))]).await;
+    assert_eq!(full.status, 200);
     server.stop().await;
 }

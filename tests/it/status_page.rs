@@ -16,7 +16,7 @@ use crate::support::server::{TestServer, eventually};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The server's page, in a window of that width.
+/// Opens the server's page in a window of this width.
 async fn page(server: &TestServer, width: u32) -> Option<Browser> {
     let browser = Browser::open(width).await?;
     browser.go(&format!("http://{}/", server.address())).await;
@@ -24,7 +24,7 @@ async fn page(server: &TestServer, width: u32) -> Option<Browser> {
     Some(browser)
 }
 
-/// Nothing was asked of anybody else, and nothing went wrong that the console would tell.
+/// Asserts that the page loaded nothing from elsewhere, and that the console shows no error.
 async fn is_clean(browser: &Browser, server: &TestServer) {
     assert_eq!(browser.complaints().await, [""; 0]);
     let own = format!("http://{}/", server.address());
@@ -73,19 +73,19 @@ async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     is_clean(&browser, &server).await;
     server.stop().await;
 
-    // Nobody answers: the last state is shown as what it is.
+    // The server does not answer: the last state is shown as such.
     within("#overall", "cannot be reached", LIMIT).await;
     assert!(browser.text("#overall-why").await.contains("last known state (all is well)"));
     assert_eq!(browser.text("#database-state").await, "Up");
     assert!(browser.text("#updated").await.ends_with("not current"));
 
-    // KV is used for the first time since it broke when a new server has something to write.
+    // KV is used for the first time since the fault when a new server has something to write.
     let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
     wire.cut();
     let server = start(&wire.url(), &kv).await;
     browser.go(&format!("http://{}/", server.address())).await;
     browser.until_text("#kv-state", "Enabled").await;
-    // Of the server that stopped the console has told.
+    // The console has reported the stopped server.
     browser.complaints().await;
     kv.fail_always(None, Fault::Page(503));
     let before = kv.requests().len();
@@ -134,7 +134,7 @@ async fn models_are_usable_by_mouse_by_keyboard_and_on_a_phone() {
     browser.click("button[type=reset]").await;
     browser.until_text("#models-told", "118 models").await;
 
-    // And without a mouse, from the top of the page.
+    // The same without a mouse, from the top of the page.
     browser.go(&format!("http://{}/?kind=chat", server.address())).await;
     browser.until("return document.querySelectorAll('[data-compare]').length > 0").await;
     tab_to(&browser, "it.classList.contains('skip')").await;

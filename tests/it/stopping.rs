@@ -1,4 +1,4 @@
-//! The order of a stop: readiness first, then requests under way, then the end.
+//! The order of a stop: readiness first, then requests in progress, then the end.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
 use crate::support::server::{TestServer, eventually};
 
-/// Sends a request over a kept connection and reads the answer's status and body.
+/// Sends a request over a kept connection and returns the answer's status and body.
 async fn ask(connection: &mut TcpStream, path: &str) -> (u16, String) {
     send(connection, path).await;
     answer(connection).await
@@ -35,7 +35,7 @@ async fn answer(connection: &mut TcpStream) -> (u16, String) {
         }
         let mut buffer = vec![0; 64 * 1024];
         let count = connection.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "the connection ended in the middle: {text}");
+        assert!(count > 0, "the connection ended early: {text}");
         read.extend_from_slice(&buffer[..count]);
     }
 }
@@ -50,7 +50,7 @@ async fn a_stop_drops_readiness_first_and_finishes_open_requests() {
     assert_eq!(ask(&mut kept, "/api/health/live").await.0, 200);
     let mut under_way = TcpStream::connect(address).await.unwrap();
     assert_eq!(ask(&mut under_way, "/api/health/live").await.0, 200);
-    // It waits for the first source, as long as the database hangs.
+    // It waits for the first source while the database hangs.
     send(&mut under_way, "/api/models").await;
 
     let stopping = tokio::spawn(server.stop());

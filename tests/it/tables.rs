@@ -1,4 +1,4 @@
-//! Tables that are not as the migrations left them: hidden, missing, altered, locked, or edited under another name.
+//! Tables that differ from those of the migrations: hidden, missing, altered, locked, or edited under another name.
 
 use chatchonk::store::DatabaseFault;
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ async fn a_migration_waits_for_locks_while_the_catalogue_is_served() {
     let server = TestServer::seeded(&database).await;
     let health = until(&server, "another session holds a lock that a migration needs").await;
     assert_eq!(json!([health["status"], health["database"]["status"]]), json!(["degraded", "up"]));
-    // An edit still shows, although the migration waits.
+    // An edit still shows while the migration waits.
     let edit = "update chatchonk.models set name = 'Edited' where id = 'openai/gpt-4o'";
     database.execute(edit).await;
     server.until(MODEL, |model| model.json()["name"] == "Edited").await;

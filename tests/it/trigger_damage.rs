@@ -14,7 +14,7 @@ use crate::triggers::{seeded, version};
 
 const DEFECT: &str = "the triggers of the catalogue do not see every edit";
 
-/// Damage, with a defect that it causes.
+/// Statements that damage triggers, each with a defect that it causes.
 const DAMAGE: [(&str, &str); 8] = [
     (
         "alter table chatchonk.models disable trigger raise_cache_version_on_update",

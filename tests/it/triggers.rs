@@ -1,4 +1,4 @@
-//! Triggers: they raise the version for real changes only, without deadlocks, and the server notices when they are damaged.
+//! Triggers raise the version for real changes only, and writers do not deadlock.
 
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::SeedMode;
@@ -48,7 +48,7 @@ async fn statements_that_change_no_row_raise_no_version() {
     }
     let mut connection = pool.acquire().await.unwrap();
     connection.copy_in_raw("copy chatchonk.task_types from stdin").await.unwrap().finish().await.unwrap();
-    assert_eq!(version(&pool).await, before, "copy of nothing");
+    assert_eq!(version(&pool).await, before, "empty copy");
     for mode in [SeedMode::Again, SeedMode::Overwrite] {
         database.store().apply_seed(&Seed::builtin().unwrap(), mode).await.unwrap();
         assert_eq!(version(&pool).await, before, "{mode:?}");
@@ -114,7 +114,7 @@ async fn the_next_writer_restores_a_missing_version_row() {
     assert!(version(&pool).await > before);
 }
 
-/// Transactions that write the tables in every order, several of them at once, while a server reads.
+/// Transactions that write the tables in every order, several at once, while a server reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_in_any_order_of_tables_do_not_deadlock() {
     const WRITERS: usize = 6;
@@ -138,7 +138,7 @@ async fn writers_in_any_order_of_tables_do_not_deadlock() {
                 for round in 0..ROUNDS {
                     let mut transaction = connection.begin().await.unwrap();
                     for step in 0..statements.len() {
-                        // Forwards or backwards, from another statement each time.
+                        // Forwards or backwards, starting with another statement each time.
                         let at = match (writer + round) % 2 {
                             0 => (writer + round + step) % statements.len(),
                             _ => (statements.len() * 4 + writer - step) % statements.len(),

@@ -49,7 +49,11 @@ async fn a_stalled_body_times_out_and_a_cut_one_is_malformed() {
     assert!(kv.fake.value("new").is_some(), "a change whose answer is lost may have taken effect");
     kv.fake.fail_once(Some(Call::Probe), Fault::HalfBody);
     assert_eq!(kv.client.probe().await.unwrap_err().class, Failure(Malformed));
-    assert_eq!(kv.client.get(&key("k")).await.map(|value| value.unwrap().len()), Ok(100_000), "it works again");
+    assert_eq!(
+        kv.client.get(&key("k")).await.map(|value| value.unwrap().len()),
+        Ok(100_000),
+        "it works again"
+    );
 }
 
 #[tokio::test]

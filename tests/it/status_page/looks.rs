@@ -1,4 +1,4 @@
-//! What the status page may load, and whether it can be read.
+//! Resources that the status page may load, and its readability.
 
 use chatchonk::clock::Clock;
 
@@ -9,8 +9,8 @@ use crate::support::postgres::database;
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 
-/// The contrast of two colours as WCAG 2 defines it, and of the pairs that the page has to offer: the colour of the first
-/// element's `property` against the background of the second.
+/// Functions for contrast as defined by WCAG 2, and for pairs of selectors: the colour of the first element's
+/// `property` against the background of the second.
 const CONTRASTS: &str = "
     const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((it) => it / 255);
     const linear = (it) => (it <= 0.04045 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4);
@@ -65,7 +65,7 @@ async fn text_and_input_borders_have_contrast_in_both_themes() {
     for scheme in schemes {
         browser.prefer(scheme).await;
         assert_eq!(illegible(&browser).await, [""; 0], "{scheme}, unreachable");
-        // What is seen through is paler than its colour says.
+        // A translucent element is paler than its colour says.
         let pale = "return [...document.querySelectorAll('.card')].filter((it) => getComputedStyle(it).opacity !== '1').length";
         assert_eq!(browser.run(pale).await, 0, "{scheme}");
     }

@@ -1,4 +1,4 @@
-//! Whether what the status page says holds, whatever becomes of its questions.
+//! The status page shows only what it knows, whatever answers it gets.
 
 use chatchonk::domain::provider::ProviderStatus;
 
@@ -7,7 +7,7 @@ use crate::support::browser::Browser;
 use crate::support::postgres::database;
 use crate::support::server::TestServer;
 
-/// As if somebody went to another tab, or came back.
+/// Simulates switching to another tab, or back.
 async fn hide(browser: &Browser, is_hidden: bool) {
     let script = format!(
         "Object.defineProperty(document, 'hidden', {{ value: {is_hidden}, configurable: true }});
@@ -21,7 +21,7 @@ async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
     browser.until_text("#overall", "All is well").await;
-    // Whatever title or sentence was there, if only for a moment.
+    // Records every title and sentence, however short-lived.
     browser
         .run(
             "window.told = [];
@@ -31,7 +31,7 @@ async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
         .await;
     let age = "Number(document.querySelector('#updated').textContent.match(/^([0-9]+) s ago$/)?.[1])";
     hide(&browser, true).await;
-    // Nothing is asked any more, and then it is twenty seconds later.
+    // The page stops its requests, then twenty seconds pass.
     browser.until(&format!("return {age} >= 3")).await;
     browser.run("const now = Date.now; Date.now = () => now.call(Date) + 20_000").await;
     browser.until(&format!("return {age} >= 23")).await;
@@ -45,7 +45,7 @@ async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
     server.stop().await;
 }
 
-/// Has the page hear this for health, an expression of JavaScript in which `health` is the true answer.
+/// Replaces the health that the page receives by a JavaScript expression, in which `health` is the true answer.
 async fn forge(browser: &Browser, answer: &str) {
     let script = format!(
         "window.unforged ??= window.fetch;
@@ -73,7 +73,7 @@ async fn an_unreadable_answer_is_reported_and_polling_goes_on() {
     browser.until_text("#overall", "not understood").await;
     forge(&browser, "health").await;
     browser.until_text("#overall", "All is well").await;
-    assert!(!browser.complaints().await.is_empty(), "the console knows of nothing");
+    assert!(!browser.complaints().await.is_empty(), "the console reports no error");
     browser.close().await;
     server.stop().await;
 }
@@ -86,7 +86,7 @@ async fn another_release_reloads_the_page() {
     forge(&browser, "{ ...health, commit: '0123456789abcdef' }").await;
     browser.until("return window.unforged === undefined").await;
     browser.until_text("#overall", "All is well").await;
-    // Once: two releases may answer by turns.
+    // The page reloads once, since two releases may answer in turn.
     forge(&browser, "{ ...health, commit: '0123456789abcdef' }").await;
     browser.until_text("#version", "01234567").await;
     assert_eq!(browser.run("return window.unforged !== undefined").await, true);
@@ -139,7 +139,7 @@ async fn models_follow_their_provider_and_keep_the_focus() {
 async fn unchanged_answers_are_not_sent_again() {
     let server = TestServer::seeded(&database().await).await;
     let Some(browser) = page(&server, 1280).await else { return };
-    // The body is the one that was kept: by the standard, headers count as 300 bytes, and nothing else came.
+    // The body is from the browser's cache: by the standard, headers count as 300 bytes, and nothing else was sent.
     let again = |path: &str| {
         format!(
             "return performance.getEntriesByType('resource').some((it) => new URL(it.name).pathname === '{path}'

@@ -1,7 +1,7 @@
 //! A real browser: headless Chromium, driven over `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 //!
-//! `TEST_BROWSER=chromium` demands it. Without that variable, a machine that has no `chromedriver` does without the tests
-//! of the page, with one line that says so.
+//! `TEST_BROWSER=chromium` requires it. Without that variable, a machine without `chromedriver` skips the tests of the
+//! page and says so in one line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 use super::postgres::setting;
 use super::server::{client, eventually};
 
-/// What `WebDriver` calls an element in JSON.
+/// The key of an element in `WebDriver`'s JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// The keys that have no character, as `WebDriver` writes them.
+/// Keys without a character, as `WebDriver` encodes them.
 pub(crate) const TAB: &str = "\u{e004}";
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
 pub(crate) const SPACE: &str = " ";
 
-/// A window of a browser. It ends when it is dropped, with all that it has started.
+/// A browser window. It ends with all its processes when dropped.
 #[derive(Debug)]
 pub(crate) struct Browser {
     driver: Child,
@@ -33,7 +33,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// A window of that width; `None` on a machine that has no browser, where nobody demands one.
+    /// Opens a window of this width; `None` on a machine without a browser, unless one is required.
     pub(crate) async fn open(width: u32) -> Option<Self> {
         let driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -45,9 +45,9 @@ impl Browser {
             (Ok(driver), _) => driver,
             (Err(error), Some(demanded)) => panic!("TEST_BROWSER={demanded}, but chromedriver: {error}"),
             (Err(error), None) => {
-                // Not with `eprintln!`, which the test harness keeps to itself while the tests pass.
+                // Not with `eprintln!`, whose output the test harness hides while tests pass.
                 let line = format!(
-                    "tests: the status page is not tried in a browser, since chromedriver: {error}\n"
+                    "tests: the status page is not tested in a browser, since chromedriver: {error}\n"
                 );
                 let _ = std::io::stderr().write_all(line.as_bytes());
                 return None;
@@ -64,7 +64,7 @@ impl Browser {
             format!("--window-size={width},900"),
             "--no-first-run".to_owned(),
         ];
-        // What a container gives is small; and Chromium's sandbox refuses root.
+        // A container has little shared memory, and Chromium's sandbox refuses root.
         arguments.push("--disable-dev-shm-usage".to_owned());
         if geteuid().is_root() {
             arguments.push("--no-sandbox".to_owned());
@@ -76,7 +76,7 @@ impl Browser {
         } } });
         let session = browser.call(Method::POST, "", wanted).await;
         browser.session = format!("{base}/{}", session["sessionId"].as_str().unwrap());
-        // Below 500 pixels a window of its own width cannot be had; a device can.
+        // A window cannot be narrower than 500 pixels; an emulated device can.
         let device = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         browser.devtools("Emulation.setDeviceMetricsOverride", device).await;
         Some(browser)
@@ -96,42 +96,42 @@ impl Browser {
         self.call(Method::POST, "/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// Shows pages as somebody has asked for who prefers `dark`, or `light`.
+    /// Emulates a user who prefers `dark` or `light`.
     pub(crate) async fn prefer(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Keeps pages from these addresses, such as `*/api/models*`, and from no others.
+    /// Blocks these addresses, such as `*/api/models*`, and no others.
     pub(crate) async fn block(&self, addresses: &[&str]) {
         self.devtools("Network.enable", json!({})).await;
         self.devtools("Network.setBlockedURLs", json!({ "urls": addresses })).await;
     }
 
-    /// Goes to an address and waits until it is loaded.
+    /// Opens an address and waits until it is loaded.
     pub(crate) async fn go(&self, address: &str) {
         self.call(Method::POST, "/url", json!({ "url": address })).await;
     }
 
-    /// What this JavaScript returns.
+    /// Returns the result of this JavaScript.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.call(Method::POST, "/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
-    /// The text of the first element that a selector finds.
+    /// Returns the text of the first element that matches the selector.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let text = self.run(&format!("return document.querySelector({selector:?})?.innerText ?? ''")).await;
         text.as_str().unwrap().to_owned()
     }
 
-    /// Waits until the page itself says so.
+    /// Waits until the script returns true.
     pub(crate) async fn until(&self, script: &str) {
         let asked = eventually(async || self.run(script).await == true);
         let came = tokio::time::timeout(Duration::from_secs(30), asked).await.is_ok();
         assert!(came, "{script} did not come true: {}", self.text("body").await);
     }
 
-    /// Waits until the first element that a selector finds has this text in it.
+    /// Waits until the first element that matches the selector contains this text.
     pub(crate) async fn until_text(&self, selector: &str, text: &str) {
         self.until(&format!(
             "return document.querySelector({selector:?})?.innerText.includes({text:?}) ?? false"
@@ -139,7 +139,7 @@ impl Browser {
         .await;
     }
 
-    /// Clicks, as a mouse would.
+    /// Clicks the element as a mouse would.
     pub(crate) async fn click(&self, selector: &str) {
         let found = json!({ "using": "css selector", "value": selector });
         let element = self.call(Method::POST, "/element", found).await;
@@ -147,7 +147,7 @@ impl Browser {
         self.call(Method::POST, &format!("/element/{id}/click"), json!({})).await;
     }
 
-    /// Presses keys, wherever the focus is.
+    /// Sends keys to the focused element.
     pub(crate) async fn press(&self, keys: &str) {
         let key = |key: char| {
             [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
@@ -157,7 +157,7 @@ impl Browser {
         self.call(Method::POST, "/actions", actions).await;
     }
 
-    /// The roles of controls that have no name for those who hear the page.
+    /// Returns the roles of controls that have no accessible name.
     pub(crate) async fn nameless_controls(&self) -> Vec<String> {
         let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
         let controls = ["button", "checkbox", "combobox", "link", "searchbox", "spinbutton", "textbox"];
@@ -168,7 +168,7 @@ impl Browser {
         nodes.filter(|node| node["ignored"] != true).map(ToString::to_string).collect()
     }
 
-    /// What the console has said since the last time, but for what merely informs.
+    /// Returns the console's warnings and errors since the last call.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let entries = self.log("browser").await;
         let complaints =
@@ -176,7 +176,7 @@ impl Browser {
         complaints.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Every address that the page has asked for since the last time.
+    /// Returns every address that the page has requested since the last call.
     pub(crate) async fn requested(&self) -> Vec<String> {
         let entries = self.log("performance").await;
         let event = |entry: Value| serde_json::from_str::<Value>(entry["message"].as_str().unwrap()).unwrap();
@@ -200,7 +200,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its Chromium is in the same group, and does not end with it.
+        // Its Chromium is in the same group and does not end with it.
         let group = Pid::from_raw(self.driver.id().try_into().unwrap());
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.driver.wait();

@@ -1,14 +1,14 @@
-//! A fake collector of traces.
+//! A fake trace collector.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Requests, head and body of each.
+/// Head and body of each request.
 type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
-/// What was sent, head and body of each request as they came. Takes requests as long as the test's runtime lives.
+/// Records each request. Serves while the test's runtime lives.
 #[derive(Debug)]
 pub(crate) struct Collector {
     pub(crate) endpoint: String,
@@ -16,7 +16,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// One that thanks for everything; or, if it hangs, one that never answers.
+    /// Starts a collector that accepts everything or, if it hangs, never answers.
     pub(crate) async fn start(hangs: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -37,12 +37,12 @@ impl Collector {
         Self { endpoint, requests }
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     pub(crate) fn requests(&self) -> Vec<(String, Vec<u8>)> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How often these bytes were sent.
+    /// Returns how often these bytes were sent.
     pub(crate) fn count(&self, bytes: &[u8]) -> usize {
         let of = |body: &[u8]| body.windows(bytes.len()).filter(|window| *window == bytes).count();
         self.requests().iter().map(|(_, body)| of(body)).sum()

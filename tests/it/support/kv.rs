@@ -1,6 +1,6 @@
-//! A fake of Cloudflare KV, with the server's own client or a whole server on it.
+//! A fake of Cloudflare KV, with the server's own client or a whole server connected to it.
 
-// The emulator that people run is the one the tests steer.
+// Tests control the same emulator that users run.
 #[path = "../../../examples/kv_emulator/fake/mod.rs"]
 pub(crate) mod fake;
 
@@ -15,10 +15,10 @@ use super::postgres::TestDatabase;
 use super::server::{Answer, TestServer};
 use fake::FakeKv;
 
-/// A life that outlasts every test.
+/// A lifetime longer than every test.
 pub(crate) const LONG: Duration = Duration::from_hours(24 * 30);
 
-/// A fake account whose clock stands still, and a client of its namespace.
+/// A fake account with a manual clock, and a client for its namespace.
 #[derive(Debug)]
 pub(crate) struct Kv {
     pub(crate) fake: FakeKv,
@@ -28,7 +28,7 @@ pub(crate) struct Kv {
 }
 
 impl Kv {
-    /// At noon of a day.
+    /// Starts at noon.
     pub(crate) fn start() -> Self {
         let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
         let fake = FakeKv::start(clock.clone()).unwrap();
@@ -36,13 +36,13 @@ impl Kv {
         Self { fake, client, hand, clock }
     }
 
-    /// A client of the same fake, but with other variables.
+    /// Returns a client of the same fake with other variables.
     pub(crate) fn client_with(&self, variables: &[(&str, &str)]) -> KvClient {
         KvClient::new(&connection(&self.fake, variables), self.clock.clone()).unwrap()
     }
 }
 
-/// What the server's settings make of the fake's variables, and of others in their place.
+/// Returns the connection that the server builds from the fake's variables, with some replaced.
 pub(crate) fn connection(fake: &FakeKv, others: &[(&str, &str)]) -> KvConnection {
     let own = fake.variables();
     let own = own.iter().map(|(name, value)| (*name, value.as_str()));
@@ -54,31 +54,30 @@ pub(crate) fn connection(fake: &FakeKv, others: &[(&str, &str)]) -> KvConnection
     }
 }
 
-/// A key.
 pub(crate) fn key(text: &str) -> KvKey {
     text.parse().unwrap()
 }
 
-/// A pair that lives long.
+/// A pair with a long lifetime.
 pub(crate) fn pair(key: &str, value: &[u8]) -> KvPair {
     KvPair { key: self::key(key), value: value.to_vec(), time_to_live: LONG }
 }
 
-/// The key of the catalogue, as an operator would look for it.
+/// The catalogue's key, as an operator would look for it.
 pub(crate) const KEY: &str = "chatchonk:development:catalogue.2:all";
 
-/// A server on this database and this fake.
+/// Starts a server on this database and this fake.
 pub(crate) async fn start(url: &str, kv: &FakeKv) -> TestServer {
     start_with(url, kv, &[]).await
 }
 
-/// The same with other variables on top.
+/// Starts one with further variables.
 pub(crate) async fn start_with(url: &str, kv: &FakeKv, others: &[(&str, &str)]) -> TestServer {
     let own = kv.variables();
     TestServer::with(&variables(url, &own, others)).await
 }
 
-/// The same by this clock, with a port for metrics: while the clock stands still, so does the health document.
+/// Starts one on this clock, with a port for metrics, since a stopped clock stops the health document too.
 pub(crate) async fn start_at(url: &str, kv: &FakeKv, clock: Clock) -> TestServer {
     let own = kv.variables();
     TestServer::at(&variables(url, &own, &[("METRICS_PORT", "0")]), clock).await
@@ -93,24 +92,24 @@ fn variables<'a>(
     own.chain([("DATABASE_URL", url)]).chain(others.iter().copied()).collect()
 }
 
-/// A server that has put its catalogue into KV.
+/// Starts a server and waits until it has written its catalogue to KV.
 pub(crate) async fn start_and_fill(database: &TestDatabase, kv: &FakeKv) -> TestServer {
     let server = start(&database.url(), kv).await;
     server.until("/api/health", |health| kv_of(health)["writes"] != 0).await;
     server
 }
 
-/// What health tells of KV.
+/// Returns KV's section of health.
 pub(crate) fn kv_of(health: &Answer) -> Value {
     health.json()["cache"]["detail"]["kv"].clone()
 }
 
-/// Whether health says so.
+/// Returns whether health reports KV as enabled.
 pub(crate) fn is_enabled(health: &Answer) -> bool {
     health.json()["cache"]["cloudflare_kv"] == "enabled"
 }
 
-/// Whether health says so.
+/// Returns whether health reports KV as unavailable.
 pub(crate) fn is_unavailable(health: &Answer) -> bool {
     health.json()["cache"]["cloudflare_kv"] == "unavailable"
 }

@@ -1,4 +1,4 @@
-//! Requests that go on while something is done to the server's surroundings.
+//! Steady requests while a test changes the server's surroundings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::server::{TestServer, client};
 
-/// Asked in turn by every caller, unless a test has its own.
+/// The paths that each caller requests in turn, unless a test has its own.
 const PATHS: &[&str] = &[
     "/api/models",
     "/api/health",
@@ -20,34 +20,34 @@ const PATHS: &[&str] = &[
     "/v1/models",
 ];
 const CALLERS: usize = 4;
-/// Between two requests of a caller.
+/// The pause between two requests of a caller.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A few callers that ask one request after another until they are told to stop.
+/// Some callers that send one request after another until they are stopped.
 #[derive(Debug)]
 pub(crate) struct Load {
     over: Arc<AtomicBool>,
     callers: JoinSet<Vec<Answered>>,
 }
 
-/// What one request of a load came to.
+/// The result of one request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub(crate) path: &'static str,
     pub(crate) status: u16,
-    /// Of a list: how many items it says there are, and where they are from.
+    /// Of a list: its total number of items, and their source.
     pub(crate) list: Option<(u64, String)>,
-    /// Until the last byte of it was read.
+    /// The time until the last byte.
     pub(crate) took: Duration,
 }
 
 impl Load {
-    /// Callers with a kept connection each.
+    /// Starts callers, each with a kept connection.
     pub(crate) fn on(server: &TestServer) -> Self {
         Self::of(PATHS, server.address(), PAUSE)
     }
 
-    /// The same with other paths, at another pace.
+    /// Starts them with other paths, at another pace.
     pub(crate) fn of(paths: &'static [&'static str], address: SocketAddr, pause: Duration) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
@@ -58,13 +58,13 @@ impl Load {
         Self { over, callers }
     }
 
-    /// Every answer since the start; the requests under way are finished first.
+    /// Stops the callers after their current request and returns all results.
     pub(crate) async fn finish(self) -> Vec<Answered> {
         self.over.store(true, Ordering::Relaxed);
         self.callers.join_all().await.into_iter().flatten().collect()
     }
 
-    /// Like [`Load::finish`], and every single request was answered with 200, and every list from `source` in full.
+    /// Like [`Load::finish`], and asserts that every answer was a 200 and every list a whole one from `source`.
     pub(crate) async fn finish_without_a_fault(self, source: &str) {
         let answers = self.finish().await;
         assert!(answers.len() > 200, "too few requests to tell: {}", answers.len());
@@ -102,7 +102,7 @@ async fn ask(
             (total, from.to_owned())
         });
         answers.push(Answered { path, status, list, took });
-        // The rate of the load, so that it leaves the machine to the servers.
+        // Paces the load, so it leaves the machine to the servers.
         tokio::time::sleep(pause).await;
     }
     answers

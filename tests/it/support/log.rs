@@ -1,4 +1,4 @@
-//! What one thread logs, for a test to read. The unit tests of the library have this file, too.
+//! Captures the log of one thread. The library's unit tests include this file too.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -7,7 +7,7 @@ use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
-/// Where a line goes; and what happens while it is written.
+/// The captured lines, and an action to run while each line is written.
 #[derive(Clone)]
 pub(crate) struct Captured {
     written: Arc<Mutex<Vec<u8>>>,
@@ -26,18 +26,18 @@ impl Write for Captured {
 }
 
 impl Captured {
-    /// Takes what this thread logs up to this level, until the guard is dropped.
+    /// Captures this thread's log up to this level until the guard is dropped.
     pub(crate) fn here(level: LevelFilter) -> (Self, DefaultGuard) {
         Self::here_with(level, || ())
     }
 
-    /// The same, with something to do while each line is written.
+    /// Like [`Self::here`], with an action to run while each line is written.
     pub(crate) fn here_with(
         level: LevelFilter,
         meanwhile: impl Fn() + Send + Sync + 'static,
     ) -> (Self, DefaultGuard) {
-        // With one subscriber in the process, `tracing` asks the default of whichever thread comes first to a line whether
-        // anybody wants it, and keeps the answer. With two it asks them all.
+        // With one subscriber in the process, `tracing` caches the interest of whichever thread reaches a line first.
+        // With two it asks all of them.
         static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
         LazyLock::force(&OTHER);
         let captured = Self { written: Arc::default(), meanwhile: Arc::new(meanwhile) };
@@ -52,7 +52,7 @@ impl Captured {
         (captured, tracing::subscriber::set_default(subscriber))
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         let written = self.written.lock().unwrap();
         std::str::from_utf8(&written).unwrap().lines().map(|line| line.trim().to_owned()).collect()

@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! Shared support for the tests.
 
 pub(crate) mod browser;
 pub(crate) mod clock;

@@ -1,7 +1,7 @@
 //! A real `PgBouncer` in front of a database.
 //!
-//! `TEST_POOLER=pgbouncer` demands it. Without that variable, a machine that does not have it does without the tests that
-//! need it, and one line says so.
+//! `TEST_POOLER=pgbouncer` requires it. Without that variable, a machine without it skips the tests that need it and
+//! says so in one line.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -20,10 +20,10 @@ use super::postgres::setting;
 use super::process::folder;
 use super::server::eventually;
 
-/// Only in the name of its socket, which is in a folder of its own.
+/// Only part of its socket's name; the socket is in a private folder.
 const PORT: u16 = 6432;
 
-/// It ends when it is dropped.
+/// Ends when dropped.
 #[derive(Debug)]
 pub(crate) struct PgBouncer {
     process: Child,
@@ -32,8 +32,8 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// One in that `pool_mode`, with Debian's settings in all else; `None` on a machine that does not have it, where
-    /// nothing demands it.
+    /// Starts it in this `pool_mode`, with Debian's other settings; `None` on a machine without it, unless it is
+    /// required.
     pub(crate) async fn to(database: &PgConnectOptions, mode: &str) -> Option<Self> {
         let folder = folder();
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
@@ -53,7 +53,7 @@ impl PgBouncer {
         });
         let Some(process) = started else {
             assert!(setting("TEST_POOLER").is_none(), "TEST_POOLER is set, but PgBouncer is not installed");
-            // Not with `eprintln!`, which the test harness keeps to itself while the tests pass.
+            // Not with `eprintln!`, whose output the test harness hides while tests pass.
             let line = b"tests: no test runs with PgBouncer, since it is not installed\n";
             let _ = std::io::stderr().write_all(line);
             return None;
@@ -64,18 +64,18 @@ impl PgBouncer {
         Some(pooler)
     }
 
-    /// For `DATABASE_URL`.
+    /// Returns the `DATABASE_URL`.
     pub(crate) fn url(&self) -> String {
         let host = self.folder.path().to_str().unwrap().replace('/', "%2F");
         format!("postgres://anyone@{host}:{PORT}/pooled")
     }
 
-    /// Where its socket is.
+    /// Returns the folder of its socket.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// Changes the mode for the backends that it lends from now on.
+    /// Changes the mode for backends that it assigns from now on.
     pub(crate) fn switch(&self, mode: &str) {
         configure(&self.folder, &self.database, mode);
         kill(self.pid(), Signal::SIGHUP).unwrap();

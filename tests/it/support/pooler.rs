@@ -1,4 +1,4 @@
-//! What stands between the server and a database at Supabase: TLS, and a pooler that may let nobody in.
+//! Everything between the server and a database at Supabase: TLS, and a pooler that may refuse clients.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,21 +18,21 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::proxy::{Stream, connect};
 
-/// A name of this machine that, unlike the loopback addresses, may be another one's.
+/// A name of this machine that, unlike a loopback address, may belong to another machine.
 pub(crate) const REMOTE: &str = "0.0.0.0";
-/// The first message of a client that wants TLS: its length and a code in place of a version.
+/// The first message of a client that wants TLS: its length, and a code instead of a version.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// An error that is told in place of a welcome.
+/// An error sent instead of a welcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     pub(crate) code: &'static str,
     pub(crate) message: &'static str,
-    /// Before it is told.
+    /// The delay before it is sent.
     pub(crate) delay: Duration,
 }
 
-/// Who vouches for certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -43,7 +43,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// For `PGSSLROOTCERT`.
+    /// Returns the certificate for `PGSSLROOTCERT`.
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
@@ -78,26 +78,26 @@ struct Behaviour {
     refusal: Mutex<Option<Refusal>>,
     refused: AtomicUsize,
     cut: Notify,
-    /// What a man in the middle sends in place of a welcome.
+    /// The message that a man in the middle sends instead of a welcome.
     request: Mutex<Option<Vec<u8>>>,
-    /// What it received after that, from all clients.
+    /// Everything it received after that, from all clients.
     heard: Mutex<Vec<u8>>,
     /// The last client's first message.
     greeted: Mutex<Vec<u8>>,
 }
 
 impl Pooler {
-    /// One without TLS that lets everybody in.
+    /// Starts a pooler without TLS that accepts all clients.
     pub(crate) async fn to(options: &PgConnectOptions) -> Self {
         Self::start(options, None).await
     }
 
-    /// One whose certificate is for `host`.
+    /// Starts one with a certificate for `host`.
     pub(crate) async fn with_tls(options: &PgConnectOptions, authority: &Authority, host: &str) -> Self {
         Self::start(options, Some(authority.acceptor(host))).await
     }
 
-    /// One whose certificate for `host` expired yesterday.
+    /// Starts one whose certificate for `host` expired yesterday.
     pub(crate) async fn expired(options: &PgConnectOptions, authority: &Authority, host: &str) -> Self {
         Self::start(options, Some(authority.acceptor_for(host, -3..-1))).await
     }
@@ -119,19 +119,19 @@ impl Pooler {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (upstream, behaviour) = (upstream.clone(), Arc::clone(&shared));
-                // A client that goes away in the middle is none of the test's business.
+                // The test ignores clients that disconnect early.
                 tokio::spawn(async move { serve(client, &upstream, &behaviour).await });
             }
         });
         Self { address, options: options.clone(), behaviour }
     }
 
-    /// How the server reaches it, by a name as a certificate has it.
+    /// Returns the server's URL for it, with the host name of the certificate.
     pub(crate) fn url(&self, ssl_mode: &str) -> String {
         self.url_at("localhost", &format!("sslmode={ssl_mode}"))
     }
 
-    /// How the server reaches it as it reaches another machine.
+    /// Returns a URL that addresses it as another machine.
     pub(crate) fn remote_url(&self, query: &str) -> String {
         self.url_at(REMOTE, query)
     }
@@ -144,33 +144,33 @@ impl Pooler {
         url.into()
     }
 
-    /// Becomes a man in the middle: sends `request` in place of a welcome and listens to what it brings.
+    /// Acts as a man in the middle: sends `request` instead of a welcome and records the replies.
     pub(crate) fn request(&self, request: &[u8]) {
         *self.behaviour.request.lock().unwrap() = Some(request.to_vec());
     }
 
-    /// What clients sent to the man in the middle after its request.
+    /// Returns everything that clients sent to the man in the middle after its request.
     pub(crate) fn heard(&self) -> Vec<u8> {
         self.behaviour.heard.lock().unwrap().clone()
     }
 
-    /// User, database and options of the last client.
+    /// Returns user, database and options of the last client.
     pub(crate) fn greeted(&self) -> String {
         String::from_utf8_lossy(&self.behaviour.greeted.lock().unwrap()).into_owned()
     }
 
-    /// Throws everybody out and refuses whoever comes from now on.
+    /// Ends all sessions and refuses new ones.
     pub(crate) fn refuse(&self, refusal: Refusal) {
         *self.behaviour.refusal.lock().unwrap() = Some(refusal);
         self.behaviour.cut.notify_waiters();
     }
 
-    /// Lets everybody in again.
+    /// Accepts sessions again.
     pub(crate) fn let_in(&self) {
         *self.behaviour.refusal.lock().unwrap() = None;
     }
 
-    /// How many were refused.
+    /// Returns the number of refused sessions.
     pub(crate) fn refused(&self) -> usize {
         self.behaviour.refused.load(Ordering::Relaxed)
     }
@@ -215,7 +215,7 @@ async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &B
     }
 }
 
-/// A message as they are before the welcome: without a letter for its kind.
+/// Reads a message of the start-up phase, which has no type byte.
 async fn message(client: &mut (impl Stream + ?Sized)) -> Option<Vec<u8>> {
     let mut message = client.read_u32().await.ok()?.to_be_bytes().to_vec();
     let length = u32::from_be_bytes(message[..].try_into().unwrap());

@@ -1,11 +1,11 @@
-//! Where the tests get PostgreSQL.
+//! Provides PostgreSQL for the tests.
 //!
-//! From a container where a Docker engine answers and has the image (`postgres:17-alpine`, or `TEST_POSTGRES_IMAGE`);
-//! else from the embedded PostgreSQL, with one line that says so. `TEST_POSTGRES=container` or `TEST_POSTGRES=embedded`
-//! forces one and fails without it.
+//! It runs in a container where a Docker engine answers and has the image (`postgres:17-alpine`, or
+//! `TEST_POSTGRES_IMAGE`), else as the embedded PostgreSQL, with one line that says so. `TEST_POSTGRES=container` or
+//! `TEST_POSTGRES=embedded` requires one of them.
 //!
-//! All tests of a process share one server, and each has a database of its own. Nothing is left behind, however the
-//! process ends: see [`reaper`].
+//! All tests of a process share one server, and each has its own database. Everything is removed however the process
+//! ends: see [`reaper`].
 
 mod container;
 mod embedded;
@@ -28,29 +28,29 @@ use tokio::{runtime, sync::OnceCell};
 use self::server::Server;
 pub(crate) use self::server::setting;
 
-/// Where the servers are started and talked to: each test has a runtime of its own, and what a connection to the
-/// Docker engine or a server leaves on it would end with the first test.
+/// The runtime for starting servers and connecting to them. Each test has its own runtime, and connections that belong
+/// to it would end with the first test.
 static RUNTIME: LazyLock<runtime::Runtime> = LazyLock::new(|| {
     let mut builder = runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().unwrap()
 });
 
-/// The database that every test's is a copy of.
+/// The template of every test's database.
 const TEMPLATE: &str = "migrated";
 
-/// A migrated database of its own for the test, on the server that all tests share.
+/// A migrated database for one test, on the shared server.
 pub(crate) async fn database() -> TestDatabase {
     let databases = shared().await;
     databases.create(Some(TEMPLATE)).await
 }
 
-/// Like [`database`], but without a migration.
+/// Like [`database`], without migrations.
 pub(crate) async fn empty_database() -> TestDatabase {
     let databases = shared().await;
     databases.create(None).await
 }
 
-/// Like [`empty_database`], in that encoding, such as `SQL_ASCII`.
+/// Like [`empty_database`], in this encoding, such as `SQL_ASCII`.
 pub(crate) async fn empty_database_in(encoding: &str) -> TestDatabase {
     let template = format!("template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
     shared().await.create(Some(&template)).await
@@ -80,7 +80,7 @@ pub(crate) async fn run(pool: &PgPool, statements: impl Into<String>) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements.into())).execute(pool).await.unwrap();
 }
 
-/// A server of its own for a test that wants to break it. It takes a second or more to start.
+/// A private server for a test that breaks it. It takes a second or more to start.
 pub(crate) async fn private_server() -> PrivateServer {
     let server = Server::start_private().await;
     let databases = Databases::on(server.options()).await;
@@ -88,29 +88,28 @@ pub(crate) async fn private_server() -> PrivateServer {
     PrivateServer { server, database }
 }
 
-/// A database. It stays until its server goes, so that it can be looked at after a test has failed in a debugger.
+/// A database. It exists as long as its server, so a failed test can be examined in a debugger.
 #[derive(Debug, Clone)]
 pub(crate) struct TestDatabase {
     options: PgConnectOptions,
 }
 
 impl TestDatabase {
-    /// One that may not be there at all.
+    /// A database that may not exist.
     pub(crate) fn at(options: PgConnectOptions) -> Self {
         Self { options }
     }
 
-    /// How to connect, as the superuser.
+    /// Returns the options for a connection as the superuser.
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }
 
-    /// The same for `DATABASE_URL`.
+    /// Returns the `DATABASE_URL`.
     pub(crate) fn url(&self) -> String {
         self.options.to_url_lossy().to_string()
     }
 
-    /// Its name.
     pub(crate) fn name(&self) -> String {
         self.options.get_database().unwrap().to_owned()
     }
@@ -132,7 +131,7 @@ impl TestDatabase {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements.into())).execute(&mut connection).await.unwrap();
     }
 
-    /// A pool on another database of the same server, for what cannot be done from within.
+    /// A pool on another database of the same server, for statements that need one.
     pub(crate) async fn maintenance_pool(&self) -> PgPool {
         let pool = PgPoolOptions::new().max_connections(1);
         pool.connect_with(self.options().database("postgres")).await.unwrap()
@@ -145,7 +144,7 @@ impl TestDatabase {
     }
 }
 
-/// A server with one migrated database that belongs to one test. It goes when it is dropped.
+/// A server with one migrated database for one test. Removed when dropped.
 #[derive(Debug)]
 pub(crate) struct PrivateServer {
     server: Server,
@@ -153,17 +152,17 @@ pub(crate) struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// The database; its address stays the same when the server is started again.
+    /// Returns the database. Its address survives a restart of the server.
     pub(crate) fn database(&self) -> &TestDatabase {
         &self.database
     }
 
-    /// Kills the server, which has no time to end anything in order. Connections break; new ones are refused.
+    /// Kills the server without an orderly stop. Connections break, and new ones are refused.
     pub(crate) async fn stop_hard(&mut self) {
         self.server.kill().await;
     }
 
-    /// Starts the server again with what it had committed, and waits until it accepts connections.
+    /// Restarts the server with its committed data, and waits until it accepts connections.
     pub(crate) async fn start(&mut self) {
         self.server.start_again().await;
     }
@@ -173,7 +172,7 @@ impl PrivateServer {
 #[derive(Debug)]
 struct Databases {
     maintenance: PgConnectOptions,
-    /// A template must have no connections while it is copied, so that copies are made one after another.
+    /// A template must have no connections while it is copied, so copies are made one after another.
     one_at_a_time: tokio::sync::Mutex<()>,
     created: AtomicU32,
 }
@@ -184,7 +183,7 @@ async fn shared() -> &'static Databases {
 }
 
 impl Databases {
-    /// Makes the template on a new server.
+    /// Creates the template on a new server.
     async fn on(maintenance: PgConnectOptions) -> Self {
         let databases =
             Self { maintenance, one_at_a_time: tokio::sync::Mutex::new(()), created: AtomicU32::new(0) };

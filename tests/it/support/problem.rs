@@ -1,4 +1,4 @@
-//! What every error answer has in common.
+//! The common parts of every error answer.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const MEMBERS: [&str; 10] = [
 ];
 
 impl Answer {
-    /// Checks that this is a whole problem document of that status and code, and returns it.
+    /// Asserts that this is a whole problem document with this status and code, and returns it.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         let body = String::from_utf8_lossy(&self.body);
@@ -46,7 +46,7 @@ impl Answer {
         problem
     }
 
-    /// The same for a parameter that was refused.
+    /// Like `problem`, for a refused parameter.
     #[track_caller]
     pub(crate) fn refuses(&self, code: &str, parameter: &str) -> Value {
         let problem = self.problem(400, code);

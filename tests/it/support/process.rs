@@ -1,4 +1,4 @@
-//! A running `chatchonk`.
+//! Runs `chatchonk` as a process.
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::postgres::TestDatabase;
 use super::server::client;
 
-/// Longer than anything here may take.
+/// Longer than any step may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A folder that PostgreSQL's user can enter when the tests run as root.
@@ -25,7 +25,7 @@ pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
-/// The program with nothing in its environment but where PostgreSQL's programs are, in a folder without a `.env`.
+/// The program in a folder without `.env`, with only `PATH` in its environment.
 pub(crate) fn command(data_dir: &Path) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tests have no config.rs to ask")]
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -64,22 +64,22 @@ pub(crate) async fn run_on(
     (output.status.code(), format!("{said}{log}"))
 }
 
-/// Runs it with these arguments on a machine where no server could start: its settings are wrong.
+/// Runs it with these arguments and settings with which no server could start.
 pub(crate) async fn run_elsewhere(arguments: &[&str]) -> Output {
     let folder = folder();
     let mut command = command(folder.path());
     command.args(arguments).env("DATABASE_URL", "nowhere").env("HTTP_PROXY", "http://127.0.0.1:1");
-    // The one it asks may be a task of this test.
+    // The server that it queries may be a task of this test.
     tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
 }
 
-/// Standard output and standard error of a finished run.
+/// Returns standard output and standard error of a finished run.
 pub(crate) fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// `serve`, in a process group of its own. Killed when it is dropped, which leaves its PostgreSQL behind.
+/// `serve` in its own process group. Killed when dropped, which leaves its PostgreSQL behind.
 pub(crate) struct Serving {
     child: Child,
     lines: Receiver<String>,
@@ -99,21 +99,21 @@ impl Serving {
         let (send, lines) = channel();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                // Nobody listens any more when the test is over.
+                // The test may have ended.
                 let _ = send.send(line);
             }
         });
         Self { child, lines, read: Vec::new() }
     }
 
-    /// The address out of the line that says where it listens.
+    /// Returns the address from the line that reports it.
     pub(crate) fn address(&mut self) -> String {
         let line = self.line_with("listening on http://");
         let (_, address) = line.split_once("http://").unwrap();
         address.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap().to_owned()
     }
 
-    /// The first line with this text, from now on.
+    /// Returns the next line with this text.
     pub(crate) fn line_with(&mut self, text: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
@@ -130,7 +130,7 @@ impl Serving {
         kill(self.id(), signal).unwrap();
     }
 
-    /// As Ctrl-C in a terminal does.
+    /// Signals the group, as Ctrl-C in a terminal does.
     pub(crate) fn signal_group(&self, signal: Signal) {
         killpg(self.id(), signal).unwrap();
     }
@@ -139,10 +139,10 @@ impl Serving {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    /// Waits for its end; returns how it ended and every line it wrote.
+    /// Waits for its end; returns its exit status and every line it wrote.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let mut read = std::mem::take(&mut self.read);
-        // The lines end when the process does.
+        // The lines end with the process.
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => read.push(line),
@@ -156,13 +156,13 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // It has ended already, unless the test failed or was to kill it.
+        // It has ended already, unless the test failed or wants it killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The process id of the PostgreSQL of this folder, while there is one.
+/// Returns the process id of this folder's PostgreSQL, while it runs.
 pub(crate) fn postgres(data_dir: &Path) -> Option<Pid> {
     std::fs::read_dir(data_dir).unwrap().flatten().find_map(|entry| {
         let file = std::fs::read_to_string(entry.path().join("postmaster.pid")).ok()?;
@@ -171,7 +171,7 @@ pub(crate) fn postgres(data_dir: &Path) -> Option<Pid> {
     })
 }
 
-/// A JSON answer and its status.
+/// Returns a JSON answer and its status.
 pub(crate) async fn get(address: &str, path: &str) -> (u16, Value) {
     let response = client().get(format!("http://{address}{path}")).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())

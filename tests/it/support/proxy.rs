@@ -1,4 +1,4 @@
-//! A wire between the server and Postgres that a test can cut, hang and mend.
+//! A connection between the server and Postgres that a test can cut, hang and restore.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// How the wire is.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
-    /// Passes everything on.
+    /// Forwards everything.
     Whole,
     /// Breaks every connection, old and new.
     Cut,
-    /// Keeps connections open, but passes nothing on.
+    /// Keeps connections open, but forwards nothing.
     Hanging,
 }
 
@@ -32,7 +32,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Proxy {
-    /// A whole wire to the database that `options` name.
+    /// Starts a proxy to the database that `options` name.
     pub(crate) async fn to(options: &PgConnectOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,7 +46,7 @@ impl Proxy {
         Self { address, options: options.clone(), wire }
     }
 
-    /// How the server reaches the database over this wire.
+    /// Returns the server's `DATABASE_URL` through this proxy.
     pub(crate) fn url(&self) -> String {
         let mut url = self.options.to_url_lossy();
         url.set_ip_host(self.address.ip()).unwrap();
@@ -60,7 +60,7 @@ impl Proxy {
         self.wire.send_replace(Wire::Cut);
     }
 
-    /// Lets nothing through any more, without breaking anything.
+    /// Stops forwarding without breaking connections.
     pub(crate) fn hang(&self) {
         self.wire.send_replace(Wire::Hanging);
     }
@@ -81,7 +81,7 @@ async fn carry(mut client: TcpStream, upstream: Arc<PgConnectOptions>, mut wire:
         }
     }
     if *wire.borrow_and_update() == Wire::Hanging {
-        // Held open, with nobody reading, until the state changes.
+        // Held open without a reader until the state changes.
         let _ = wire.changed().await;
     }
 }

@@ -1,19 +1,19 @@
-//! The filters of the contract once more, over the JSON that the API itself gave: slow, plain, and independent of the
-//! server's own types.
+//! A second implementation of the documented filters over the API's own JSON: slow, plain, and independent of the
+//! server's types.
 
 use serde_json::Value;
 
-/// One parameter with its values.
+/// A parameter with its values.
 pub(crate) type Constraint<'a> = (&'a str, &'a [&'a str]);
 
-/// The query string, each value by itself.
+/// Returns the query string, with each value separate.
 pub(crate) fn query_string(constraints: &[Constraint<'_>]) -> String {
     let pairs =
         constraints.iter().flat_map(|(name, values)| values.iter().map(move |v| format!("{name}={v}")));
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// The ids of the models that pass, in alphabetical order. What is retired or hidden has to be asked for.
+/// Returns the ids of the matching models in alphabetical order. Retired and hidden models must be requested.
 pub(crate) fn recount(models: &[Value], constraints: &[Constraint<'_>]) -> Vec<String> {
     let given = |name: &str| constraints.iter().any(|(given, _)| *given == name);
     let listed = |model: &&Value| {
@@ -50,13 +50,13 @@ fn passes(model: &Value, (name, values): Constraint<'_>) -> bool {
         "free" => model["is_free"].as_bool() == Some(only == "true"),
         "open_weights" => model["open_weights"].as_bool() == Some(only == "true"),
         "enabled" => model["enabled"].as_bool() == Some(only == "true"),
-        // Nothing is probed here, and what is unknown counts as usable.
+        // Nothing is probed here, and an unknown status counts as usable.
         "healthy_only" => true,
         _ => panic!("{name} has no recount"),
     }
 }
 
-/// A price of the API in units of 0.00000001 USD; `None` when it is unknown.
+/// Returns a price in units of 0.00000001 USD; `None` if it is unknown.
 pub(crate) fn units(value: &Value) -> Option<u128> {
     value.as_str().map(price)
 }

@@ -1,4 +1,4 @@
-//! Metrics as a scrape finds them.
+//! Reads metrics as a scrape does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use super::server::{TestServer, client};
 #[derive(Debug)]
 pub(crate) struct Scrape {
     values: BTreeMap<String, f64>,
-    /// The name of each family with its type.
+    /// The type of each family.
     pub(crate) families: BTreeMap<String, String>,
     helped: BTreeSet<String>,
 }
 
 impl Scrape {
-    /// Of the server's own port for metrics.
+    /// Scrapes the server's separate port for metrics.
     pub(crate) async fn of(server: &TestServer) -> Self {
         let url = format!("http://{}/metrics", server.metrics_address());
         let answer = client().get(url).send().await.unwrap();
@@ -26,7 +26,7 @@ impl Scrape {
 
     pub(crate) fn parse(text: &str) -> Self {
         let mut scrape = Self { values: <_>::default(), families: <_>::default(), helped: <_>::default() };
-        let lines = text.strip_suffix("# EOF\n").expect("a whole text").lines();
+        let lines = text.strip_suffix("# EOF\n").expect("a complete text").lines();
         for line in lines {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').unwrap();
@@ -44,14 +44,14 @@ impl Scrape {
         scrape
     }
 
-    /// The value of the one series with that name and all of these labels.
+    /// Returns the value of the only series with this name and all of these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let found: Vec<_> = self.matching(name, labels).collect();
         assert_eq!(found.len(), 1, "{name} {labels:?}: {found:?}");
         *found[0].1
     }
 
-    /// The sum over all series with that name and these labels; 0 where there is none.
+    /// Returns the sum over all series with this name and these labels; 0 if there is none.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|(_, value)| value).sum()
     }
@@ -68,12 +68,12 @@ impl Scrape {
         })
     }
 
-    /// All series.
+    /// Returns all series.
     pub(crate) fn series(&self) -> BTreeSet<&str> {
         self.values.keys().map(String::as_str).collect()
     }
 
-    /// The name of the family that a series of this name belongs to.
+    /// Returns the family of a series with this name.
     pub(crate) fn family_of<'n>(&self, name: &'n str) -> Option<&'n str> {
         let suffixes = [
             ("", ""),

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::kv::fake::FakeKv;
 use super::postgres::TestDatabase;
 
-/// How long a state may take to come about before a test gives up on it.
+/// The time that a test waits for a state.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running server. Stops when it is dropped.
@@ -44,7 +44,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer as it came over the wire. Its body is what followed the headers, whatever they say.
+    /// Parses an answer as sent over the wire. Its body is everything after the headers, whatever they say.
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         let mut lines = head.split("\r\n");
@@ -56,18 +56,18 @@ impl Answer {
         Self { status, headers: lines.map(header).collect(), body: body.as_bytes().to_vec() }
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// A header, or nothing.
+    /// Returns a header, or an empty string.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The ids in a list, in order.
+    /// Returns the ids of a list, in order.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.json()["data"]
             .as_array()
@@ -79,19 +79,19 @@ impl Answer {
 }
 
 impl TestServer {
-    /// A server on this database, with the settings of development.
+    /// Starts a server on this database, with the settings of development.
     pub(crate) async fn on(database: &TestDatabase) -> Self {
         Self::with(&[("DATABASE_URL", &database.url())]).await
     }
 
-    /// The same, with the seed loaded out of the database.
+    /// Starts one, and waits until it serves the catalogue from the database.
     pub(crate) async fn seeded(database: &TestDatabase) -> Self {
         let server = Self::on(database).await;
         server.until("/api/models?limit=1", |answer| answer.json()["source"] == "postgres").await;
         server
     }
 
-    /// A server on the database of this address, with this KV.
+    /// Starts a server on the database with this URL, and this KV.
     pub(crate) async fn with_kv(url: &str, kv: &FakeKv) -> Self {
         let own = kv.variables();
         let mut variables: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -99,13 +99,13 @@ impl TestServer {
         Self::with(&variables).await
     }
 
-    /// A server with these variables and no others. Never reads the environment of the tests or a `.env`.
+    /// Starts a server with these variables only. It never reads the environment of the tests or a `.env`.
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         Self::at(variables, Clock::system()).await
     }
 
-    /// The same by this clock. Its sockets keep real time, and so do the limits of calls over them.
-    #[expect(clippy::unused_async, reason = "so that it is called within the runtime that the server needs")]
+    /// Starts one on this clock. Sockets, and the limits of calls over them, use real time.
+    #[expect(clippy::unused_async, reason = "the server needs the runtime of the caller")]
     pub(crate) async fn at(variables: &[(&str, &str)], clock: Clock) -> Self {
         let own = [("WORKERS", "2"), ("PROBE_PROVIDERS", "false")];
         let environment: Environment = own.iter().chain(variables).copied().collect();
@@ -125,28 +125,28 @@ impl TestServer {
         Self { address, metrics_address, client: client(), provider_health, stop: Some(stop), running }
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where its metrics listen, with `METRICS_PORT`.
+    /// Returns the address of its metrics, with `METRICS_PORT`.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
         self.metrics_address.unwrap()
     }
 
-    /// Says how the providers are, as whoever watches them would; of those not named nothing is known.
+    /// Sets the status of providers, as probes would. All others become unknown.
     pub(crate) fn say(&self, statuses: &[(&str, ProviderStatus)]) {
         let statuses = statuses.iter().map(|(id, status)| (id.parse().unwrap(), Standing::from(*status)));
         self.provider_health.replace(statuses.collect());
     }
 
-    /// A GET.
+    /// Sends a GET.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[]).await
     }
 
-    /// Any request.
+    /// Sends any request.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address));
         for (name, value) in headers {
@@ -157,11 +157,11 @@ impl TestServer {
         Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
-    /// Sends these bytes on a connection of its own and returns all that comes back until the server closes it.
+    /// Sends these bytes on a separate connection and returns the answer until the server closes it.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = TcpStream::connect(self.address()).await.unwrap();
-            // What the server does not want to read to its end it may cut off; its answer is what counts.
+            // The server may cut off a request that it does not read to its end; only its answer counts.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer).await;
@@ -170,7 +170,7 @@ impl TestServer {
         tokio::time::timeout(PATIENCE, exchange).await.unwrap()
     }
 
-    /// A request whose path goes out as it is: clients would mend it.
+    /// Sends a request whose path stays unchanged; a client would normalise it.
     pub(crate) async fn send_raw(&self, method: &str, target: impl AsRef<[u8]>, headers: &str) -> Answer {
         let mut request = format!("{method} ").into_bytes();
         request.extend_from_slice(target.as_ref());
@@ -179,8 +179,8 @@ impl TestServer {
         Answer::parse(&self.raw(&request).await)
     }
 
-    /// Asks again and again until the answer is as wanted, and returns it. What is waited for is the state itself, so
-    /// no test depends on how long it takes, only on that it comes.
+    /// Repeats the request until the answer is as wanted, and returns it. It waits for the state itself, so no test
+    /// depends on the time that takes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let asked = async {
             loop {
@@ -203,7 +203,7 @@ impl TestServer {
         self.until("/api/health", |health| health.json()["status"] == "healthy").await
     }
 
-    /// Returns the health as it is now. The server may answer with a document that is up to a second old.
+    /// Returns the current health. The server may answer with a document that is up to a second old.
     pub(crate) async fn current_health(&self) -> Value {
         let now = Clock::system().utc();
         let is_current = |answer: &Answer| {
@@ -213,24 +213,24 @@ impl TestServer {
         self.until("/api/health", is_current).await.json()
     }
 
-    /// Stops it in order and waits for the end.
+    /// Stops it in order and waits for its end.
     pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         self.running.await.unwrap();
     }
 }
 
-/// A client without TLS: reading the system's root certificates would take longer than most tests.
+/// A client without TLS, since loading the system's root certificates takes longer than most tests.
 pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(20)).tls_certs_only([]).build().unwrap()
 }
 
-/// Waits until something outside of the server is as wanted.
+/// Waits until a state outside of the server is as wanted.
 pub(crate) async fn eventually(mut is: impl AsyncFnMut() -> bool) {
     let asked = async {
         while !is().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "it did not come about");
+    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "it did not happen");
 }

@@ -1,4 +1,4 @@
-//! A fake of all providers' APIs, which misbehaves as a test tells it to.
+//! A fake of all providers' APIs, which misbehaves under the test's control.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::pooler::Authority;
 use super::proxy::Stream;
 
-/// What a provider does with a request.
+/// A provider's reaction to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     /// Answers with a list of models.
@@ -29,26 +29,26 @@ pub(crate) enum Mood {
     Floods,
     /// Closes the connection without an answer.
     HangsUp,
-    /// Sends elsewhere.
+    /// Redirects elsewhere.
     Redirects,
-    /// Does nothing, until its mood changes; then what that says.
+    /// Waits until its mood changes, then does as the new one says.
     Waits,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    /// When, by the clock of the test.
+    /// Its time on the test's clock.
     pub(crate) at: OffsetDateTime,
-    /// Whom: the first segment of the path.
+    /// Its provider: the first segment of the path.
     pub(crate) provider: String,
     /// The rest of the path.
     pub(crate) path: String,
-    /// The headers; names in lower case.
+    /// The headers, with names in lower case.
     pub(crate) headers: HashMap<String, String>,
 }
 
-/// The fake. Serves as long as the test's runtime lives.
+/// The fake. It serves while the test's runtime lives.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     address: SocketAddr,
@@ -58,12 +58,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// One where every provider lists its models.
+    /// Starts it with every provider listing its models.
     pub(crate) async fn start(clock: Clock) -> Self {
         Self::serving(clock, None).await
     }
 
-    /// The same over TLS, as `localhost`.
+    /// Starts it with TLS, as `localhost`.
     pub(crate) async fn with_tls(clock: Clock, authority: &Authority) -> Self {
         Self::serving(clock, Some(authority.acceptor("localhost"))).await
     }
@@ -82,7 +82,7 @@ impl Upstream {
                         (mood.clone(), Arc::clone(&asked), clock.clone(), tls.clone());
                     tokio::spawn(async move {
                         let stream: Box<dyn Stream> = match tls {
-                            // A client that does not trust the certificate goes away.
+                            // A client that does not trust the certificate disconnects.
                             Some(tls) => Box::new(tls.accept(stream).await.ok()?),
                             None => Box::new(stream),
                         };
@@ -95,34 +95,34 @@ impl Upstream {
         Self { address, moods, asked, connections }
     }
 
-    /// `PROVIDER_BASE_URLS` for all providers of the seed.
+    /// Returns the `PROVIDER_BASE_URLS` for all providers of the seed.
     pub(crate) fn base_urls(&self) -> String {
         let providers = Seed::builtin().unwrap().providers;
         let pair = |id: &str| format!("{id}=http://{}/{id}", self.address);
         providers.iter().map(|provider| pair(provider.id.as_str())).collect::<Vec<_>>().join(",")
     }
 
-    /// The port that it listens on.
+    /// Returns its port.
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// How many connections were opened, whatever came of them.
+    /// Returns the number of opened connections, with or without requests.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Changes what one provider does.
+    /// Changes the mood of one provider.
     pub(crate) fn becomes(&self, provider: &str, mood: Mood) {
         self.moods.send_modify(|moods| _ = moods.insert(provider.to_owned(), mood));
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How often that provider was asked.
+    /// Returns the number of requests to the provider.
     pub(crate) fn count(&self, provider: &str) -> usize {
         self.asked().iter().filter(|asked| asked.provider == provider).count()
     }
@@ -155,7 +155,7 @@ async fn serve(
         Mood::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
         Mood::HangsUp | Mood::Waits => return,
     };
-    // The client may have given up.
+    // The client may have disconnected.
     let mut sent = stream.write_all(answer.as_bytes()).await;
     while sent.is_ok() && mood == Mood::Floods {
         sent = stream.write_all(&vec![b' '; 64 << 10]).await;

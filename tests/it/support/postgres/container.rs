@@ -18,12 +18,12 @@ const IMAGE: &str = "postgres:17-alpine";
 const PASSWORD: &str = "chatchonk";
 const PORT: u16 = 5432;
 
-/// From the start of the container to the first connection; a first start makes the cluster.
+/// From the start of the container to the first connection. The first start creates the cluster.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub(super) struct Container {
-    /// Absent only while it is being dropped.
+    /// `None` only while it is dropped.
     container: Option<ContainerAsync<GenericImage>>,
     options: PgConnectOptions,
 }
@@ -34,7 +34,7 @@ impl Container {
         let (repository, tag) = split(&name);
         let arguments =
             server::SETTINGS.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
-        // The engine would choose another port at every start, and a server must come back where it was.
+        // The engine would choose another port at every start, but a server must keep its address.
         let port = free_port();
         let container = GenericImage::new(repository, tag)
             .with_mapped_port(port, PORT.tcp())
@@ -44,8 +44,8 @@ impl Container {
             .start()
             .await
             .map_err(|error| format!("no container of {name} could be started: {error}"))?;
-        // Not the address that the engine names: in a container that is its bridge, and it may also be an IPv6 address,
-        // where nothing is published. To another machine the server would require TLS.
+        // Not the address that the engine reports: inside a container that is its bridge, and it may be an IPv6 address
+        // where no port is published. The server would require TLS for another machine.
         let host = Ipv4Addr::LOCALHOST.to_string();
         if let Err(error) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
             return Err(format!(
@@ -73,7 +73,7 @@ impl Container {
         let kill = async move {
             let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
             docker.kill_container(&id, None).await.unwrap();
-            // The engine sends the signal; the end of the server follows.
+            // The engine sends the signal; the server ends later.
             while docker.inspect_container(&id, None).await.unwrap().state.unwrap().running == Some(true) {
                 time::sleep(Duration::from_millis(10)).await;
             }
@@ -95,8 +95,8 @@ impl Container {
         self.container.as_ref().unwrap().id().to_owned()
     }
 
-    /// Waits until a connection succeeds. What the server logs is no sign: the image's first start logs twice that it
-    /// is ready, the first time before it listens.
+    /// Waits until a connection succeeds. The log is not reliable: the image's first start reports readiness twice, the
+    /// first time before it listens.
     async fn ready(&self) -> Result<(), String> {
         let mut last = None;
         let connected = time::timeout(START_LIMIT, async {
@@ -117,14 +117,14 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // Where the process ends first, the reaper does it.
+        // If the process ends first, the reaper removes it.
         if let Some(container) = self.container.take() {
             RUNTIME.spawn(container.rm());
         }
     }
 }
 
-/// The repository and the tag of an image's name. A colon before a slash belongs to a registry's port.
+/// Splits an image name into repository and tag. A colon before a slash belongs to a registry's port.
 fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
@@ -132,7 +132,7 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     listener.local_addr().unwrap().port()

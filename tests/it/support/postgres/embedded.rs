@@ -1,4 +1,4 @@
-//! PostgreSQL from this machine's own programs, through the crate's `embedded`.
+//! PostgreSQL from this machine's own programs, started with the crate's `embedded`.
 
 use std::{
     io::ErrorKind,
@@ -22,7 +22,7 @@ pub(super) struct Embedded {
     folder: PathBuf,
     options: PgConnectOptions,
     socket: PathBuf,
-    /// Absent between a kill and the next start.
+    /// `None` between a kill and the next start.
     cluster: Option<Cluster>,
 }
 
@@ -46,11 +46,11 @@ impl Embedded {
     }
 
     pub(super) async fn kill(&mut self) {
-        // Whoever listens on its socket is the server, and no process id from a file could be as sure.
+        // The process that listens on its socket is the server; a process id from a file would be less certain.
         let listener = UnixStream::connect(&self.socket).await.unwrap();
         let id = listener.peer_cred().unwrap().pid().unwrap();
         kill(Pid::from_raw(id), Signal::SIGKILL).unwrap();
-        // Collects its exit status, without which it would seem to live, to the next server on its folder too.
+        // Reaps the process, which would otherwise seem alive, also to the next server on its folder.
         if let Some(cluster) = self.cluster.take() {
             cluster.stop().await;
         }
@@ -59,7 +59,7 @@ impl Embedded {
     pub(super) async fn start_again(&mut self) {
         let folder = self.folder.clone();
         let start = async move {
-            // The killed server's sessions end by themselves, and until then no other may take over their memory.
+            // The killed server's sessions end by themselves, and only then may another server take over their memory.
             for _ in 0..100 {
                 match start_in(&folder).await {
                     Err(EmbeddedError::DidNotStart { .. }) => {}
@@ -75,7 +75,7 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        // Where the process ends first, the reaper does it.
+        // If the process ends first, the reaper removes it.
         if let Some(cluster) = self.cluster.take() {
             RUNTIME.spawn(cluster.stop());
         }
@@ -89,14 +89,14 @@ async fn start_in(folder: &Path) -> Result<Cluster, EmbeddedError> {
     Cluster::start(&installation, folder, &options).await
 }
 
-/// Ends the servers whose clusters are below this folder and removes it. Their test process is gone.
+/// Stops the servers whose clusters are below this folder and removes it. Their test process is gone.
 pub(super) async fn remove_all(folder: &Path) {
     let clusters = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return,
         clusters => clusters.unwrap(),
     };
     for cluster in clusters {
-        // A start ends the server that was left behind, and who has started one can stop it.
+        // A start takes over the abandoned server, so it can then be stopped.
         if let Ok(cluster) = start_in(&cluster.unwrap().path()).await {
             cluster.stop().await;
         }

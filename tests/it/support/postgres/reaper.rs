@@ -1,9 +1,9 @@
-//! Removes the servers of the tests when the test process has ended, in whatever way.
+//! Removes the servers of the tests when the test process ends, in any way.
 //!
-//! The servers live in statics, which Rust never drops, and a process that is killed drops nothing at all. So before
-//! the first server is started, the test binary starts itself once more as a reaper. Its standard input is a pipe that
-//! only the test process holds: when that process is gone, the system closes the pipe, and the reaper removes
-//! everything that carries the name of the run.
+//! The servers are statics, which Rust never drops, and a killed process drops nothing at all. So before the first
+//! server starts, the test binary runs itself a second time as a reaper. Its standard input is a pipe that only the
+//! test process holds. When that process ends, the system closes the pipe, and the reaper removes everything labelled
+//! with the name of the run.
 
 use std::{
     collections::HashMap,
@@ -21,18 +21,18 @@ use tokio::sync::OnceCell;
 
 use super::{embedded, server};
 
-/// On every container; its value is the name of the run.
+/// The label of every container; its value is the name of the run.
 pub(super) const LABEL: &str = "org.chatchonk.test";
 
-/// Tells a process that it is the reaper, and of which run.
+/// Makes a process the reaper of the named run.
 const VARIABLE: &str = "TEST_REAPER_OF";
 
-/// The name of this run. The reaper stands ready when it is known.
+/// Returns the name of this run, once the reaper is ready.
 pub(super) async fn run() -> &'static str {
     &started().await.name
 }
 
-/// The folder for the clusters of this run, open to whoever runs PostgreSQL.
+/// The folder for the clusters of this run, which PostgreSQL's user can enter.
 pub(super) async fn folder() -> PathBuf {
     let folder = folder_of(run().await);
     let mut builder = std::fs::DirBuilder::new();
@@ -40,14 +40,14 @@ pub(super) async fn folder() -> PathBuf {
     folder
 }
 
-/// Short, since the paths of Unix sockets are limited.
+/// Short, since the paths of Unix sockets must be short.
 fn folder_of(run: &str) -> PathBuf {
     Path::new("/tmp").join(format!("chatchonk-test-{run}"))
 }
 
 struct Reaper {
     name: String,
-    /// Holds the pipe, which is never written to.
+    /// Holds the pipe, which stays empty.
     _process: Child,
 }
 
@@ -66,10 +66,10 @@ impl Reaper {
             .args([test, "--exact"])
             .env(VARIABLE, &name)
             .stdin(Stdio::piped())
-            // Whoever waits for the end of the tests' output must not wait for the reaper's.
+            // A reader of the tests' output must not wait for the reaper's end.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C in the terminal is for the tests.
+            // Ctrl-C in the terminal must reach only the tests.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -77,13 +77,13 @@ impl Reaper {
     }
 }
 
-/// Not a test by itself: the reaper, which the test process starts. Without its variable it ends at once.
+/// Not a test itself: the reaper, which the test process starts. Without its variable it ends at once.
 #[tokio::test]
 async fn reap() {
     let Some(run) = server::setting(VARIABLE) else {
         return;
     };
-    // Ends when the test process does.
+    // Ends with the test process.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     embedded::remove_all(&folder_of(&run)).await;
     remove_containers(&run).await;
@@ -97,7 +97,7 @@ async fn remove_containers(run: &str) {
     let of_run = HashMap::from([("label".to_owned(), vec![format!("{LABEL}={run}")])]);
     let list = ListContainersOptionsBuilder::new().all(true).filters(&of_run);
     let remove = RemoveContainerOptionsBuilder::new().force(true).v(true);
-    // The engine refuses to remove what it is removing already, on a word of the test process: ask until it is gone.
+    // The engine refuses to remove a container that it is already removing, so retry until it is gone.
     for _ in 0..100 {
         match docker.list_containers(Some(list.clone().build())).await {
             Ok(left) if !left.is_empty() => {

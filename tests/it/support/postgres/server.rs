@@ -1,4 +1,4 @@
-//! Which kind of server the tests use, and the two kinds as one.
+//! Selects the kind of server for the tests, and treats both kinds as one.
 
 use std::io::Write as _;
 
@@ -7,9 +7,8 @@ use tokio::sync::OnceCell;
 
 use super::{RUNTIME, container::Container, embedded::Embedded};
 
-/// Settings of every server: room for the pools of many tests at once, and the statistics by which a test counts the
-/// statements that reached the server. Nothing needs to outlive the machine, but what was committed must outlive a
-/// server that is killed, hence no asynchronous commits.
+/// Settings of every server: connections for the pools of many tests, and statistics that count statements. Data need
+/// not survive a crash of the machine, but commits must survive a killed server, so they are synchronous.
 pub(super) const SETTINGS: [(&str, &str); 5] = [
     ("max_connections", "300"),
     ("shared_preload_libraries", "pg_stat_statements"),
@@ -31,7 +30,7 @@ enum Kind {
 }
 
 impl Server {
-    /// The one that all tests of this process share. It is started when it is first asked for.
+    /// Returns the server that all tests of this process share, and starts it on first use.
     pub(super) async fn shared() -> &'static Server {
         static SHARED: OnceCell<Result<Server, String>> = OnceCell::const_new();
         let start = || async { RUNTIME.spawn(start()).await.unwrap() };
@@ -39,7 +38,7 @@ impl Server {
         started.as_ref().unwrap_or_else(|reason| panic!("{reason}"))
     }
 
-    /// Another one, of the same kind as the shared one, so that what may not be had is only tried once.
+    /// Starts another one of the same kind as the shared one, so an unavailable kind is tried only once.
     pub(super) async fn start_private() -> Server {
         let kind = match Self::shared().await {
             Server::Container(_) => Kind::Container,
@@ -50,7 +49,7 @@ impl Server {
         started.unwrap_or_else(|reason| panic!("{reason}"))
     }
 
-    /// How to connect to a database that is for creating others.
+    /// Returns the options for the maintenance database.
     pub(super) fn options(&self) -> PgConnectOptions {
         match self {
             Server::Container(container) => container.options(),
@@ -85,7 +84,7 @@ async fn start() -> Result<Server, String> {
         None => match start_kind(Kind::Container).await {
             Ok(server) => Ok(server),
             Err(reason) => {
-                // Not with `eprintln!`, which the test harness keeps to itself while the tests pass.
+                // Not with `eprintln!`, whose output the test harness hides while tests pass.
                 let line = format!("tests: PostgreSQL is the embedded one, since {reason}\n");
                 let _ = std::io::stderr().write_all(line.as_bytes());
                 start_kind(Kind::Embedded)
@@ -103,7 +102,7 @@ async fn start_kind(kind: Kind) -> Result<Server, String> {
     }
 }
 
-/// A variable for the tests; an empty one is an absent one.
+/// Returns a variable of the tests. An empty one counts as absent.
 #[expect(clippy::disallowed_methods, reason = "the tests' own environment, not the server's settings")]
 pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
