@@ -2,33 +2,15 @@
 
 use crate::cache::CATALOGUE;
 use crate::clock::Clock;
-use crate::kv_client::{KvClient, KvConnection, KvError, KvErrorClass, KvKey};
-use crate::kv_tier::KvLimits;
-use crate::store::{KvSpending, Store, StoreError};
+use crate::kv_client::{KvClient, KvConnection, KvKey};
+use crate::kv_tier::{KvLimits, Undeleted, delete_within_budget, key_of, key_prefix};
+use crate::store::{Store, StoreError};
 
 use super::check::{Line, Mark};
 
 const SUBJECT: &str = "cloudflare kv";
 /// Keys per call: Cloudflare's limit.
 const BATCH: usize = 10_000;
-
-/// Why keys were not deleted, and how to fix it.
-struct Obstacle {
-    reason: String,
-    remedy: &'static str,
-}
-
-impl From<StoreError> for Obstacle {
-    fn from(error: StoreError) -> Self {
-        Self { reason: error.to_string(), remedy: error.fault().remedy() }
-    }
-}
-
-impl From<KvError> for Obstacle {
-    fn from(error: KvError) -> Self {
-        Self { reason: error.to_string(), remedy: error.remedy() }
-    }
-}
 
 /// Raises the version of a scope, so that every server reloads its data.
 pub async fn raise_version(store: &Store, scope: &str) -> Line {
@@ -70,24 +52,42 @@ pub async fn delete_from_kv(
             format!("{deleted} {word} of {environment} deleted; KV may show them for another minute");
         lines.push(Line::new(Mark::Good, SUBJECT, finding));
     }
-    if let Some(Obstacle { reason, remedy }) = obstacle {
+    if let Some(obstacle) = obstacle {
+        let (reason, remedy) = explained(&obstacle, usable);
         let left = format!("{} of {} keys not deleted: {reason}", keys.len() - deleted, keys.len());
         lines.push(Line::fault(SUBJECT, left, remedy));
     }
     lines
 }
 
+/// Returns why keys were not deleted, and how to fix it. `None` stands for keys that KV refused one by one.
+fn explained(obstacle: &Obstacle, usable: u64) -> (String, &'static str) {
+    match obstacle {
+        Some(Undeleted::Ledger(error)) => (error.to_string(), error.fault().remedy()),
+        Some(Undeleted::Kv(error)) => (error.to_string(), error.remedy()),
+        Some(Undeleted::OverBudget) => (
+            format!("today's budget of {usable} deletes is used up"),
+            "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
+        ),
+        None => ("Cloudflare refused them".to_owned(), "run it again"),
+    }
+}
+
+/// Why keys are left; `None` when Cloudflare refused these keys and took others.
+type Obstacle = Option<Undeleted>;
+
 /// Returns the keys of the ledger, and the catalogue's, which servers may have written before there was a ledger.
 async fn known_keys(store: &Store, environment: &str) -> Result<Vec<KvKey>, StoreError> {
-    let known = store.kv_keys(&format!("chatchonk:{environment}:")).await?;
-    let own = format!("chatchonk:{environment}:{}.{}:all", CATALOGUE.name, CATALOGUE.schema);
+    let known = store.kv_keys(&key_prefix(environment)).await?;
+    let claimed = known.into_iter().filter_map(|known| known.key.parse().ok());
     let mut keys: Vec<KvKey> =
-        known.into_iter().map(|known| known.key).chain([own]).filter_map(|key| key.parse().ok()).collect();
+        claimed.chain(key_of(environment, CATALOGUE.name, CATALOGUE.schema, "all")).collect();
     keys.sort();
     keys.dedup();
     Ok(keys)
 }
 
+/// Deletes what the budget covers, batch by batch, and counts it in `deleted`.
 async fn delete(
     store: &Store,
     client: &KvClient,
@@ -95,38 +95,19 @@ async fn delete(
     usable: u64,
     deleted: &mut usize,
 ) -> Result<(), Obstacle> {
-    let used_up = || Obstacle {
-        reason: format!("today's budget of {usable} deletes is used up"),
-        remedy: "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
-    };
-    let left = usable.saturating_sub(store.kv_used().await?.deletes);
+    let used = store.kv_used().await.map_err(Undeleted::Ledger)?;
+    let left = usable.saturating_sub(used.deletes);
     let affordable = keys.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-    let mut refused_any = false;
+    let mut refused = 0;
     for batch in keys[..affordable].chunks(BATCH) {
-        if !store.spend_kv(KvSpending::Delete, batch.len() as u64, usable).await? {
-            return Err(used_up());
-        }
-        let refused = match client.delete_many(batch).await {
-            Ok(refused) => refused,
-            Err(error) => {
-                // After other failures the keys may be deleted, and count.
-                if !matches!(error.class, KvErrorClass::Failure(_)) {
-                    store.refund_kv(KvSpending::Delete, batch.len() as u64).await?;
-                }
-                return Err(error.into());
-            }
-        };
-        let gone = batch.iter().filter(|key| !refused.contains(key)).map(|key| key.as_str().to_owned());
-        let gone: Vec<_> = gone.collect();
-        *deleted += gone.len();
-        store.forget_kv_keys(&gone).await?;
-        if !refused.is_empty() {
-            refused_any = true;
-            store.refund_kv(KvSpending::Delete, refused.len() as u64).await?;
-        }
+        let now = Clock::system().utc();
+        let kept = delete_within_budget(store, batch, usable, now, client.delete_many(batch)).await?.len();
+        *deleted += batch.len() - kept;
+        refused += kept;
     }
-    if refused_any {
-        return Err(Obstacle { reason: "Cloudflare refused them".to_owned(), remedy: "run it again" });
+    match refused {
+        0 if affordable == keys.len() => Ok(()),
+        0 => Err(Some(Undeleted::OverBudget)),
+        _ => Err(None),
     }
-    if affordable < keys.len() { Err(used_up()) } else { Ok(()) }
 }

@@ -123,6 +123,22 @@ pub struct KvBudgetLine {
     pub resets_at: OffsetDateTime,
 }
 
+/// Whether the day began so little ago that what is just done may have been paid for on the day before.
+pub(super) fn is_day_young(now: OffsetDateTime) -> bool {
+    now.hour() == 0 && now.minute() == 0
+}
+
+/// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>). In the first minutes of a day
+/// other clocks may still be in the one before.
+pub(super) fn until_renewal(now: OffsetDateTime) -> Duration {
+    let passed = (now - now.replace_time(time::Time::MIDNIGHT)).unsigned_abs();
+    if passed < Duration::from_mins(5) {
+        Duration::from_mins(1)
+    } else {
+        Duration::from_hours(24).saturating_sub(passed) + Duration::from_secs(5)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

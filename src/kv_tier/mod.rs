@@ -4,10 +4,12 @@
 //! instance.
 
 mod budget;
+mod delete;
 mod envelope;
 mod fault;
 mod flush;
 mod gate;
+mod key;
 mod ledger;
 mod namespace;
 mod operation;
@@ -16,6 +18,8 @@ mod stats;
 mod tier;
 
 pub use budget::{KvBudget, KvBudgetLine, KvLimits};
+pub use delete::{Undeleted, delete_within_budget};
+pub use key::{key_of, key_prefix};
 pub use ledger::Ledger;
 pub use namespace::Namespace;
 pub use operation::{Operation, Skip};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::cache::{Backoff, Digest};
-use crate::kv_client::KvKey;
+use crate::kv_client::{KvKey, KvPair};
 
 /// The shortest time between two writes of one key; Cloudflare itself allows one a second.
 const BETWEEN_WRITES: Duration = Duration::from_mins(1);
@@ -33,6 +33,12 @@ pub(super) struct Write {
     pub claimed: bool,
     /// Not to be written earlier.
     pub not_before: Option<Instant>,
+}
+
+impl From<&Write> for KvPair {
+    fn from(write: &Write) -> Self {
+        Self { key: write.key.clone(), value: write.bytes.clone(), time_to_live: write.keep }
+    }
 }
 
 /// What is known of a key.

@@ -14,10 +14,11 @@ use crate::clock::Clock;
 use crate::kv_client::{KvError, KvErrorClass, KvKey};
 use crate::outage::Outage;
 
-use super::budget::{KvLimits, Spending};
+use super::budget::{KvLimits, Spending, until_renewal};
 use super::envelope::{self, Rejected};
 use super::fault::Fault;
 use super::gate::{Ended, Gate, News};
+use super::key::key_of;
 use super::ledger::Ledger;
 use super::namespace::Namespace;
 use super::operation::{Operation, Skip};
@@ -100,7 +101,7 @@ impl SharedTier {
                 tracing::info!(%operation, "Cloudflare KV's quota is back");
             }
             if flushes.is_multiple_of(FLUSHES_PER_LOOK) {
-                self.0.look_at_spending().await;
+                self.0.read_spending().await;
             }
             if flushes.is_multiple_of(FLUSHES_PER_SWEEP) {
                 self.sweep().await;
@@ -183,14 +184,8 @@ impl Tier for SharedTier {
 }
 
 impl Inner {
-    /// `chatchonk:{environment}:{family}.{schema}:{id}`.
     fn key(&self, family: &Family, id: &str) -> Option<KvKey> {
-        format!("{}{}.{}:{id}", self.prefix(), family.name, family.schema).parse().ok()
-    }
-
-    /// What all keys of this deployment begin with.
-    pub fn prefix(&self) -> String {
-        format!("chatchonk:{}:", self.environment)
+        key_of(&self.environment, family.name, family.schema, id).ok()
     }
 
     /// Looks a value up. A fault, a miss and an envelope that is damaged are all `None`, counted and, where the state
@@ -244,7 +239,7 @@ impl Inner {
         &self,
         operation: Operation,
         call: Pending<'_, Result<T, KvError>>,
-    ) -> Result<T, KvErrorClass> {
+    ) -> Result<T, KvError> {
         let begun = self.clock.now();
         let span = tracing::debug_span!("kv", otel.kind = "client", %operation);
         let result = call.instrument(span).await;
@@ -256,7 +251,7 @@ impl Inner {
     }
 
     /// KV is never an error.
-    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvErrorClass> {
+    fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvError> {
         let now = self.clock.now();
         let error = match result {
             Ok(value) => {
@@ -275,17 +270,14 @@ impl Inner {
             KvErrorClass::Failure(_) => Ended::Failed,
         };
         self.ended(ended, Some((Fault::from(&error), &error.to_string())));
-        Err(error.class)
+        Err(error)
     }
 
-    /// The budget of the day is used up, by all instances together.
-    pub fn over_budget(&self, operation: Operation) {
-        self.counters.skipped(Skip::Quota);
+    /// Shuts the gate for one operation until tomorrow.
+    pub fn spend_day(&self, operation: Operation) {
         let fault = Fault::over_budget(operation);
-        self.ended(
-            Ended::OutOfQuota(operation, until_renewal(self.clock.utc())),
-            Some((fault, fault.reason)),
-        );
+        let ended = Ended::OutOfQuota(operation, until_renewal(self.clock.utc()));
+        self.ended(ended, Some((fault, fault.reason)));
     }
 
     /// Others share what Cloudflare grants to the token: the last tenth is theirs.
@@ -320,21 +312,5 @@ impl Inner {
 fn log_recovery(news: News) {
     if news == News::Recovery {
         tracing::info!("Cloudflare KV answers again");
-    }
-}
-
-/// Whether the day began so little ago that what is just done may have been paid for on the day before.
-pub(super) fn is_day_young(now: OffsetDateTime) -> bool {
-    now.hour() == 0 && now.minute() == 0
-}
-
-/// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>). In the first minutes of a day
-/// other clocks may still be in the one before.
-fn until_renewal(now: OffsetDateTime) -> Duration {
-    let passed = (now - now.replace_time(time::Time::MIDNIGHT)).unsigned_abs();
-    if passed < Duration::from_mins(5) {
-        Duration::from_mins(1)
-    } else {
-        Duration::from_hours(24).saturating_sub(passed) + Duration::from_secs(5)
     }
 }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::kv_client::{
     KvClient, KvConnection, KvError, KvErrorClass, KvKey, KvMisconfiguration, TokenStatus,
 };
+use crate::kv_tier::key_of;
 
 use super::line::{Line, Mark};
 
@@ -34,7 +35,7 @@ pub(super) async fn check_kv(connection: &KvConnection, environment: &str, clock
             return lines;
         }
     }
-    match format!("chatchonk:{environment}:check.1:{}", uuid::Uuid::now_v7()).parse() {
+    match key_of(environment, "check", 1, &uuid::Uuid::now_v7().to_string()) {
         Ok(key) => lines.push(round_trip(&client, &key, clock).await),
         Err(_) => lines.push(Line::new(Mark::Fault, SUBJECT, "ENVIRONMENT makes keys that KV would refuse")),
     }
