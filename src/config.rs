@@ -128,20 +128,16 @@ fn http(environment: &Environment, render: bool) -> Result<HttpSettings, ConfigE
 }
 
 fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>, ConfigError> {
-    let Some(list) = environment.get("ALLOWED_ORIGINS") else {
-        let development = (name == "development").then(|| "http://localhost:3000".to_owned());
-        return Ok(development.into_iter().collect());
-    };
+    let default = if name == "development" { "http://localhost:3000" } else { "" };
+    let list = environment.get("ALLOWED_ORIGINS").unwrap_or(default);
     let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-    origins
-        .map(|origin| {
-            let problem = "expected exact origins such as https://app.example.com, comma-separated, in lower case, \
-                           without a path or a star";
-            is_origin(origin)
-                .then(|| origin.to_owned())
-                .ok_or_else(|| ConfigError::new("ALLOWED_ORIGINS", problem))
-        })
-        .collect()
+    let origins: Vec<_> = origins.map(str::to_owned).collect();
+    if origins.iter().all(|origin| is_origin(origin)) {
+        return Ok(origins);
+    }
+    let problem = "expected exact origins such as https://app.example.com, comma-separated, in lower case, without a path \
+                   or a star";
+    Err(ConfigError::new("ALLOWED_ORIGINS", problem))
 }
 
 /// Returns whether a browser could send the text: scheme, host and port in lower case, and nothing else.

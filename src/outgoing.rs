@@ -65,8 +65,9 @@ pub(crate) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error
 }
 
 /// Returns the text of the innermost cause. Outer causes repeat the address, which may hold a secret.
-pub(crate) fn innermost_cause(error: &reqwest::Error) -> Option<String> {
-    causes(error).last().map(|cause| cause.to_string().chars().take(MAX_CAUSE).collect())
+pub(crate) fn innermost_cause(error: &reqwest::Error) -> String {
+    let cause = causes(error).last().map_or_else(|| "no cause given".to_owned(), ToString::to_string);
+    cause.chars().take(MAX_CAUSE).collect()
 }
 
 #[cfg(test)]

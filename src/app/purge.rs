@@ -44,37 +44,21 @@ pub async fn delete_from_kv(
     };
     let usable = KvLimits::usable(limits.deletes);
     let mut deleted = 0;
-    let obstacle = delete(store, &client, &keys, usable, &mut deleted).await.err();
+    let fault = delete(store, &client, &keys, usable, &mut deleted).await.err();
     let mut lines = Vec::new();
-    if deleted > 0 || obstacle.is_none() {
+    if deleted > 0 || fault.is_none() {
         let word = if deleted == 1 { "key" } else { "keys" };
         let finding =
             format!("{deleted} {word} of {environment} deleted; KV may show them for another minute");
         lines.push(Line::new(Mark::Good, SUBJECT, finding));
     }
-    if let Some(obstacle) = obstacle {
-        let (reason, remedy) = explained(&obstacle, usable);
-        let left = format!("{} of {} keys not deleted: {reason}", keys.len() - deleted, keys.len());
-        lines.push(Line::fault(SUBJECT, left, remedy));
+    if let Some(mut fault) = fault {
+        let left = keys.len() - deleted;
+        fault.finding = format!("{left} of {} keys not deleted: {}", keys.len(), fault.finding);
+        lines.push(fault);
     }
     lines
 }
-
-/// Returns why keys were not deleted, and how to fix it. `None` stands for keys that KV refused one by one.
-fn explained(obstacle: &Obstacle, usable: u64) -> (String, &'static str) {
-    match obstacle {
-        Some(Undeleted::Ledger(error)) => (error.to_string(), error.fault().remedy()),
-        Some(Undeleted::Kv(error)) => (error.to_string(), error.remedy()),
-        Some(Undeleted::OverBudget) => (
-            format!("today's budget of {usable} deletes is used up"),
-            "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES",
-        ),
-        None => ("Cloudflare refused them".to_owned(), "run it again"),
-    }
-}
-
-/// Why keys are left; `None` when Cloudflare refused these keys and took others.
-type Obstacle = Option<Undeleted>;
 
 /// Returns the keys of the ledger, and the catalogue's, which servers may have written before there was a ledger.
 async fn known_keys(store: &Store, environment: &str) -> Result<Vec<KvKey>, StoreError> {
@@ -94,20 +78,29 @@ async fn delete(
     keys: &[KvKey],
     usable: u64,
     deleted: &mut usize,
-) -> Result<(), Obstacle> {
-    let used = store.kv_used().await.map_err(Undeleted::Ledger)?;
+) -> Result<(), Line> {
+    let over_budget = || {
+        let remedy = "run it again after 00:00 UTC; on a paid plan, raise CLOUDFLARE_KV_DAILY_DELETES";
+        Line::fault(SUBJECT, format!("today's budget of {usable} deletes is used up"), remedy)
+    };
+    let used = store.kv_used().await.map_err(|error| Line::store_fault(SUBJECT, &error))?;
     let left = usable.saturating_sub(used.deletes);
     let affordable = keys.len().min(usize::try_from(left).unwrap_or(usize::MAX));
     let mut refused = 0;
     for batch in keys[..affordable].chunks(BATCH) {
         let now = Clock::system().utc();
-        let kept = delete_within_budget(store, batch, usable, now, client.delete_many(batch)).await?.len();
-        *deleted += batch.len() - kept;
-        refused += kept;
+        let kept = delete_within_budget(store, batch, usable, now, client.delete_many(batch)).await;
+        let kept = kept.map_err(|undeleted| match undeleted {
+            Undeleted::Ledger(error) => Line::store_fault(SUBJECT, &error),
+            Undeleted::Kv(error) => Line::kv_fault(SUBJECT, &error),
+            Undeleted::OverBudget => over_budget(),
+        })?;
+        *deleted += batch.len() - kept.len();
+        refused += kept.len();
     }
     match refused {
         0 if affordable == keys.len() => Ok(()),
-        0 => Err(Some(Undeleted::OverBudget)),
-        _ => Err(None),
+        0 => Err(over_budget()),
+        _ => Err(Line::fault(SUBJECT, "Cloudflare refused them", "run it again")),
     }
 }

@@ -59,7 +59,7 @@ impl Recorder {
     }
 
     fn totals(&self) -> Totals {
-        let metered = self.catalogue.meter().read();
+        let metered = self.catalogue.meter()();
         let (reads, kv) = (metered.statistics, self.shared.as_ref().map(SharedTier::report));
         let of_kv = kv.as_ref();
         let mut kv_took = Durations::default();

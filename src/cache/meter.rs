@@ -1,6 +1,5 @@
-//! The counters of a cache for whoever does not know what it holds.
+//! The counters of a cache, whatever it holds.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::histogram::Durations;
@@ -9,9 +8,8 @@ use super::origin::Origin;
 use super::read::Cache;
 use super::stats::Statistics;
 
-/// Reads the counters of one cache. Cheap to clone. Keeps the cache alive.
-#[derive(Clone)]
-pub struct Meter(Arc<dyn Fn() -> Metered + Send + Sync>);
+/// Reads the counters of one cache, and keeps the cache alive.
+pub type Meter = Arc<dyn Fn() -> Metered + Send + Sync>;
 
 /// The counters of one family since the start of the process.
 #[derive(Debug, Clone, Copy)]
@@ -24,27 +22,14 @@ pub struct Metered {
     pub loads: Durations,
 }
 
-impl Meter {
-    /// What the counters say now.
-    pub fn read(&self) -> Metered {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Meter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Meter").field(&self.read()).finish()
-    }
-}
-
 impl<O: Origin> Cache<O> {
-    /// A reader of its counters.
+    /// Returns a reader of the cache's counters.
     pub fn meter(&self) -> Meter {
         let cache = self.clone();
-        Meter(Arc::new(move || Metered {
+        Arc::new(move || Metered {
             family: cache.0.family.name,
             statistics: cache.statistics(),
             loads: cache.0.counters.load_times(),
-        }))
+        })
     }
 }

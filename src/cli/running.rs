@@ -47,7 +47,7 @@ impl RunningServer {
         };
         let place = base.origin().ascii_serialization();
         let client = outgoing::client(is_encrypted).timeout(LIMIT).build();
-        let http = client.map_err(|error| tls_failure(&place, &detail(&error)))?;
+        let http = client.map_err(|error| tls_failure(&place, &outgoing::innermost_cause(&error)))?;
         Ok(Self { http, base, place })
     }
 
@@ -99,7 +99,7 @@ impl RunningServer {
     }
 
     fn unreadable(&self, error: &reqwest::Error) -> anyhow::Error {
-        let (place, detail) = (&self.place, detail(error));
+        let (place, detail) = (&self.place, outgoing::innermost_cause(error));
         if error.is_timeout() {
             anyhow!("{place} did not answer within 5 s; try again, and look into the server's log")
         } else if self.base.scheme() == "https" && is_tls(error) {
@@ -115,10 +115,6 @@ fn tls_failure(place: &str, detail: &str) -> anyhow::Error {
         "TLS with {place} failed ({detail}); check the server's certificate and this machine's root certificates, and \
          whether the address should begin with http://"
     )
-}
-
-fn detail(error: &reqwest::Error) -> String {
-    outgoing::innermost_cause(error).unwrap_or_else(|| "no cause given".to_owned())
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {

@@ -38,13 +38,12 @@ pub(super) fn traces(
     deployment: &str,
 ) -> Result<Option<TracesSettings>, ConfigError> {
     let endpoint = environment.parse::<TracesEndpoint>("OTEL_EXPORTER_OTLP_ENDPOINT")?;
-    let headers = |variable| {
-        let headers = environment.parse::<TracesHeaders>(variable);
-        headers.map(|headers| headers.map(|headers| (variable, headers)))
+    let general = environment.parse::<TracesHeaders>("OTEL_EXPORTER_OTLP_HEADERS")?;
+    let (variable, headers) = match environment.parse("OTEL_EXPORTER_OTLP_TRACES_HEADERS")? {
+        Some(headers) => ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", headers),
+        None => ("OTEL_EXPORTER_OTLP_HEADERS", general.unwrap_or_default()),
     };
-    let general = headers("OTEL_EXPORTER_OTLP_HEADERS")?;
-    let headers = headers("OTEL_EXPORTER_OTLP_TRACES_HEADERS")?.or(general);
-    if let (Some(endpoint), Some((variable, headers))) = (&endpoint, &headers)
+    if let Some(endpoint) = &endpoint
         && !headers.is_empty()
         && !endpoint.keeps_secrets()
     {
@@ -61,7 +60,7 @@ pub(super) fn traces(
     let service = environment.get("OTEL_SERVICE_NAME").unwrap_or("chatchonk-api");
     Ok(endpoint.map(|endpoint| TracesSettings {
         endpoint,
-        headers: headers.map(|(_, headers)| headers).unwrap_or_default(),
+        headers,
         service: service.to_owned(),
         environment: deployment.to_owned(),
         sampler: kind.unwrap_or(SamplerKind::ParentbasedAlwaysOn).sampler(ratio.unwrap_or(1.0)),

@@ -68,11 +68,6 @@ impl Known {
     pub fn of(id: &str) -> Option<&'static Self> {
         KNOWN.iter().find(|known| known.id == id)
     }
-
-    pub fn host(&self) -> &'static str {
-        let host = self.base_url.trim_start_matches("https://");
-        host.split_once('/').map_or(host, |(host, _)| host)
-    }
 }
 
 /// Returns the key variable of an unknown provider: `MY_GATEWAY_API_KEY` for `my-gateway`.

@@ -51,7 +51,7 @@ const MAX_SHOWN: usize = 253;
 pub(super) enum Distrust {
     /// The row names another host or port, or not https.
     #[error(
-        "its row leads to {given}, but its key goes to {trusted} only; to allow another host, set \
+        "its row leads to {given}, but its key goes to the host of {trusted} only; to allow another host, set \
          PROVIDER_BASE_URLS={id}=https://…, otherwise correct models_list_url"
     )]
     Host { id: &'static str, trusted: &'static str, given: String },
@@ -160,7 +160,7 @@ pub(super) fn check_host(known: &'static Known, list: &Url) -> Result<(), Distru
         && list.scheme() == "https"
         && list.username().is_empty()
         && list.password().is_none();
-    let (id, trusted) = (known.id, known.host());
+    let (id, trusted) = (known.id, known.base_url);
     if is_trusted { Ok(()) } else { Err(Distrust::Host { id, trusted, given: shown(list) }) }
 }
 

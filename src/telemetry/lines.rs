@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -18,8 +17,9 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 /// How many lines may wait.
 const MAX_LINES: usize = 4_096;
 
-/// The counts of the process's first [`Log`].
-static COUNTS: OnceLock<Arc<Counts>> = OnceLock::new();
+/// Lines in the queue, and the one that is being written.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     /// A line that the writing thread logs itself. It bypasses the queue, so it is not dropped.
@@ -28,14 +28,7 @@ thread_local! {
 
 /// Returns how many lines this process has dropped.
 pub fn dropped_lines() -> u64 {
-    COUNTS.get().map_or(0, |counts| counts.dropped.load(Ordering::Relaxed))
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// Lines in the queue, and the one that is being written.
-    waiting: AtomicUsize,
-    dropped: AtomicU64,
+    DROPPED.load(Ordering::Relaxed)
 }
 
 /// The log of the process. Dropping it writes the waiting lines, for at most a second.
@@ -49,23 +42,20 @@ impl Log {
     /// Opens the log on a duplicate of standard error's descriptor. `std::io::stderr()` has a lock, which another writer may
     /// hold while the pipe is full.
     pub fn open() -> Self {
-        let log = match io::stderr().as_fd().try_clone_to_owned().map(OwnedFd::into) {
+        match io::stderr().as_fd().try_clone_to_owned().map(OwnedFd::into) {
             Ok(file) => Self::to(Descriptor(file)),
             // An empty buffer takes no line, so each counts as dropped.
             Err(_) => Self::to(<&mut [u8]>::default()),
-        };
-        let _ = COUNTS.set(Arc::clone(&log.lines.counts));
-        log
+        }
     }
 
     fn to(to: impl Write + Send + 'static) -> Self {
-        let counts = Arc::<Counts>::default();
-        let output = Output { to, counts: Arc::clone(&counts), reported: 0, flows: true };
+        let output = Output { to, reported: dropped_lines(), flows: true };
         // One place is for the message that ends the thread. Without it, `WorkerGuard` prints to standard output, which may
         // be a full pipe.
         let builder = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES + 1).lossy(true);
         let (queue, worker) = builder.thread_name("log").finish(output);
-        Self { lines: Lines { queue, counts }, _worker: worker }
+        Self { lines: Lines(queue), _worker: worker }
     }
 
     /// Writes a text as it is: for final messages, and before a subscriber is installed.
@@ -97,10 +87,7 @@ fn report(panic: &PanicHookInfo<'_>, lines: &Lines) {
 
 /// Puts lines into the queue. The subscriber's layers write each line with one `write`.
 #[derive(Debug, Clone)]
-pub(super) struct Lines {
-    queue: NonBlocking,
-    counts: Arc<Counts>,
-}
+pub(super) struct Lines(NonBlocking);
 
 impl Lines {
     fn say(&self, text: &str) {
@@ -113,14 +100,13 @@ impl Write for Lines {
         if OWN_LINE.with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some()) {
             return Ok(line.len());
         }
-        let Counts { waiting, dropped } = &*self.counts;
         let has_place = |count: usize| (count < MAX_LINES).then_some(count + 1);
-        if waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
+        if WAITING.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).is_err() {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
             return Ok(line.len());
         }
         // The queue has a free place, so this never fails.
-        self.queue.write(line)
+        self.0.write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -131,7 +117,6 @@ impl Write for Lines {
 /// The output of the thread, which calls `write` per line and `flush` when the queue is empty.
 struct Output<W> {
     to: W,
-    counts: Arc<Counts>,
     /// How many dropped lines the log has reported.
     reported: u64,
     /// Whether the last line was written.
@@ -141,15 +126,15 @@ struct Output<W> {
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.flows = self.to.write_all(line).is_ok();
-        self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+        WAITING.fetch_sub(1, Ordering::AcqRel);
         if !self.flows {
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let dropped = self.counts.dropped.load(Ordering::Relaxed);
+        let dropped = dropped_lines();
         if !self.flows || dropped == self.reported {
             return Ok(());
         }
@@ -187,7 +172,7 @@ impl Write for Descriptor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use super::super::{LogFormat, TelemetrySettings, dispatch};
     use super::*;

@@ -33,7 +33,7 @@ pub struct InvalidTracesSetting(&'static str);
 
 /// The base address of a collector for OTLP over HTTP.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TracesEndpoint(Url);
+pub struct TracesEndpoint(pub(super) Url);
 
 impl TracesEndpoint {
     /// Returns the address for traces: the base address followed by `/v1/traces`.
@@ -41,17 +41,9 @@ impl TracesEndpoint {
         format!("{}/v1/traces", self.0.as_str().trim_end_matches('/'))
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-
     /// Returns whether headers with secrets may be sent there: over https, or to this machine.
     pub fn keeps_secrets(&self) -> bool {
         outgoing::keeps_secrets(&self.0)
-    }
-
-    pub(super) fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
     }
 }
 
@@ -69,7 +61,7 @@ impl FromStr for TracesEndpoint {
 impl fmt::Debug for TracesEndpoint {
     /// Shows the host only: some collectors have a key in the path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TracesEndpoint").field(&self.host()).finish()
+        f.debug_tuple("TracesEndpoint").field(&self.0.host_str()).finish()
     }
 }
 

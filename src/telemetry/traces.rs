@@ -112,12 +112,13 @@ struct Collector {
 
 impl Collector {
     fn new(settings: &TracesSettings, clock: Clock) -> anyhow::Result<Self> {
-        let builder = outgoing::client(settings.endpoint.is_encrypted());
+        let endpoint = &settings.endpoint.0;
+        let builder = outgoing::client(endpoint.scheme() == "https");
         Ok(Self {
             http: builder.default_headers(settings.headers.0.clone()).timeout(EXPORT).build()?,
             runtime: Handle::current(),
             clock,
-            host: settings.endpoint.host().to_owned(),
+            host: endpoint.host_str().unwrap_or_default().to_owned(),
             outage: Mutex::new(Outage::new(Duration::ZERO)),
         })
     }

@@ -265,7 +265,7 @@ impl CacheHealth {
         let statistics = reader.catalogue.statistics();
         let (bodies, bytes) = reader.editions.kept();
         let listener: ListenerState = *status.listener().read();
-        let families = meters.iter().map(Meter::read);
+        let families = meters.iter().map(|meter| meter());
         let families = families.map(|of| (of.family, FamilyHealth::from(of.statistics)));
         Self {
             cloudflare_kv: kv.status,

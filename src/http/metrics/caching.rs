@@ -9,7 +9,7 @@ use crate::kv_tier::{KvReport, Operation, SharedTier, Skip};
 use super::families::Families;
 
 pub(super) fn caches(to: &mut Families<'_>, meters: &[Meter], editions: &Editions) -> fmt::Result {
-    let families: Vec<_> = meters.iter().map(Meter::read).collect();
+    let families: Vec<_> = meters.iter().map(|meter| meter()).collect();
     let each = |value: fn(&Metered) -> u64| {
         families.iter().map(move |metered| ([("family", metered.family)], value(metered)))
     };
