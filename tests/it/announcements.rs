@@ -252,17 +252,17 @@ async fn rows_broken_and_fixed_in_turn_log_few_lines() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flapping_database_logs_few_lines() {
     let (database, folder) = (database().await, folder());
-    let wire = Proxy::to(&database.options()).await;
-    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", wire.url()));
+    let proxy = Proxy::to(&database.options()).await;
+    let mut server = Serving::start(command(folder.path()).env("DATABASE_URL", proxy.url()));
     let address = server.address();
     let until = async |status: &str| {
         eventually(async || get(&address, "/api/health").await.1["database"]["status"] == status).await;
     };
     until_listening(&address, true).await;
     for _ in 0..4 {
-        wire.cut();
+        proxy.cut();
         until("down").await;
-        wire.restore();
+        proxy.restore();
         until("up").await;
     }
     let lines = end(server);

@@ -2,12 +2,12 @@
 
 mod failing;
 mod families;
-mod flying;
+mod flights;
 mod histories;
 mod logging;
+mod memory_kv;
 mod origin;
 mod reading;
-mod shelf;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Rig {
     }
 
     async fn read(&self) -> Result<Read<Data>, ReadError> {
-        in_no_time(self.cache.read(&Key(0))).await
+        without_advance(self.cache.read(&Key(0))).await
     }
 
     /// Returns the outcome of a read and the version that it shows.
@@ -118,12 +118,12 @@ impl Begun {
     }
 
     async fn end(self) -> Result<(Outcome, u64), ReadError> {
-        in_no_time(self.0).await.unwrap()
+        without_advance(self.0).await.unwrap()
     }
 }
 
 /// Awaits a future that needs no advance of the cache's clock. The real-time limit catches a future that never ends.
-async fn in_no_time<F: Future>(future: F) -> F::Output {
+async fn without_advance<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(10 * SECOND, future).await.expect("it waits for the clock")
 }
 

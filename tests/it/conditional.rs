@@ -26,7 +26,7 @@ pub(crate) const TAGGED: [&str; 11] = [
 pub(crate) const CODINGS: [&str; 3] = ["identity", "gzip", "br"];
 const ORIGIN: (&str, &str) = ("origin", "http://localhost:3000");
 
-async fn ask(server: &TestServer, path: &str, coding: &str, tags: &str) -> Answer {
+async fn request(server: &TestServer, path: &str, coding: &str, tags: &str) -> Answer {
     server.send(Method::GET, path, &[("accept-encoding", coding), ("if-none-match", tags), ORIGIN]).await
 }
 
@@ -35,12 +35,12 @@ async fn a_matching_tag_gets_a_304_without_a_body() {
     let server = TestServer::seeded(&database().await).await;
     for path in TAGGED {
         for coding in CODINGS {
-            let whole = ask(&server, path, coding, "\"none\"").await;
+            let whole = request(&server, path, coding, "\"none\"").await;
             let tag = whole.header("etag").to_owned();
             assert_eq!((whole.status, tag.len()), (200, 34), "{path}");
             assert!(tag.starts_with('"') && tag.ends_with('"'), "{path}: not a strong tag: {tag}");
             for tags in [&tag, &format!("W/{tag}"), &format!("\"a,b\", W/\"c\",{tag}, \"d\""), "*"] {
-                let held = ask(&server, path, coding, tags).await;
+                let held = request(&server, path, coding, tags).await;
                 assert_eq!((held.status, held.body.len()), (304, 0), "{path} {tags}");
                 for name in ["etag", "cache-control", "vary", "access-control-allow-origin"] {
                     assert_eq!(held.header(name), whole.header(name), "{path} {name}");
@@ -56,7 +56,7 @@ async fn a_matching_tag_gets_a_304_without_a_body() {
             for other in
                 [tag.trim_matches('"'), &tag.replace('"', "'"), &tag[..33], "\"", "W/*", "\"\", x, *"]
             {
-                assert_eq!(ask(&server, path, coding, other).await.status, 200, "{path} {other}");
+                assert_eq!(request(&server, path, coding, other).await.status, 200, "{path} {other}");
             }
         }
     }
@@ -122,7 +122,7 @@ async fn tags_are_equal_exactly_when_the_bytes_are() {
     let limits: Vec<_> = (1..=20).map(|limit| format!("/api/models?limit={limit}")).collect();
     for path in TAGGED.into_iter().chain(limits.iter().map(String::as_str)) {
         for coding in CODINGS {
-            let answer = ask(&server, path, coding, "\"none\"").await;
+            let answer = request(&server, path, coding, "\"none\"").await;
             let tag = answer.header("etag").to_owned();
             let known = tags.entry(tag.clone()).or_insert_with(|| answer.body.clone());
             assert_eq!(*known, answer.body, "{path} {coding}");
@@ -144,14 +144,14 @@ async fn an_sql_edit_changes_the_tags_of_what_it_touches() {
         for coding in CODINGS {
             before.insert(
                 (path, coding),
-                ask(&server, path, coding, "\"none\"").await.header("etag").to_owned(),
+                request(&server, path, coding, "\"none\"").await.header("etag").to_owned(),
             );
         }
     }
     run(&pool, "update chatchonk.models set name = 'Renamed' where id = 'openai/gpt-4o'").await;
     server.until(MODEL, |answer| answer.json()["name"] == "Renamed").await;
     for ((path, coding), tag) in before {
-        let answer = ask(&server, path, coding, &tag).await;
+        let answer = request(&server, path, coding, &tag).await;
         // The unchanged item is the same, byte for byte.
         assert_eq!(answer.status, if path == other { 304 } else { 200 }, "{path} {coding}");
         assert_eq!(answer.header("etag") == tag, path == other, "{path} {coding}");
@@ -166,11 +166,11 @@ async fn a_new_provider_status_shows_at_once_in_bodies_and_tags() {
     let paths = ["/api/models", MODEL, "/api/providers", "/api/providers/openai", healthy];
     let mut before = Vec::new();
     for path in paths {
-        before.push(ask(&server, path, "br", "\"none\"").await);
+        before.push(request(&server, path, "br", "\"none\"").await);
     }
-    server.say(&[("openai", ProviderStatus::Down)]);
+    server.set_providers(&[("openai", ProviderStatus::Down)]);
     for (path, before) in paths.into_iter().zip(before) {
-        let after = ask(&server, path, "br", before.header("etag")).await;
+        let after = request(&server, path, "br", before.header("etag")).await;
         assert_eq!((before.status, after.status), (200, 200), "{path}");
         assert_ne!(before.header("etag"), after.header("etag"), "{path}");
         assert!(before.header("cache-control").contains("stale-while-revalidate"), "{path}");
@@ -186,7 +186,7 @@ async fn a_new_provider_status_shows_at_once_in_bodies_and_tags() {
             "{path}"
         );
     }
-    server.say(&[]);
+    server.set_providers(&[]);
     assert_eq!(total(healthy).await, total("/api/models").await);
     server.stop().await;
 }
@@ -195,7 +195,7 @@ async fn a_new_provider_status_shows_at_once_in_bodies_and_tags() {
 async fn errors_have_no_tag_and_no_304() {
     let server = TestServer::seeded(&database().await).await;
     for path in ["/api/models?limit=0", "/api/models/nothing", "/api/nothing", "/v1/models/nothing"] {
-        let answer = ask(&server, path, "br, gzip", "*").await;
+        let answer = request(&server, path, "br, gzip", "*").await;
         assert!((400..500).contains(&answer.status), "{path}");
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         for name in ["etag", "cache-status", "content-encoding"] {

@@ -60,11 +60,11 @@ async fn an_allowed_origin_may_read_all_answers_and_errors() {
 async fn a_preflight_allows_only_what_a_page_needs() {
     let server = server_for(APP).await;
     let ask = async |origin: &str, method: &str, headers: &str| {
-        let mut asked = vec![("origin", origin), ("access-control-request-method", method)];
+        let mut sent = vec![("origin", origin), ("access-control-request-method", method)];
         if !headers.is_empty() {
-            asked.push(("access-control-request-headers", headers));
+            sent.push(("access-control-request-headers", headers));
         }
-        server.send(Method::OPTIONS, "/api/models/openai/gpt-6-astra", &asked).await
+        server.send(Method::OPTIONS, "/api/models/openai/gpt-6-astra", &sent).await
     };
     for headers in ["", "if-none-match", "If-None-Match, X-Request-Id", "accept, content-type"] {
         for method in ["GET", "HEAD"] {

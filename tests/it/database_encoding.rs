@@ -115,13 +115,13 @@ async fn migrate_and_check_refuse_a_database_not_in_utf_8() {
             let folder = folder();
             let output =
                 run_to_end(command(folder.path()).args(arguments).env("DATABASE_URL", database.url()));
-            let (said, log) = text(&output);
-            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}{log}");
+            let (printed, log) = text(&output);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}{log}");
             let words = format!("the database is not in UTF-8, but in {encoding}");
-            assert!(said.contains(&words) || log.contains(&words), "{arguments:?}: {said}{log}");
+            assert!(printed.contains(&words) || log.contains(&words), "{arguments:?}: {printed}{log}");
             assert!(
-                said.contains("ENCODING 'UTF8'") || log.contains("ENCODING 'UTF8'"),
-                "{arguments:?}: {said}{log}"
+                printed.contains("ENCODING 'UTF8'") || log.contains("ENCODING 'UTF8'"),
+                "{arguments:?}: {printed}{log}"
             );
         }
     }

@@ -64,7 +64,7 @@ async fn a_man_in_the_middle_gets_no_password() {
             assert!(remedy.contains("PGSSLROOTCERT") && remedy.contains("DATABASE_TLS=unverified"));
             server.stop().await;
         }
-        assert_eq!(thief.heard(), b"", "the client answered a request for the password");
+        assert_eq!(thief.received(), b"", "the client answered a request for the password");
     }
 }
 
@@ -91,7 +91,7 @@ async fn an_unverified_server_gets_no_clear_text_password() {
             server.stop().await;
         }
     }
-    assert_eq!((encrypted.heard(), plain.heard()), (vec![], vec![]));
+    assert_eq!((encrypted.received(), plain.received()), (vec![], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_verified_server_may_request_a_clear_text_password() {
     server.request(CLEAR_TEXT);
     let url = with_password(&server.remote_url(""));
     check(&[("DATABASE_URL", &url), ("PGSSLROOTCERT", &ours.pem())]).await;
-    assert_eq!(server.heard(), b"p\0\0\0\x0chunter2\0");
+    assert_eq!(server.received(), b"p\0\0\0\x0chunter2\0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,8 +128,8 @@ async fn health_and_check_show_how_the_connection_is_protected() {
         let health = server.until_healthy().await;
         assert_eq!(health.json()["database"]["tls"], shown, "{url}");
         server.stop().await;
-        let said = check(&variables).await;
-        assert!(said.contains("✓ database: ") && said.contains(&format!("TLS {shown}\n")), "{said}");
+        let printed = check(&variables).await;
+        assert!(printed.contains("✓ database: ") && printed.contains(&format!("TLS {shown}\n")), "{printed}");
     }
 }
 
@@ -142,14 +142,16 @@ async fn other_hosts_are_verified_against_the_system_roots() {
     std::fs::write(&roots, ours.pem()).unwrap();
     let url = pooler.remote_url("");
     let system = [("DATABASE_URL", &*url), ("SSL_CERT_FILE", roots.to_str().unwrap())];
-    let said = check(&system).await;
-    assert!(said.contains("TLS verified\n"), "{said}");
+    let printed = check(&system).await;
+    assert!(printed.contains("TLS verified\n"), "{printed}");
     // A given root certificate replaces the system's.
     let other = Authority::named("theirs").pem();
-    let said = check(&[system[0], system[1], ("PGSSLROOTCERT", &other)]).await;
-    assert!(said.contains("✗ database: TLS with the database failed") && said.contains("UnknownIssuer"));
-    let said = check(&system[..1]).await;
-    assert!(said.contains("✗ database: TLS with the database failed"), "{said}");
+    let printed = check(&[system[0], system[1], ("PGSSLROOTCERT", &other)]).await;
+    assert!(
+        printed.contains("✗ database: TLS with the database failed") && printed.contains("UnknownIssuer")
+    );
+    let printed = check(&system[..1]).await;
+    assert!(printed.contains("✗ database: TLS with the database failed"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,18 +176,18 @@ async fn variables_of_other_programs_do_not_affect_the_connection() {
         ("PGPASSFILE", passwords.to_str().unwrap()),
     ];
     let url = with_password(&server.remote_url(""));
-    let said = check(&[&others[..], &[("DATABASE_URL", &url)]].concat()).await;
-    assert!(said.contains("✗ database: TLS with the database failed"), "{said}");
+    let printed = check(&[&others[..], &[("DATABASE_URL", &url)]].concat()).await;
+    assert!(printed.contains("✗ database: TLS with the database failed"), "{printed}");
     // A password that the URL lacks is not sent either.
     let mut url = reqwest::Url::parse(&thief.url("disable")).unwrap();
     url.set_password(None).unwrap();
     check(&[&others[..], &[("DATABASE_URL", url.as_str())]].concat()).await;
-    assert_eq!((server.heard(), thief.heard()), (vec![], b"p\0\0\0\x05\0".to_vec()));
+    assert_eq!((server.received(), thief.received()), (vec![], b"p\0\0\0\x05\0".to_vec()));
     // Without a user in the URL, the process's user is used.
     url.set_username("").unwrap();
     let user = ("PGUSER", "thief");
-    let said = check(&[&others[..], &[user, ("DATABASE_URL", url.as_str())]].concat()).await;
-    assert!(!thief.greeted().contains("thief"), "{said}");
+    let printed = check(&[&others[..], &[user, ("DATABASE_URL", url.as_str())]].concat()).await;
+    assert!(!thief.greeting().contains("thief"), "{printed}");
     // The driver would add these to every connection.
     let options = ("PGOPTIONS", "-c search_path=theirs");
     let refusal = check(&[options, ("DATABASE_URL", &thief.url("disable"))]).await;
@@ -197,12 +199,12 @@ async fn variables_of_other_programs_do_not_affect_the_connection() {
 
 /// Returns everything that a client sends to a server that gives this answer to the request for TLS.
 async fn robbed(mut client: TcpStream, answer: Vec<u8>) -> Vec<u8> {
-    let mut heard = vec![0; 8];
-    client.read_exact(&mut heard).await.unwrap();
+    let mut received = vec![0; 8];
+    client.read_exact(&mut received).await.unwrap();
     client.write_all(&answer).await.unwrap();
     // A client that closes may do so with a reset.
-    let _ = client.read_to_end(&mut heard).await;
-    heard
+    let _ = client.read_to_end(&mut received).await;
+    received
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,18 +226,18 @@ async fn a_refused_tls_request_gets_no_password() {
         for mode in modes {
             let url = format!("postgres://reader:hunter2@{REMOTE}:{port}/x{mode}");
             let variables = [("DATABASE_URL", &*url)];
-            let (mut said, mut clients) = (pin!(check(&variables)), JoinSet::new());
-            let said = loop {
+            let (mut printed, mut clients) = (pin!(check(&variables)), JoinSet::new());
+            let printed = loop {
                 tokio::select! {
-                    said = &mut said => break said,
+                    printed = &mut printed => break printed,
                     client = listener.accept() => clients.spawn(robbed(client.unwrap().0, answer.clone())),
                 };
             };
-            let heard = clients.join_all().await.concat();
-            assert!(said.contains("✗ database: "), "{answer:?}: {said}");
-            assert!(!heard.is_empty());
-            let heard = String::from_utf8_lossy(&heard).into_owned();
-            assert!(!heard.contains("reader") && !heard.contains("hunter2"), "{answer:?}: {heard}");
+            let received = clients.join_all().await.concat();
+            assert!(printed.contains("✗ database: "), "{answer:?}: {printed}");
+            assert!(!received.is_empty());
+            let received = String::from_utf8_lossy(&received).into_owned();
+            assert!(!received.contains("reader") && !received.contains("hunter2"), "{answer:?}: {received}");
         }
     }
 }
@@ -248,7 +250,7 @@ async fn a_local_server_that_demands_tls_gets_a_remedy() {
         ("08P01", "SSL required"),
     ] {
         pooler.refuse(Refusal { code, message, delay: Duration::ZERO });
-        let said = check(&[("DATABASE_URL", &pooler.url("prefer"))]).await;
-        assert!(said.contains("✗ database: TLS") && said.contains("sslmode=require"), "{said}");
+        let printed = check(&[("DATABASE_URL", &pooler.url("prefer"))]).await;
+        assert!(printed.contains("✗ database: TLS") && printed.contains("sslmode=require"), "{printed}");
     }
 }

@@ -40,7 +40,7 @@ async fn connect(cluster: &Cluster) -> PgConnection {
     PgConnection::connect_with(&cluster.connect_options()).await.expect("a connection")
 }
 
-async fn ask(cluster: &Cluster, query: &'static str) -> String {
+async fn query(cluster: &Cluster, query: &'static str) -> String {
     sqlx::query_scalar(query).fetch_one(&mut connect(cluster).await).await.expect("an answer")
 }
 
@@ -56,11 +56,11 @@ fn postmaster_pid(data_dir: &Path) -> Option<u32> {
 async fn a_new_cluster_starts_and_answers() {
     let folder = open_folder();
     let cluster = start(&folder.path().join("made/on/the/way")).await.unwrap();
-    assert_eq!(ask(&cluster, "SELECT current_database()::text").await, cluster.database());
-    assert_eq!(ask(&cluster, "SELECT current_user::text").await, cluster.user());
-    assert_eq!(ask(&cluster, "SHOW server_encoding").await, "UTF8");
-    assert_eq!(ask(&cluster, "SHOW listen_addresses").await, "");
-    assert_eq!(ask(&cluster, "SHOW fsync").await, "off");
+    assert_eq!(query(&cluster, "SELECT current_database()::text").await, cluster.database());
+    assert_eq!(query(&cluster, "SELECT current_user::text").await, cluster.user());
+    assert_eq!(query(&cluster, "SHOW server_encoding").await, "UTF8");
+    assert_eq!(query(&cluster, "SHOW listen_addresses").await, "");
+    assert_eq!(query(&cluster, "SHOW fsync").await, "off");
     cluster.stop().await;
 }
 
@@ -73,9 +73,9 @@ async fn a_durable_cluster_syncs_to_disk_and_takes_settings() {
     ];
     let options = Options { profile: Profile::Durable, settings };
     let cluster = Cluster::start(&installation(), folder.path(), &options).await.unwrap();
-    assert_eq!(ask(&cluster, "SHOW fsync").await, "on");
-    assert_eq!(ask(&cluster, "SHOW max_connections").await, "7");
-    assert_eq!(ask(&cluster, "SHOW shared_preload_libraries").await, "pg_stat_statements");
+    assert_eq!(query(&cluster, "SHOW fsync").await, "on");
+    assert_eq!(query(&cluster, "SHOW max_connections").await, "7");
+    assert_eq!(query(&cluster, "SHOW shared_preload_libraries").await, "pg_stat_statements");
     cluster.stop().await;
 }
 
@@ -94,7 +94,7 @@ async fn data_survives_stop_and_start() {
 
     let second = start(folder.path()).await.unwrap();
     assert_eq!(second.socket_dir(), socket, "the same folder has the same socket");
-    assert_eq!(ask(&second, "SELECT text FROM note").await, "kept");
+    assert_eq!(query(&second, "SELECT text FROM note").await, "kept");
     second.stop().await;
 }
 
@@ -119,7 +119,7 @@ async fn a_second_server_on_the_same_folder_is_refused() {
     {
         assert!(refused.contains(part), "{part} is missing: {refused}");
     }
-    assert_eq!(ask(&cluster, "SELECT 'unharmed'").await, "unharmed");
+    assert_eq!(query(&cluster, "SELECT 'unharmed'").await, "unharmed");
     cluster.stop().await;
 }
 
@@ -162,7 +162,7 @@ async fn an_orphan_of_a_killed_server_is_taken_over() {
 
     let heir = start(folder.path()).await.unwrap();
     assert_ne!(postmaster_pid(folder.path()), Some(orphan));
-    assert_eq!(ask(&heir, "SELECT text FROM note").await, "inherited");
+    assert_eq!(query(&heir, "SELECT text FROM note").await, "inherited");
     heir.stop().await;
 }
 
@@ -192,7 +192,7 @@ async fn an_interrupted_initdb_is_repeated() {
     fs::write(leftover.join("PG_VERSION"), "15\n").unwrap();
 
     let cluster = start(folder.path()).await.unwrap();
-    assert_eq!(ask(&cluster, "SELECT 'healed'").await, "healed");
+    assert_eq!(query(&cluster, "SELECT 'healed'").await, "healed");
     assert!(!leftover.exists());
     cluster.stop().await;
 }
@@ -258,7 +258,7 @@ async fn a_long_data_folder_works() {
     let long = folder.path().join("a folder with a long name/".repeat(10));
     let cluster = start(&long).await.unwrap();
     assert!(cluster.socket_dir().as_os_str().len() < 80, "{}", cluster.socket_dir().display());
-    assert_eq!(ask(&cluster, "SELECT 'far away'").await, "far away");
+    assert_eq!(query(&cluster, "SELECT 'far away'").await, "far away");
     cluster.stop().await;
 }
 

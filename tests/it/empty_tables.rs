@@ -56,10 +56,11 @@ async fn rows_hidden_by_row_level_security_fail_a_start() {
             json!([200, "degraded", "down", "builtin", 118]),
             "{tables:?}"
         );
-        let (code, said) = run_on(&reader, &["check"]).await;
-        let hides = said.lines().find(|line| line.starts_with("✗ row-level security: hides every row of "));
-        assert!(hides.is_some_and(|line| tables.iter().all(|table| line.contains(table))), "{said}");
-        assert!(code == Some(1) && !said.contains("✓ catalogue"), "{said}");
+        let (code, printed) = run_on(&reader, &["check"]).await;
+        let hides =
+            printed.lines().find(|line| line.starts_with("✗ row-level security: hides every row of "));
+        assert!(hides.is_some_and(|line| tables.iter().all(|table| line.contains(table))), "{printed}");
+        assert!(code == Some(1) && !printed.contains("✓ catalogue"), "{printed}");
 
         row_level_security(&database, tables, "disable").await;
         healthy(&server).await;
@@ -100,9 +101,12 @@ async fn rows_that_a_policy_shows_are_served_with_a_warning() {
     assert_eq!((&list["source"], &list["total"]), (&json!("postgres"), &json!(118)));
     let (_, health) = process::get(&address, "/api/health").await;
     assert_eq!((&health["status"], &health["database"]["reason"]), (&json!("healthy"), &Value::Null));
-    let (code, said) = run_on(&reader, &["check"]).await;
-    assert!(code == Some(0) && said.contains("! row-level security: applies to role reader_of_"), "{said}");
-    assert!(said.contains("✓ catalogue: 120 models"), "{said}");
+    let (code, printed) = run_on(&reader, &["check"]).await;
+    assert!(
+        code == Some(0) && printed.contains("! row-level security: applies to role reader_of_"),
+        "{printed}"
+    );
+    assert!(printed.contains("✓ catalogue: 120 models"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,8 +117,8 @@ async fn a_schema_recreated_at_runtime_is_seeded() {
     database.execute("drop schema chatchonk cascade").await;
     let missing = "the tables are missing or of another release";
     assert_eq!(facts(&server, missing).await, json!([200, "degraded", "down", "postgres", 118]));
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ migrations: "), "{printed}");
     assert_eq!(run_on(&database, &["migrate"]).await.0, Some(0));
     healthy(&server).await;
     let rows: i64 = sqlx::query_scalar("select count(*) from chatchonk.models")
@@ -133,15 +137,15 @@ async fn truncated_tables_keep_the_catalogue_until_they_are_seeded() {
         healthy(&server).await;
         database.execute(format!("truncate chatchonk.{table} cascade")).await;
         assert_eq!(facts(&server, EMPTY).await, json!([200, "degraded", "down", "postgres", 118]));
-        let (code, said) = run_on(&database, &["check"]).await;
-        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {EMPTY}")), "{said}");
-        assert!(said.contains("→ run `chatchonk catalogue seed`"), "{said}");
+        let (code, printed) = run_on(&database, &["check"]).await;
+        assert!(code == Some(1) && printed.contains(&format!("✗ catalogue: {EMPTY}")), "{printed}");
+        assert!(printed.contains("→ run `chatchonk catalogue seed`"), "{printed}");
 
         let another = TestServer::on(&database).await;
         assert_eq!(facts(&another, EMPTY).await, json!([200, "degraded", "down", "builtin", 118]));
 
-        let (code, said) = run_on(&database, &["catalogue", "seed"]).await;
-        assert!(code == Some(0) && said.contains("120 models"), "{said}");
+        let (code, printed) = run_on(&database, &["catalogue", "seed"]).await;
+        assert!(code == Some(0) && printed.contains("120 models"), "{printed}");
         healthy(&server).await;
         healthy(&another).await;
         server.stop().await;
@@ -161,8 +165,8 @@ async fn a_missing_version_row_is_a_failed_load() {
     assert_eq!(server.get("/api/models").await.json()["revision"], revision);
     let another = TestServer::on(&database).await;
     assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains(&format!("✗ catalogue: {reason}")), "{printed}");
 
     assert_eq!(run_on(&database, &["cache", "purge"]).await.0, Some(0));
     healthy(&server).await;
@@ -184,8 +188,8 @@ async fn a_version_of_zero_or_below_is_a_failed_load() {
         );
         database.execute(write).await;
         assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
-        let (code, said) = run_on(&database, &["check"]).await;
-        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}")), "{said}");
+        let (code, printed) = run_on(&database, &["check"]).await;
+        assert!(code == Some(1) && printed.contains(&format!("✗ catalogue: {reason}")), "{printed}");
         assert_eq!(run_on(&database, &["cache", "purge"]).await.0, Some(0));
         healthy(&server).await;
         server.stop().await;
@@ -217,8 +221,8 @@ async fn tables_without_a_readable_row_are_a_failed_load() {
         assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "postgres", 118]));
         let another = TestServer::on(&database).await;
         assert_eq!(facts(&another, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-        let (code, said) = run_on(&database, &["check"]).await;
-        assert!(code == Some(1) && said.contains(&format!("✗ catalogue: {reason}, {named}")), "{said}");
+        let (code, printed) = run_on(&database, &["check"]).await;
+        assert!(code == Some(1) && printed.contains(&format!("✗ catalogue: {reason}, {named}")), "{printed}");
         database.execute(restore).await;
         healthy(&server).await;
         healthy(&another).await;
@@ -254,8 +258,8 @@ async fn a_failed_migration_on_a_fresh_database_is_reported() {
     let server = TestServer::on(&database).await;
     let reason = "a migration failed";
     assert_eq!(facts(&server, reason).await, json!([200, "degraded", "down", "builtin", 118]));
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ migrations: "), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ migrations: "), "{printed}");
     database.execute("drop table chatchonk.kv_keys").await;
     healthy(&server).await;
     server.stop().await;
@@ -281,8 +285,8 @@ async fn pending_migrations_degrade_a_server_without_migrations() {
     healthy(&server).await;
     database.execute("update chatchonk._sqlx_migrations set success = false").await;
     assert_eq!(facts(&server, "a migration failed").await, json!([200, "degraded", "up", "postgres", 118]));
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ migrations: a migration failed"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ migrations: a migration failed"), "{printed}");
     server.stop().await;
 }
 
@@ -303,29 +307,35 @@ async fn a_smaller_catalogue_is_served_with_one_line() {
     // Hidden models count as a drop too, even when none is left.
     database.execute("update chatchonk.models set enabled = false").await;
     server.line_with("models: 40 → 0");
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(0) && said.contains("! catalogue: 40 models (0 listed)"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(0) && printed.contains("! catalogue: 40 models (0 listed)"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_names_the_rights_and_the_owner_of_the_tables() {
     let database = seeded_database().await;
     let reader = reader_of(&database).await;
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(0) && said.contains("✓ privileges: ") && said.contains("✓ owner: "), "{said}");
-    let (code, said) = run_on(&reader, &["check"]).await;
-    assert!(code == Some(0) && said.contains("– privileges: ") && said.contains("– owner: "), "{said}");
-    assert!(said.contains("may not write kv_budget, kv_keys"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(
+        code == Some(0) && printed.contains("✓ privileges: ") && printed.contains("✓ owner: "),
+        "{printed}"
+    );
+    let (code, printed) = run_on(&reader, &["check"]).await;
+    assert!(
+        code == Some(0) && printed.contains("– privileges: ") && printed.contains("– owner: "),
+        "{printed}"
+    );
+    assert!(printed.contains("may not write kv_budget, kv_keys"), "{printed}");
 
     let revoke = format!("revoke select on chatchonk.quarantined_values from reader_of_{}", database.name());
     database.execute(revoke).await;
-    let (_, said) = run_on(&reader, &["check"]).await;
-    assert!(said.contains("– quarantine: unknown: ") && !said.contains("✗ quarantine"), "{said}");
+    let (_, printed) = run_on(&reader, &["check"]).await;
+    assert!(printed.contains("– quarantine: unknown: ") && !printed.contains("✗ quarantine"), "{printed}");
 
     database.execute(format!("revoke select on chatchonk.models from reader_of_{}", database.name())).await;
-    let (code, said) = run_on(&reader, &["check"]).await;
-    assert!(code == Some(1) && said.contains("may not read models, quarantined_values\n"), "{said}");
-    assert!(said.contains("→ as the owner: grant usage on schema chatchonk"), "{said}");
+    let (code, printed) = run_on(&reader, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("may not read models, quarantined_values\n"), "{printed}");
+    assert!(printed.contains("→ as the owner: grant usage on schema chatchonk"), "{printed}");
     let server = TestServer::on(&reader).await;
     assert_eq!(
         facts(&server, "the database role lacks a right").await,

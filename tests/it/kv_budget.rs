@@ -104,10 +104,10 @@ async fn the_limits_of_a_paid_plan_are_settings() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_nothing_is_written_or_deleted() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
-    let wire = Proxy::to(&database.options()).await;
-    wire.cut();
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.cut();
     kv.plant(KEY, b"damaged");
-    let server = start(&wire.url(), &kv).await;
+    let server = start(&proxy.url(), &kv).await;
     server.until("/api/health", |health| kv_of(health)["skipped"]["no_database"].as_u64() > Some(1)).await;
     server.stop().await;
     assert_eq!((kv.calls(Call::PutMany), kv.calls(Call::DeleteMany)), (0, 0));

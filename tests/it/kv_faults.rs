@@ -75,7 +75,7 @@ impl Instance {
     }
 
     /// Asserts that health reports the fault, and that the server did as well as possible without KV.
-    async fn assert_told(&self) {
+    async fn assert_reported(&self) {
         let (status, health) = get(&self.address, "/api/health").await;
         let cache = &health["cache"];
         let Some(reason) = self.fault else {
@@ -168,7 +168,7 @@ async fn kv_faults_do_not_affect_lists_and_are_reported() {
         assert!(of_fault.1 <= LONGEST.max(longest * 2), "{of}: {times:#?}");
     }
     for instance in &instances {
-        instance.assert_told().await;
+        instance.assert_reported().await;
         let edited = async || {
             let (_, model) = get(&instance.address, "/api/models/openai/gpt-4o").await;
             model["name"] == format!("Edit {}", EDITS - 1)

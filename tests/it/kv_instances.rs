@@ -20,7 +20,7 @@ struct Instance {
     server: Serving,
     address: String,
     /// Requests for a list or an item.
-    asked: u64,
+    requests: u64,
     _folder: TempDir,
 }
 
@@ -30,11 +30,11 @@ impl Instance {
         let mut command = command(folder.path());
         let mut server = Serving::start(command.env("DATABASE_URL", database.url()).envs(kv.variables()));
         let address = server.address();
-        Self { server, address, asked: 0, _folder: folder }
+        Self { server, address, requests: 0, _folder: folder }
     }
 
     async fn ask(&mut self, path: &str) -> (u16, Value) {
-        self.asked += 1;
+        self.requests += 1;
         get(&self.address, path).await
     }
 
@@ -51,13 +51,13 @@ impl Instance {
         let mut cache = Value::Null;
         eventually(async || {
             cache = get(&self.address, "/api/health").await.1["cache"].take();
-            cache["detail"]["families"]["catalogue"]["reads"] == self.asked
+            cache["detail"]["families"]["catalogue"]["reads"] == self.requests
         })
         .await;
         let counts = &cache["detail"]["families"]["catalogue"];
         let sum =
             |outcomes: &[&str]| outcomes.iter().map(|name| counts[*name].as_u64().unwrap()).sum::<u64>();
-        assert_eq!(sum(&OUTCOMES), self.asked, "{cache}");
+        assert_eq!(sum(&OUTCOMES), self.requests, "{cache}");
         assert_eq!(sum(&OUTCOMES[..3]), cache["cache_hits"], "{cache}");
         assert_eq!(sum(&OUTCOMES[3..]), cache["cache_misses"], "{cache}");
         counts.clone()

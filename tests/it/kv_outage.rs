@@ -33,8 +33,8 @@ async fn another_databases_catalogue_is_served_only_in_an_outage() {
     filler.stop().await;
     let foreign = kv.value(KEY).unwrap();
 
-    let wire = Proxy::to(&own.options()).await;
-    let server = start(&wire.url(), &kv).await;
+    let proxy = Proxy::to(&own.options()).await;
+    let server = start(&proxy.url(), &kv).await;
     for _ in 0..50 {
         let list = server.get("/api/models?limit=5").await.json();
         assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
@@ -43,15 +43,15 @@ async fn another_databases_catalogue_is_served_only_in_an_outage() {
     assert!(kv.calls(Call::Get) > 0);
 
     kv.plant(KEY, &foreign);
-    wire.cut();
-    let server = start(&wire.url(), &kv).await;
+    proxy.cut();
+    let server = start(&proxy.url(), &kv).await;
     let list = server.get("/api/models?limit=5").await.json();
     assert_eq!((&list["source"], &list["revision"]), (&"kv".into(), &other_revision));
     assert_eq!(server.get(MODEL).await.json()["name"], "Elsewhere");
     let health = server.get("/api/health").await.json();
     assert_eq!((&health["status"], &health["catalogue"]["stale"]), (&"degraded".into(), &true.into()));
 
-    wire.restore();
+    proxy.restore();
     server.until_healthy().await;
     let list = server.get("/api/models?limit=5").await.json();
     assert_eq!((&list["source"], &list["revision"]), (&"postgres".into(), &own_revision));
@@ -63,14 +63,14 @@ async fn a_slow_clock_serves_the_catalogue_of_kv_not_the_builtin() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     start_and_fill(&database, &kv).await.stop().await;
-    let wire = Proxy::to(&database.options()).await;
-    wire.cut();
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.cut();
     // To a slow clock, a value that another machine has just written has a date in the future.
     let mut ahead: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
     let date = clock.utc() + Duration::from_mins(6);
     ahead["loaded_at"] = json!(date.format(&Rfc3339).unwrap());
     kv.plant(KEY, ahead.to_string().as_bytes());
-    let server = start(&wire.url(), &kv).await;
+    let server = start(&proxy.url(), &kv).await;
     let list = server.get("/api/models?limit=5").await.json();
     assert_eq!((&list["source"], &list["revision"]), (&"kv".into(), &ahead["version"]));
     let health = server.get("/api/health").await.json();
@@ -93,14 +93,14 @@ async fn values_of_a_newer_release_are_never_served() {
 
     for newer in [newer_format, unknown_shape, unknown_word] {
         for (alive, source) in [(true, "postgres"), (false, "builtin")] {
-            let wire = Proxy::to(&database.options()).await;
+            let proxy = Proxy::to(&database.options()).await;
             if !alive {
-                wire.cut();
+                proxy.cut();
             }
             // Its own KV, since the server before this one may write when it stops.
             let kv = FakeKv::start(Clock::system()).unwrap();
             kv.plant(KEY, newer.to_string().as_bytes());
-            let server = start(&wire.url(), &kv).await;
+            let server = start(&proxy.url(), &kv).await;
             for _ in 0..10 {
                 let list = server.get("/api/models?limit=5").await;
                 assert_eq!((list.status, list.json()["source"].as_str()), (200, Some(source)));

@@ -31,10 +31,10 @@ async fn a_start_without_a_database_serves_the_catalogue_of_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let first = start_and_fill(&database, &kv).await;
     let revision = first.get("/api/models").await.json()["revision"].clone();
-    let wire = Proxy::to(&database.options()).await;
-    wire.cut();
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.cut();
 
-    let second = start(&wire.url(), &kv).await;
+    let second = start(&proxy.url(), &kv).await;
     let list = second.get("/api/models").await;
     assert_eq!(list.json()["source"], "kv");
     assert_eq!(list.json()["revision"], revision);
@@ -46,7 +46,7 @@ async fn a_start_without_a_database_serves_the_catalogue_of_kv() {
     }
     assert!(kv.calls(Call::Get) <= 12, "{} reads", kv.calls(Call::Get));
 
-    wire.restore();
+    proxy.restore();
     let healthy = |health: &Answer| health.json()["status"] == "healthy";
     second.until("/api/health", healthy).await;
 }
@@ -124,14 +124,14 @@ async fn a_forged_value_serves_stale_until_the_databases_first_answer() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     start_and_fill(&database, &kv).await.stop().await;
     kv.plant(KEY, forged(&kv).as_bytes());
-    let wire = Proxy::to(&database.options()).await;
-    wire.cut();
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.cut();
 
-    let server = start(&wire.url(), &kv).await;
+    let server = start(&proxy.url(), &kv).await;
     let list = server.get("/api/models").await;
     assert_eq!((list.status, &list.json()["source"]), (200, &"kv".into()));
     assert_eq!(server.get("/api/health").await.json()["catalogue"]["stale"], true);
-    wire.restore();
+    proxy.restore();
     let health = server.until("/api/health", |health| health.json()["catalogue"]["stale"] == false).await;
     assert_eq!(health.json()["catalogue"]["source"], "postgres");
     assert_ne!(server.get(MODEL).await.json()["name"], "Forged");

@@ -89,9 +89,9 @@ async fn health_and_check_show_the_reason_of_the_pooler() {
         assert_eq!((list.status, &list.json()["source"]), (200, &json!("builtin")), "{message}");
         server.stop().await;
 
-        let said = check(&[("DATABASE_URL", &url)]).await;
+        let printed = check(&[("DATABASE_URL", &url)]).await;
         let remedy = database["remedy"].as_str().unwrap();
-        assert!(said.contains(&format!("✗ database: {reason}: {message}\n    → {remedy}")), "{said}");
+        assert!(printed.contains(&format!("✗ database: {reason}: {message}\n    → {remedy}")), "{printed}");
     }
 }
 
@@ -105,7 +105,7 @@ async fn a_late_reason_of_the_pooler_is_awaited() {
     let reason = json!("the Supabase project is paused or gone");
     server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
     assert!(check(&[("DATABASE_URL", &url)]).await.contains("paused or gone"));
-    pooler.let_in();
+    pooler.accept();
     server.until_healthy().await;
     server.stop().await;
 
@@ -115,8 +115,8 @@ async fn a_late_reason_of_the_pooler_is_awaited() {
     pooler.refuse(Refusal { delay: Duration::from_millis(2_600), ..refusal("XX000", message) });
     let server = TestServer::with(&[("DATABASE_URL", &url)]).await;
     let reason = json!("the pooler blocks this address after too many wrong passwords");
-    let told = |health: &Answer| health.json()["database"]["reason"] == reason;
-    assert_eq!(server.until("/api/health", told).await.status, 503);
+    let is_reported = |health: &Answer| health.json()["database"]["reason"] == reason;
+    assert_eq!(server.until("/api/health", is_reported).await.status, 503);
     server.stop().await;
 }
 
@@ -143,7 +143,7 @@ async fn a_wrong_password_is_retried_rarely_enough_to_stay_unblocked() {
         server.until("/api/health", |health| health.json()["database"]["reason"] == reason).await;
         let tries = pooler.refused() - before;
         assert!((3..10).contains(&tries), "{tries}");
-        pooler.let_in();
+        pooler.accept();
         eventually(async || {
             hand.advance(Duration::from_secs(1));
             server.get("/api/health").await.json()["status"] == "healthy"
@@ -188,11 +188,14 @@ async fn a_certificate_fault_fails_the_deploy_and_check() {
         let reason = &health.json()["database"]["reason"];
         assert_eq!((health.status, reason), (503, &json!("TLS with the database failed")), "{words}");
         server.stop().await;
-        let said = check(&variables).await;
+        let printed = check(&variables).await;
         assert!(
-            said.contains("✗ database: TLS with the database failed: ") && said.contains(words),
-            "{said}"
+            printed.contains("✗ database: TLS with the database failed: ") && printed.contains(words),
+            "{printed}"
         );
-        assert!(said.contains("→ set PGSSLROOTCERT") && said.contains("DATABASE_TLS=unverified"), "{said}");
+        assert!(
+            printed.contains("→ set PGSSLROOTCERT") && printed.contains("DATABASE_TLS=unverified"),
+            "{printed}"
+        );
     }
 }

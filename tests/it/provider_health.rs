@@ -13,7 +13,7 @@ use crate::support::kv::fake::FakeKv;
 use crate::support::kv::start_with;
 use crate::support::postgres::database;
 use crate::support::server::{TestServer, eventually};
-use crate::support::upstream::{Mood, Upstream};
+use crate::support::upstream::{Behaviour, Upstream};
 
 const HEALTH: &str = "/api/automodel/health";
 const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-hunter2");
@@ -46,7 +46,7 @@ impl Watched {
     /// A server with OpenAI's key, after its first probe.
     async fn start() -> Self {
         let this = Self::with(&[KEY]).await;
-        this.looked().await;
+        this.probed().await;
         this
     }
 
@@ -56,24 +56,29 @@ impl Watched {
     }
 
     /// Waits until the current probe of OpenAI ends, and returns the resulting health.
-    async fn looked(&self) -> Value {
+    async fn probed(&self) -> Value {
         let now = self.clock.utc().format(&Rfc3339).unwrap();
         eventually(async || self.provider("openai").await["last_checked"] == now).await;
         self.provider("openai").await
     }
 
     /// Advances the clock to the next probe.
-    async fn next_look(&self) -> Value {
+    async fn next_probe(&self) -> Value {
         self.hand.advance(ROUND);
-        self.looked().await
+        self.probed().await
     }
 
     /// Ends the test, and asserts that no provider was probed twice within a minute.
     async fn end(self) {
         let mut last = HashMap::new();
-        for asked in self.upstream.asked() {
-            if let Some(before) = last.insert(asked.provider.clone(), asked.at) {
-                assert!(asked.at - before >= MINUTE, "{} at {before} and {}", asked.provider, asked.at);
+        for received in self.upstream.received() {
+            if let Some(before) = last.insert(received.provider.clone(), received.at) {
+                assert!(
+                    received.at - before >= MINUTE,
+                    "{} at {before} and {}",
+                    received.provider,
+                    received.at
+                );
             }
         }
         self.server.stop().await;
@@ -96,31 +101,35 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_probes() {
     let watched = Watched::start().await;
     assert_eq!(state(&watched.provider("openai").await), ("healthy", None));
     let google = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key."}}"#;
-    for (mood, status, reason) in [
-        (Mood::Says(401, "{}"), "down", "unauthorized"),
-        (Mood::Says(403, "{}"), "down", "unauthorized"),
-        (Mood::Says(400, google), "down", "unauthorized"),
-        (Mood::Says(400, "{}"), "down", "unexpected_status"),
-        (Mood::Says(404, "{}"), "down", "unexpected_status"),
-        (Mood::Redirects, "down", "unexpected_status"),
-        (Mood::Says(429, "{}"), "degraded", "rate_limited"),
-        (Mood::Says(500, "{}"), "down", "http_5xx"),
-        (Mood::Says(503, "<html>"), "down", "http_5xx"),
-        (Mood::Says(200, "<html>garbage</html>"), "down", "bad_body"),
-        (Mood::Says(200, "{}"), "down", "bad_body"),
-        (Mood::Says(200, ""), "down", "bad_body"),
-        (Mood::BreaksOff, "down", "bad_body"),
-        (Mood::Floods, "down", "bad_body"),
-        (Mood::HangsUp, "down", "connect"),
+    for (behaviour, status, reason) in [
+        (Behaviour::Says(401, "{}"), "down", "unauthorized"),
+        (Behaviour::Says(403, "{}"), "down", "unauthorized"),
+        (Behaviour::Says(400, google), "down", "unauthorized"),
+        (Behaviour::Says(400, "{}"), "down", "unexpected_status"),
+        (Behaviour::Says(404, "{}"), "down", "unexpected_status"),
+        (Behaviour::Redirects, "down", "unexpected_status"),
+        (Behaviour::Says(429, "{}"), "degraded", "rate_limited"),
+        (Behaviour::Says(500, "{}"), "down", "http_5xx"),
+        (Behaviour::Says(503, "<html>"), "down", "http_5xx"),
+        (Behaviour::Says(200, "<html>garbage</html>"), "down", "bad_body"),
+        (Behaviour::Says(200, "{}"), "down", "bad_body"),
+        (Behaviour::Says(200, ""), "down", "bad_body"),
+        (Behaviour::BreaksOff, "down", "bad_body"),
+        (Behaviour::Floods, "down", "bad_body"),
+        (Behaviour::HangsUp, "down", "connect"),
     ] {
-        watched.upstream.becomes("openai", mood);
-        assert_eq!(state(&watched.next_look().await), ("healthy", None), "{mood:?}: once is a blip");
-        let bad = watched.next_look().await;
-        assert_eq!(state(&bad), (status, Some(reason)), "{mood:?}");
-        assert_eq!(bad["since"], bad["last_checked"], "{mood:?}");
-        watched.upstream.becomes("openai", Mood::Lists);
-        assert_eq!(state(&watched.next_look().await), (status, Some(reason)), "{mood:?}: nor is one enough");
-        assert_eq!(state(&watched.next_look().await), ("healthy", None), "{mood:?}");
+        watched.upstream.set("openai", behaviour);
+        assert_eq!(state(&watched.next_probe().await), ("healthy", None), "{behaviour:?}: once is a blip");
+        let bad = watched.next_probe().await;
+        assert_eq!(state(&bad), (status, Some(reason)), "{behaviour:?}");
+        assert_eq!(bad["since"], bad["last_checked"], "{behaviour:?}");
+        watched.upstream.set("openai", Behaviour::Lists);
+        assert_eq!(
+            state(&watched.next_probe().await),
+            (status, Some(reason)),
+            "{behaviour:?}: nor is one enough"
+        );
+        assert_eq!(state(&watched.next_probe().await), ("healthy", None), "{behaviour:?}");
         assert_eq!(state(&watched.provider("openrouter").await), ("healthy", None));
     }
     assert_eq!(watched.upstream.count("elsewhere"), 0, "a key goes where the settings say");
@@ -132,21 +141,21 @@ async fn slow_and_silent_providers_show_their_latency() {
     let watched = Watched::start().await;
     for (takes, status, reason) in [(4, "degraded", "slow"), (8, "down", "timeout")] {
         for _ in 0..2 {
-            watched.upstream.becomes("openai", Mood::Waits);
-            let asked = watched.upstream.count("openai");
+            watched.upstream.set("openai", Behaviour::Waits);
+            let received = watched.upstream.count("openai");
             watched.hand.advance(ROUND);
             let began = watched.clock.utc().format(&Rfc3339).unwrap();
-            eventually(async || watched.upstream.count("openai") > asked).await;
+            eventually(async || watched.upstream.count("openai") > received).await;
             watched.hand.advance(Duration::from_secs(takes));
             if takes < 8 {
-                watched.upstream.becomes("openai", Mood::Lists);
+                watched.upstream.set("openai", Behaviour::Lists);
             }
             eventually(async || watched.provider("openai").await["last_checked"] == began).await;
         }
         assert_eq!(state(&watched.provider("openai").await), (status, Some(reason)));
-        watched.upstream.becomes("openai", Mood::Lists);
-        watched.next_look().await;
-        assert_eq!(state(&watched.next_look().await), ("healthy", None));
+        watched.upstream.set("openai", Behaviour::Lists);
+        watched.next_probe().await;
+        assert_eq!(state(&watched.next_probe().await), ("healthy", None));
     }
     // Two of seven answers took 4 s.
     assert_eq!(watched.provider("openai").await["latency_ms"], json!({ "p50": 0, "p95": 4_000 }));
@@ -178,10 +187,10 @@ async fn a_failed_probe_is_repeated_after_a_minute() {
     watched.hand.advance(Duration::from_secs(20));
     let _ = watched.server.get(HEALTH).await;
     assert_eq!(watched.upstream.count("openai"), 1, "not before 270 s have passed");
-    watched.upstream.becomes("openai", Mood::Says(500, ""));
-    watched.next_look().await;
+    watched.upstream.set("openai", Behaviour::Says(500, ""));
+    watched.next_probe().await;
     watched.hand.advance(Duration::from_secs(67));
-    assert_eq!(state(&watched.looked().await), ("down", Some("http_5xx")));
+    assert_eq!(state(&watched.probed().await), ("down", Some("http_5xx")));
     assert_eq!(watched.upstream.count("openai"), 3);
     watched.end().await;
 }
@@ -195,9 +204,9 @@ async fn each_provider_gets_only_its_own_key() {
         ("COHERE_API_KEY", "co-key"),
     ])
     .await;
-    watched.looked().await;
-    let asked = watched.upstream.asked();
-    let mut providers: Vec<_> = asked.iter().map(|asked| asked.provider.as_str()).collect();
+    watched.probed().await;
+    let received = watched.upstream.received();
+    let mut providers: Vec<_> = received.iter().map(|received| received.provider.as_str()).collect();
     providers.sort_unstable();
     assert_eq!(providers, ["anthropic", "cohere", "google", "huggingface", "openai", "openrouter"]);
     for (provider, path, header, value) in [
@@ -207,14 +216,14 @@ async fn each_provider_gets_only_its_own_key() {
         ("cohere", "v1/models", "authorization", Some("Bearer co-key")),
         ("openrouter", "models", "authorization", None),
     ] {
-        let asked = asked.iter().find(|asked| asked.provider == provider).unwrap();
-        assert_eq!(asked.path, path);
-        assert_eq!(asked.headers.get(header).map(String::as_str), value, "{provider}");
+        let received = received.iter().find(|received| received.provider == provider).unwrap();
+        assert_eq!(received.path, path);
+        assert_eq!(received.headers.get(header).map(String::as_str), value, "{provider}");
         let keys = ["authorization", "x-api-key", "x-goog-api-key"];
-        let sent = keys.iter().filter(|header| asked.headers.contains_key(**header)).count();
+        let sent = keys.iter().filter(|header| received.headers.contains_key(**header)).count();
         assert_eq!(sent, usize::from(value.is_some()), "{provider}");
         let version = (provider == "anthropic").then_some("2023-06-01");
-        assert_eq!(asked.headers.get("anthropic-version").map(String::as_str), version, "{provider}");
+        assert_eq!(received.headers.get("anthropic-version").map(String::as_str), version, "{provider}");
     }
     assert_eq!(state(&watched.provider("groq").await), ("unknown", Some("no_key")));
     let health = watched.server.get(HEALTH).await.json();
@@ -241,7 +250,7 @@ async fn no_probe_without_a_key_or_when_probes_are_off() {
             let providers = health["providers"].as_array().unwrap();
             assert!(providers.iter().all(|provider| provider["status"] == "unknown"), "{health}");
         }
-        assert_eq!(watched.upstream.asked().len(), 0);
+        assert_eq!(watched.upstream.received().len(), 0);
         watched.end().await;
     }
 }
@@ -259,10 +268,10 @@ async fn models_of_a_down_provider_leave_the_healthy_list() {
     let (tag, all) = list().await;
     assert_eq!((all, health("status").await), (118, json!("healthy")));
 
-    watched.upstream.becomes("openai", Mood::Says(401, "{}"));
-    watched.next_look().await;
+    watched.upstream.set("openai", Behaviour::Says(401, "{}"));
+    watched.next_probe().await;
     assert_eq!(list().await, (tag.clone(), all), "a probe without a change of status changes nothing");
-    watched.next_look().await;
+    watched.next_probe().await;
     let (other, left) = list().await;
     assert!(other != tag && left == all - own, "{left}");
     let model = watched.server.get("/api/models/openai/gpt-4o").await.json();
@@ -271,9 +280,9 @@ async fn models_of_a_down_provider_leave_the_healthy_list() {
     assert_eq!(health("available_models").await, json!(all - own));
     assert_eq!(watched.server.get("/api/health").await.status, 200);
 
-    watched.upstream.becomes("openai", Mood::Lists);
-    watched.next_look().await;
-    watched.next_look().await;
+    watched.upstream.set("openai", Behaviour::Lists);
+    watched.next_probe().await;
+    watched.next_probe().await;
     assert_eq!((list().await, health("status").await), ((tag, all), json!("healthy")));
     watched.end().await;
 }
@@ -283,7 +292,7 @@ async fn a_second_instance_reads_probe_results_from_kv() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     let upstream = Upstream::start(clock).await;
-    upstream.becomes("openai", Mood::Says(401, "wrong key sk-hunter2"));
+    upstream.set("openai", Behaviour::Says(401, "wrong key sk-hunter2"));
     let base_urls = upstream.base_urls();
     let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
     let first = start_with(&database.url(), &kv, &variables).await;
@@ -311,7 +320,7 @@ async fn a_start_shows_old_results_while_it_probes_again() {
     let (database, clock) = (database().await, Clock::system());
     let kv = FakeKv::start(clock.clone()).unwrap();
     let upstream = Upstream::start(clock.clone()).await;
-    upstream.becomes("openai", Mood::Says(401, "{}"));
+    upstream.set("openai", Behaviour::Says(401, "{}"));
     let base_urls = upstream.base_urls();
     let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
     let first = start_with(&database.url(), &kv, &variables).await;
@@ -327,12 +336,12 @@ async fn a_start_shows_old_results_while_it_probes_again() {
         standing["last_checked"] = json!(then);
     }
     kv.plant(key, left.to_string().as_bytes());
-    upstream.becomes("openai", Mood::Waits);
+    upstream.set("openai", Behaviour::Waits);
     let second = start_with(&database.url(), &kv, &variables).await;
     eventually(async || upstream.count("openai") == 2).await;
     let openai = provider(&second, "openai").await;
     assert_eq!((state(&openai), &openai["last_checked"]), (("down", Some("unauthorized")), &json!(then)));
-    upstream.becomes("openai", Mood::Lists);
+    upstream.set("openai", Behaviour::Lists);
     eventually(async || provider(&second, "openai").await["status"] == "healthy").await;
     kv.assert_conforming();
     second.stop().await;
@@ -351,7 +360,7 @@ async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
     first.stop().await;
 
     let left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
-    upstream.becomes("openai", Mood::Waits);
+    upstream.set("openai", Behaviour::Waits);
     let tomorrow = (clock.utc() + 24 * 60 * MINUTE).format(&Rfc3339).unwrap();
     for (case, (detail, forged, shown)) in [
         ("latencies", json!([7]), "healthy"),

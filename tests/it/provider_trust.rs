@@ -79,10 +79,10 @@ async fn an_edited_row_diverts_no_key() {
     })
     .await;
 
-    let mut asked = thief.asked();
-    asked.sort_by(|a, b| a.provider.cmp(&b.provider));
+    let mut received = thief.received();
+    received.sort_by(|a, b| a.provider.cmp(&b.provider));
     let keys: Vec<_> =
-        asked.iter().map(|asked| (&*asked.provider, &*asked.headers["authorization"])).collect();
+        received.iter().map(|received| (&*received.provider, &*received.headers["authorization"])).collect();
     assert_eq!(keys, [("acme", "hunter2-ACME"), ("deepseek", "Bearer hunter2-DEEPSEEK")]);
     assert_eq!(thief.connections(), 2, "no other connection was opened");
     let (_, providers) = get(&address, "/api/providers").await;
@@ -149,8 +149,8 @@ async fn rows_forged_in_kv_do_not_decide_where_a_key_goes() {
     })
     .await;
     assert_eq!(server.get("/api/models?limit=1").await.json()["source"], "kv");
-    let asked = upstream.asked();
-    assert!(asked.iter().all(|asked| asked.path == "models"), "{asked:#?}");
+    let received = upstream.received();
+    assert!(received.iter().all(|received| received.path == "models"), "{received:#?}");
     assert_eq!(upstream.count("acme"), 0);
     server.stop().await;
 }

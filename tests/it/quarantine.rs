@@ -76,14 +76,14 @@ async fn the_migration_quarantines_values_that_violate_checks() {
 
     let folder = folder();
     let output = run(command(folder.path()).arg("check").env("DATABASE_URL", database.url()));
-    let (said, log) = text(&output);
+    let (printed, log) = text(&output);
     assert!(
-        said.contains(
+        printed.contains(
             "! quarantine: models openai/gpt-4o: knowledge_cutoff was `2025-02-31`: not a month or a day"
-        ) && said.contains("write a valid value into the column"),
-        "{said}{log}"
+        ) && printed.contains("write a valid value into the column"),
+        "{printed}{log}"
     );
-    assert_eq!(said.matches("! quarantine: ").count(), 9, "{said}");
+    assert_eq!(printed.matches("! quarantine: ").count(), 9, "{printed}");
     // The seed of this release and of the previous one passes the new CHECKs.
     database.store().apply_seed(&Seed::builtin().unwrap(), SeedMode::Overwrite).await.unwrap();
     assert_eq!(
@@ -105,9 +105,9 @@ async fn check_names_each_ignored_detail() {
         .unwrap();
     let folder = folder();
     let output = run(command(folder.path()).arg("check").env("DATABASE_URL", database.url()));
-    let (said, log) = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}{log}");
+    let (printed, log) = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}{log}");
     let line =
         "✗ catalogue: model openai/gpt-4o: knowledge_cutoff: `2025-02-31` is not a date: expected YYYY-MM";
-    assert!(said.contains(line), "{said}");
+    assert!(printed.contains(line), "{printed}");
 }

@@ -111,9 +111,9 @@ async fn every_answer_counts_as_one_read_with_its_cache_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cache_status_agrees_with_the_counters_in_an_outage() {
     let database = database().await;
-    let wire = Proxy::to(&database.options()).await;
+    let proxy = Proxy::to(&database.options()).await;
     let (clock, hand) = Clock::manual(datetime!(2026-11-22 12:00 UTC));
-    let server = TestServer::at(&[("DATABASE_URL", &wire.url()), ("METRICS_PORT", "0")], clock).await;
+    let server = TestServer::at(&[("DATABASE_URL", &proxy.url()), ("METRICS_PORT", "0")], clock).await;
     // Migrates and seeds the empty database.
     server.until("/api/models?limit=1", |page| page.json()["source"] == "postgres").await;
     let counts = async || {
@@ -135,7 +135,7 @@ async fn cache_status_agrees_with_the_counters_in_an_outage() {
         assert!(way.starts_with("chatchonk-memory; hit; ttl="), "{path}: {way}");
         assert_eq!(raised, [1.0, 0.0, 0.0, 0.0, 0.0], "{path}");
     }
-    wire.cut();
+    proxy.cut();
     hand.advance(Duration::from_mins(6));
     for path in ["/api/models", "/api/models", MODEL, MODEL] {
         let stale =

@@ -218,8 +218,8 @@ fn partial_kv_variables_are_reported_as_not_configured() {
         let config = read(&variables).unwrap();
         let absent: Vec<_> = (0..3).filter(|at| !is_set(at)).map(|at| all[at]).collect();
         if let KvSettings::NotConfigured { missing } = &config.kv {
-            let told = if absent.len() == 3 { vec![] } else { absent.clone() };
-            assert_eq!(*missing, told);
+            let reported = if absent.len() == 3 { vec![] } else { absent.clone() };
+            assert_eq!(*missing, reported);
             let reason = config.kv.remark().map(|(reason, _)| reason);
             let verb = if absent.len() == 1 { "is" } else { "are" };
             let remark = format!("KV not configured: {} {verb} missing", absent.join(", "));

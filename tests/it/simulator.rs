@@ -11,11 +11,11 @@ mod days;
 mod following;
 mod history;
 mod instance;
+mod knowledge;
 mod ledger;
 mod namespace;
 mod origin;
 mod steps;
-mod told;
 mod world;
 
 use std::sync::Mutex;

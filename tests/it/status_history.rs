@@ -25,20 +25,20 @@ fn changes(status: &Answer, part: &str) -> Vec<[Value; 3]> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_changes_are_kept_with_their_reasons() {
-    let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
-    wire.cut();
-    let server = start(&wire.url(), &kv).await;
+    let (proxy, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
+    proxy.cut();
+    let server = start(&proxy.url(), &kv).await;
     server.until("/api/health", is_enabled).await;
     // The database's catalogue waits to be written to KV, which reveals the fault.
     kv.fail_always(None, Fault::Page(503));
-    wire.restore();
+    proxy.restore();
     server.until(STATUS, |status| !changes(status, "cloudflare_kv").is_empty()).await;
     kv.heal();
     server.until(STATUS, |status| changes(status, "cloudflare_kv").len() == 2).await;
-    wire.cut();
+    proxy.cut();
     server.until(STATUS, |status| changes(status, "database").len() == 3).await;
     for (status, count) in [(ProviderStatus::Down, 1), (ProviderStatus::Healthy, 2)] {
-        server.say(&[("openai", status)]);
+        server.set_providers(&[("openai", status)]);
         server.until(STATUS, |status| changes(status, "provider").len() == count).await;
     }
 
@@ -83,7 +83,7 @@ async fn samples_count_reads_for_an_hour_and_revalidate() {
 
     let mut moods = [ProviderStatus::Down, ProviderStatus::Healthy].into_iter().cycle();
     let mut step = async || {
-        server.say(&[("openai", moods.next().unwrap())]);
+        server.set_providers(&[("openai", moods.next().unwrap())]);
         hand.advance(Duration::from_secs(10));
         server.get(STATUS).await.json()
     };

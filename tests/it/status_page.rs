@@ -1,6 +1,6 @@
 //! The status page at `/`, in a real browser.
 
-mod looks;
+mod appearance;
 mod trust;
 
 use std::time::Duration;
@@ -47,8 +47,8 @@ async fn tab_to(browser: &Browser, wanted: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
-    let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
-    let server = TestServer::with_kv(&wire.url(), &kv).await;
+    let (proxy, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
+    let server = TestServer::with_kv(&proxy.url(), &kv).await;
     let Some(browser) = page(&server, 1280).await else { return };
     let clock = Clock::system();
     let within = async |selector: &str, text: &str, limit: Duration| {
@@ -59,16 +59,16 @@ async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     };
     browser.until_text("#overall", "All is well").await;
 
-    wire.cut();
+    proxy.cut();
     within("#database-state", "Down", LIMIT).await;
     browser.until_text("#overall", "Degraded").await;
     browser.until_text("#overall-why", "the database cannot be reached").await;
     browser.until_text("#changes", "the database cannot be reached").await;
-    wire.restore();
+    proxy.restore();
     browser.until_text("#overall", "All is well").await;
-    wire.hang();
+    proxy.hang();
     within("#database-state", "Down", LIMIT).await;
-    wire.restore();
+    proxy.restore();
     browser.until_text("#overall", "All is well").await;
     is_clean(&browser, &server).await;
     server.stop().await;
@@ -80,16 +80,16 @@ async fn the_page_shows_outages_and_their_end_within_ten_seconds() {
     assert!(browser.text("#updated").await.ends_with("not current"));
 
     // KV is used for the first time since the fault when a new server has something to write.
-    let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
-    wire.cut();
-    let server = start(&wire.url(), &kv).await;
+    let (proxy, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
+    proxy.cut();
+    let server = start(&proxy.url(), &kv).await;
     browser.go(&format!("http://{}/", server.address())).await;
     browser.until_text("#kv-state", "Enabled").await;
     // The console has reported the stopped server.
     browser.complaints().await;
     kv.fail_always(None, Fault::Page(503));
     let before = kv.requests().len();
-    wire.restore();
+    proxy.restore();
     eventually(async || kv.requests().len() > before).await;
     within("#kv-state", "Unavailable", LIMIT).await;
     browser.until_text("#overall-why", "Cloudflare KV:").await;

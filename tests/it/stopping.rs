@@ -10,7 +10,7 @@ use crate::support::proxy::Proxy;
 use crate::support::server::{TestServer, eventually};
 
 /// Sends a request over a kept connection and returns the answer's status and body.
-async fn ask(connection: &mut TcpStream, path: &str) -> (u16, String) {
+async fn request(connection: &mut TcpStream, path: &str) -> (u16, String) {
     send(connection, path).await;
     answer(connection).await
 }
@@ -47,22 +47,22 @@ async fn a_stop_drops_readiness_first_and_finishes_open_requests() {
     let server = TestServer::with(&[("DATABASE_URL", &proxy.url())]).await;
     let address = server.address();
     let mut kept = TcpStream::connect(address).await.unwrap();
-    assert_eq!(ask(&mut kept, "/api/health/live").await.0, 200);
+    assert_eq!(request(&mut kept, "/api/health/live").await.0, 200);
     let mut under_way = TcpStream::connect(address).await.unwrap();
-    assert_eq!(ask(&mut under_way, "/api/health/live").await.0, 200);
+    assert_eq!(request(&mut under_way, "/api/health/live").await.0, 200);
     // It waits for the first source while the database hangs.
     send(&mut under_way, "/api/models").await;
 
     let stopping = tokio::spawn(server.stop());
     let mut refused = None;
     eventually(async || {
-        let (status, body) = ask(&mut kept, "/api/health/ready").await;
+        let (status, body) = request(&mut kept, "/api/health/ready").await;
         refused = Some(status);
         body.contains("draining")
     })
     .await;
     assert_eq!(refused, Some(503));
-    assert_eq!(ask(&mut kept, "/api/health").await.0, 503);
+    assert_eq!(request(&mut kept, "/api/health").await.0, 503);
     drop(kept);
     let (status, body) = answer(&mut under_way).await;
     assert_eq!(status, 200);
@@ -76,6 +76,6 @@ async fn a_stop_drops_readiness_first_and_finishes_open_requests() {
 async fn a_kept_connection_does_not_delay_the_stop_by_10_s() {
     let server = TestServer::on(&database().await).await;
     let mut kept = TcpStream::connect(server.address()).await.unwrap();
-    assert_eq!(ask(&mut kept, "/api/models").await.0, 200);
+    assert_eq!(request(&mut kept, "/api/models").await.0, 200);
     tokio::time::timeout(Duration::from_secs(10), server.stop()).await.unwrap();
 }

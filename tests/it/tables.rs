@@ -35,9 +35,9 @@ async fn hidden_migrations_are_hidden_rows_and_never_applied_again() {
     let health = until(&server, "row-level security hides rows from the database role").await;
     assert_eq!(json!([health["status"], health["database"]["status"]]), json!(["degraded", "up"]));
     assert_eq!(server.get("/api/models").await.json()["source"], "postgres");
-    let (code, said) = run_on(&reader, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ migrations: row-level security"), "{said}");
-    assert!(said.contains("✗ row-level security: hides every row of _sqlx_migrations"), "{said}");
+    let (code, printed) = run_on(&reader, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ migrations: row-level security"), "{printed}");
+    assert!(printed.contains("✗ row-level security: hides every row of _sqlx_migrations"), "{printed}");
     server.stop().await;
 }
 
@@ -46,9 +46,9 @@ async fn check_names_tables_hidden_by_row_level_security() {
     let database = seeded_database().await;
     let reader = reader_of(&database).await;
     database.execute("alter table chatchonk.quarantined_values enable row level security").await;
-    let (code, said) = run_on(&reader, &["check"]).await;
+    let (code, printed) = run_on(&reader, &["check"]).await;
     let line = "✗ row-level security: hides every row of quarantined_values";
-    assert!(code == Some(1) && said.contains(line), "{said}");
+    assert!(code == Some(1) && printed.contains(line), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,9 +65,9 @@ async fn child_tables_are_reported_and_their_edits_found() {
     let (clock, _driver) = accelerated();
     let server = TestServer::at(&[("DATABASE_URL", &database.url())], clock).await;
     until(&server, "the triggers of the catalogue do not see every edit").await;
-    let (code, said) = run_on(&database, &["check"]).await;
+    let (code, printed) = run_on(&database, &["check"]).await;
     let line = "✗ triggers: models has partitions or child tables (own_models)";
-    assert!(code == Some(1) && said.contains(line), "{said}");
+    assert!(code == Some(1) && printed.contains(line), "{printed}");
     assert_eq!(database.store().migrate().await.unwrap(), Vec::<String>::new());
     server.until(MODEL, |model| model.status == 200).await;
     database.execute("update public.own_models set name = 'Of a child'").await;
@@ -86,9 +86,9 @@ async fn views_in_place_of_tables_are_reported() {
         .await;
     let server = TestServer::seeded(&database).await;
     until(&server, "the triggers of the catalogue do not see every edit").await;
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ triggers: models is a view"), "{said}");
-    assert!(said.contains("✗ privileges: ") && said.contains("not a table: models"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ triggers: models is a view"), "{printed}");
+    assert!(printed.contains("✗ privileges: ") && printed.contains("not a table: models"), "{printed}");
     server.stop().await;
 }
 
@@ -96,9 +96,9 @@ async fn views_in_place_of_tables_are_reported() {
 async fn check_of_privileges_names_missing_tables() {
     let database = seeded_database().await;
     database.execute("drop table chatchonk.kv_budget").await;
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ privileges: "), "{said}");
-    assert!(said.contains("not a table: kv_budget") && !said.contains("✓ privileges"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ privileges: "), "{printed}");
+    assert!(printed.contains("not a table: kv_budget") && !printed.contains("✓ privileges"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,8 +155,11 @@ async fn a_migration_refused_for_a_column_type_names_the_column() {
                  alter table chatchonk.models alter column {column} type {to}"
             ))
             .await;
-        let (code, said) = run_on(&database, &["migrate"]).await;
-        assert!(code == Some(1) && said.contains(&format!("select 'models', id, '{column}'")), "{said}");
+        let (code, printed) = run_on(&database, &["migrate"]).await;
+        assert!(
+            code == Some(1) && printed.contains(&format!("select 'models', id, '{column}'")),
+            "{printed}"
+        );
         let server = TestServer::seeded(&database).await;
         let health = until(&server, "a migration failed").await;
         assert_eq!(health["database"]["status"], "up", "{column}");

@@ -92,12 +92,12 @@ async fn check_names_damaged_triggers_and_migrate_repairs_them() {
     let database = seeded_database().await;
     let (damage, defect) = DAMAGE[0];
     database.execute(damage).await;
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(1) && said.contains("✗ triggers: ") && said.contains(defect), "{said}");
-    let (code, said) = run_on(&database, &["migrate"]).await;
-    assert!(code == Some(0) && said.contains(&format!("repaired: {defect}")), "{said}");
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(0) && said.contains("✓ triggers: "), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(1) && printed.contains("✗ triggers: ") && printed.contains(defect), "{printed}");
+    let (code, printed) = run_on(&database, &["migrate"]).await;
+    assert!(code == Some(0) && printed.contains(&format!("repaired: {defect}")), "{printed}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(0) && printed.contains("✓ triggers: "), "{printed}");
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn an_incomplete_trigger_repair_is_an_error() {
          drop trigger raise_cache_version_on_update on chatchonk.models",
         )
         .await;
-    let (code, said) = run_on(&database, &["migrate"]).await;
-    assert!(code == Some(1) && said.contains(defect) && !said.contains("repaired"), "{said}");
+    let (code, printed) = run_on(&database, &["migrate"]).await;
+    assert!(code == Some(1) && printed.contains(defect) && !printed.contains("repaired"), "{printed}");
     let server = TestServer::seeded(&database).await;
     server.until("/api/health", |health| health.json()["database"]["reason"] == DEFECT).await;
     server.stop().await;
@@ -209,7 +209,7 @@ async fn triggers_of_a_newer_release_are_left_alone() {
         .await
         .unwrap();
     assert_eq!(body, " begin return new; end ");
-    let (code, said) = run_on(&database, &["check"]).await;
-    assert!(code == Some(0) && said.contains("– triggers: not compared"), "{said}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert!(code == Some(0) && printed.contains("– triggers: not compared"), "{printed}");
     server.stop().await;
 }

@@ -35,8 +35,8 @@ fn cache(arguments: &[&str], variables: &[(&'static str, String)]) -> (Option<i3
         .arg("cache")
         .args(arguments)
         .envs(variables.iter().map(|(name, value)| (*name, value))));
-    let (said, log) = text(&output);
-    (output.status.code(), said, log)
+    let (printed, log) = text(&output);
+    (output.status.code(), printed, log)
 }
 
 fn on(database: &TestDatabase) -> Vec<(&'static str, String)> {
@@ -127,14 +127,14 @@ async fn stats_as_json_repeat_the_cache_section_of_health() {
     let server = TestServer::seeded(&database().await).await;
     let url = format!("http://{}", server.address());
     let output = run_elsewhere(&["cache", "stats", "--json", "--url", &url]).await;
-    let said = text(&output).0;
-    assert!(said.starts_with(r#"{"cloudflare_kv":"not_configured","fallback_cache":"#), "{said}");
-    let cache: Value = serde_json::from_str(&said).unwrap();
+    let printed = text(&output).0;
+    assert!(printed.starts_with(r#"{"cloudflare_kv":"not_configured","fallback_cache":"#), "{printed}");
+    let cache: Value = serde_json::from_str(&printed).unwrap();
     let health = server.get("/api/health").await.json();
     let names = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     for part in ["", "/detail", "/detail/kv", "/detail/families/catalogue"] {
-        let [printed, told] = [&cache, &health["cache"]].map(|cache| names(cache.pointer(part).unwrap()));
-        assert_eq!(printed, told);
+        let [shown, expected] = [&cache, &health["cache"]].map(|cache| names(cache.pointer(part).unwrap()));
+        assert_eq!(shown, expected);
     }
     server.stop().await;
 }
@@ -196,15 +196,15 @@ async fn a_purge_shows_within_a_second_and_calls_no_kv() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     let server = listening(&database).await;
     let before = server.get("/api/models?limit=1").await.json()["revision"].as_u64().unwrap();
-    let (code, said, log) = cache(&["purge"], &with_kv(&database, &kv));
+    let (code, printed, log) = cache(&["purge"], &with_kv(&database, &kv));
     let clock = Clock::system();
     let purged = clock.now();
-    assert_eq!(code, Some(0), "{said}{log}");
+    assert_eq!(code, Some(0), "{printed}{log}");
     let version = version(&store(&database)).await;
     assert!(version > before);
     assert!(
-        said.starts_with(&format!("✓ purge: catalogue has the new version {version}: every server")),
-        "{said}"
+        printed.starts_with(&format!("✓ purge: catalogue has the new version {version}: every server")),
+        "{printed}"
     );
     server.until("/api/models?limit=1", |answer| answer.json()["revision"] == version).await;
     assert!(clock.now() - purged < Duration::from_secs(1), "{:?}", clock.now() - purged);
@@ -217,13 +217,13 @@ async fn an_unknown_scope_is_refused_first() {
     let database = database().await;
     let before = version(&store(&database)).await;
     for scope in ["models", "", "catalogue ", "user:1", "catalogue; drop"] {
-        let (code, said, log) = cache(&["purge", "--scope", scope], &on(&database));
-        assert_eq!((code, said.as_str()), (Some(1), ""), "{log}");
+        let (code, printed, log) = cache(&["purge", "--scope", scope], &on(&database));
+        assert_eq!((code, printed.as_str()), (Some(1), ""), "{log}");
         assert_eq!(log, "chatchonk: --scope: expected `catalogue`, the only scope there is\n");
     }
     assert_eq!(version(&store(&database)).await, before);
-    let (code, said, _) = cache(&["purge", "--scope", "catalogue"], &on(&database));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed, _) = cache(&["purge", "--scope", "catalogue"], &on(&database));
+    assert_eq!(code, Some(0), "{printed}");
     assert!(version(&store(&database)).await > before);
 }
 
@@ -238,10 +238,10 @@ async fn a_hard_purge_empties_kv_and_the_server_refills_it() {
     let pool = database.pool().await;
     sqlx::raw_sql(WATCH).execute(&pool).await.unwrap();
 
-    let (code, said, log) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
-    assert_eq!(code, Some(0), "{said}{log}");
-    assert!(said.contains("✓ cloudflare kv: 3 keys of development deleted"), "{said}");
-    assert!(said.contains("✓ purge: catalogue has the new version "), "{said}");
+    let (code, printed, log) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
+    assert_eq!(code, Some(0), "{printed}{log}");
+    assert!(printed.contains("✓ cloudflare kv: 3 keys of development deleted"), "{printed}");
+    assert!(printed.contains("✓ purge: catalogue has the new version "), "{printed}");
     for key in KNOWN {
         assert_eq!(kv.value(key), None, "{key}");
     }
@@ -278,11 +278,11 @@ async fn undeleted_keys_stay_known_and_the_version_rises() {
         fill(&store, &kv, &KNOWN).await;
         kv.fail_always(Some(Call::DeleteMany), fault);
         let before = version(&store).await;
-        let (code, said, _) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("✗ cloudflare kv: 3 of 3 keys not deleted: "), "{said}");
-        assert!(said.contains("\n    → ") && !said.contains("✓ cloudflare kv"), "{said}");
-        assert!(said.contains("✓ purge: catalogue has the new version"), "{said}");
+        let (code, printed, _) = cache(&["purge", "--hard"], &with_kv(&database, &kv));
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains("✗ cloudflare kv: 3 of 3 keys not deleted: "), "{printed}");
+        assert!(printed.contains("\n    → ") && !printed.contains("✓ cloudflare kv"), "{printed}");
+        assert!(printed.contains("✓ purge: catalogue has the new version"), "{printed}");
         assert!(version(&store).await > before);
         assert_eq!(known(&store).await, KNOWN);
         assert_eq!(store.kv_used().await.unwrap().deletes, spent);
@@ -299,19 +299,19 @@ async fn a_hard_purge_stays_within_the_daily_delete_budget() {
     variables.push(("CLOUDFLARE_KV_DAILY_DELETES", "10".to_owned()));
 
     // 9 of 10 deletes may be used, and 3 keys wait.
-    let (code, said, _) = cache(&["purge", "--hard"], &variables);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("✓ cloudflare kv: 2 keys of development deleted"), "{said}");
+    let (code, printed, _) = cache(&["purge", "--hard"], &variables);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("✓ cloudflare kv: 2 keys of development deleted"), "{printed}");
     let fault = "✗ cloudflare kv: 1 of 3 keys not deleted: today's budget of 9 deletes is used up\n    → run it again after";
-    assert!(said.contains(fault), "{said}");
+    assert!(printed.contains(fault), "{printed}");
     assert_eq!(known(&store).await, KNOWN[1..]);
     assert_eq!((store.kv_used().await.unwrap().deletes, kv.used_today().deletes), (9, 2));
 
-    let (code, said, _) = cache(&["purge", "--hard"], &variables);
+    let (code, printed, _) = cache(&["purge", "--hard"], &variables);
     assert_eq!(code, Some(1));
     assert!(
-        said.contains("✗ cloudflare kv: 2 of 2 keys not deleted") && !said.contains("deleted; KV"),
-        "{said}"
+        printed.contains("✗ cloudflare kv: 2 of 2 keys not deleted") && !printed.contains("deleted; KV"),
+        "{printed}"
     );
     assert_eq!(kv.calls(Call::DeleteMany), 1);
 }
@@ -320,8 +320,8 @@ async fn a_hard_purge_stays_within_the_daily_delete_budget() {
 async fn a_hard_purge_without_kv_names_the_missing_variables() {
     let database = database().await;
     let before = version(&store(&database)).await;
-    let (code, said, log) = cache(&["purge", "--hard"], &on(&database));
-    assert_eq!((code, said.as_str()), (Some(1), ""));
+    let (code, printed, log) = cache(&["purge", "--hard"], &on(&database));
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
     let all = "chatchonk: KV not configured: CLOUDFLARE_API_TOKEN, CLOUDFLARE_ACCOUNT_ID, \
                CLOUDFLARE_KV_NAMESPACE_ID missing; set all three variables, or leave out --hard\n";
     assert_eq!(log, all);
@@ -336,28 +336,28 @@ async fn a_hard_purge_without_kv_names_the_missing_variables() {
 
 #[tokio::test]
 async fn a_purge_without_its_database_names_the_fix() {
-    let (code, said, log) = cache(&["purge"], &[]);
-    assert_eq!((code, said.as_str()), (Some(1), ""));
+    let (code, printed, log) = cache(&["purge"], &[]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
     assert!(
         log.starts_with("chatchonk: DATABASE_URL is missing, and there is no embedded database in "),
         "{log}"
     );
 
     let nowhere = [("DATABASE_URL", "postgres://someone:hunter2@127.0.0.1:1/somewhere".to_owned())];
-    let (code, said, log) = cache(&["purge"], &nowhere);
+    let (code, printed, log) = cache(&["purge"], &nowhere);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("✗ purge: ") && said.contains("\n    → "), "{said}");
-    assert!(!said.contains("hunter2") && !log.contains("hunter2"), "{said}{log}");
+    assert!(printed.starts_with("✗ purge: ") && printed.contains("\n    → "), "{printed}");
+    assert!(!printed.contains("hunter2") && !log.contains("hunter2"), "{printed}{log}");
 
     let kv = FakeKv::start(Clock::system()).unwrap();
     let empty = empty_database().await;
-    let (code, said, _) = cache(&["purge", "--hard"], &with_kv(&empty, &kv));
+    let (code, printed, _) = cache(&["purge", "--hard"], &with_kv(&empty, &kv));
     assert_eq!(code, Some(1));
     for subject in ["cloudflare kv", "purge"] {
         let fault = format!("✗ {subject}: the tables are missing or of another release");
-        assert!(said.contains(&fault), "{fault} is not in {said}");
+        assert!(printed.contains(&fault), "{fault} is not in {printed}");
     }
-    assert!(said.contains("→ run `chatchonk migrate`"), "{said}");
+    assert!(printed.contains("→ run `chatchonk migrate`"), "{printed}");
     assert_eq!(kv.requests(), []);
 }
 
@@ -370,8 +370,8 @@ async fn an_embedded_database_without_a_server_is_purged() {
     };
     let mut server = Serving::start(&mut command(folder.path()));
     server.line_with("embedded PostgreSQL");
-    let (code, (said, log)) = purge();
-    assert_eq!((code, said.as_str()), (Some(1), ""));
+    let (code, (printed, log)) = purge();
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
     let refusal = log.lines().last().unwrap();
     for part in [
         "chatchonk: a running chatchonk (process ",
@@ -383,7 +383,7 @@ async fn an_embedded_database_without_a_server_is_purged() {
     server.line_with("migrations: ");
     server.signal(nix::sys::signal::Signal::SIGTERM);
     server.end();
-    let (code, (said, log)) = purge();
-    assert_eq!(code, Some(0), "{said}{log}");
-    assert!(said.contains("✓ purge: catalogue has the new version"), "{said}");
+    let (code, (printed, log)) = purge();
+    assert_eq!(code, Some(0), "{printed}{log}");
+    assert!(printed.contains("✓ purge: catalogue has the new version"), "{printed}");
 }

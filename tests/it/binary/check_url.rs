@@ -16,8 +16,8 @@ use crate::support::server::TestServer;
 /// Runs `check --url` in an environment that no server could start with, since the command ignores it.
 async fn check(url: impl Into<String>) -> (Option<i32>, String, String) {
     let output = run_elsewhere(&["check", "--url", &url.into()]).await;
-    let (said, log) = text(&output);
-    (output.status.code(), said, log)
+    let (printed, log) = text(&output);
+    (output.status.code(), printed, log)
 }
 
 async fn check_address(address: SocketAddr) -> (Option<i32>, String, String) {
@@ -65,8 +65,8 @@ async fn a_healthy_server_has_no_fault() {
                 && health["cache"]["detail"]["kv"]["budget"]["writes"]["used"] == 1
         })
         .await;
-    let (code, said, log) = check_address(server.address()).await;
-    assert_eq!((code, log.as_str()), (Some(0), ""), "{said}");
+    let (code, printed, log) = check_address(server.address()).await;
+    assert_eq!((code, log.as_str()), (Some(0), ""), "{printed}");
     for line in [
         &format!("✓ server: chatchonk {} ({})", env!("CARGO_PKG_VERSION"), chatchonk::COMMIT),
         "development, up for 0 h ",
@@ -78,7 +78,7 @@ async fn a_healthy_server_has_no_fault() {
         " of 90000 reads by this server, 1 of 900 writes, 0 of 900 deletes used; it resets at 20",
         "✓ listener: hears the database's announcements",
     ] {
-        assert!(said.contains(line), "{line} is not in {said}");
+        assert!(printed.contains(line), "{line} is not in {printed}");
     }
     server.stop().await;
 }
@@ -87,17 +87,17 @@ async fn a_healthy_server_has_no_fault() {
 async fn faults_of_a_server_come_with_remedies_and_exit_code_1() {
     let (database, kv) = (database().await, FakeKv::start(Clock::system()).unwrap());
     kv.fail_always(None, Fault::forbidden());
-    let wire = Proxy::to(&database.options()).await;
-    wire.cut();
-    let server = TestServer::with_kv(&wire.url(), &kv).await;
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.cut();
+    let server = TestServer::with_kv(&proxy.url(), &kv).await;
     server
         .until("/api/health", |answer| {
             let health = answer.json();
             health["status"] == "degraded" && health["cache"]["cloudflare_kv"] == "unavailable"
         })
         .await;
-    let (code, said, _) = check_address(server.address()).await;
-    assert_eq!(code, Some(1), "{said}");
+    let (code, printed, _) = check_address(server.address()).await;
+    assert_eq!(code, Some(1), "{printed}");
     for line in [
         "degraded\n    → see the other lines",
         "✗ database: the database cannot be reached\n    → check host and port of DATABASE_URL",
@@ -105,7 +105,7 @@ async fn faults_of_a_server_come_with_remedies_and_exit_code_1() {
         "✗ cloudflare kv: 403 Forbidden: the API token does not open Workers KV\n    → give the token",
         "– listener: hears no announcements",
     ] {
-        assert!(said.contains(line), "{line} is not in {said}");
+        assert!(printed.contains(line), "{line} is not in {printed}");
     }
     server.stop().await;
 }
@@ -113,17 +113,17 @@ async fn faults_of_a_server_come_with_remedies_and_exit_code_1() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_starting_server_is_unready() {
     let database = database().await;
-    let wire = Proxy::to(&database.options()).await;
-    wire.hang();
+    let proxy = Proxy::to(&database.options()).await;
+    proxy.hang();
     let server =
-        TestServer::on(&crate::support::postgres::TestDatabase::at(wire.url().parse().unwrap())).await;
-    let (code, said, _) = check_address(server.address()).await;
-    assert_eq!(code, Some(1), "{said}");
+        TestServer::on(&crate::support::postgres::TestDatabase::at(proxy.url().parse().unwrap())).await;
+    let (code, printed, _) = check_address(server.address()).await;
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
-        said.contains("unhealthy\n") && said.contains("✗ readiness: starting\n    → try again"),
-        "{said}"
+        printed.contains("unhealthy\n") && printed.contains("✗ readiness: starting\n    → try again"),
+        "{printed}"
     );
-    wire.restore();
+    proxy.restore();
     server.stop().await;
 }
 
@@ -137,25 +137,25 @@ async fn partly_configured_kv_and_skipped_rows_are_faults() {
             "detail": { "kv": { "reason": "KV not configured: A is missing", "remedy": "set it" } },
         },
     });
-    let (code, said, _) = check_address(other_release(&health).await).await;
+    let (code, printed, _) = check_address(other_release(&health).await).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("✗ cloudflare kv: KV not configured: A is missing\n    → set it"), "{said}");
-    assert!(said.contains(
+    assert!(printed.contains("✗ cloudflare kv: KV not configured: A is missing\n    → set it"), "{printed}");
+    assert!(printed.contains(
         "✗ catalogue: 3 models of 0 providers, from postgres, revision 0; 2 rows left out; 3 details ignored"
     ));
 
     health["cache"]["detail"]["kv"] = json!({ "reason": null });
-    let (_, said, _) = check_address(other_release(&health).await).await;
-    assert!(said.contains("– cloudflare kv: KV not configured, memory only"), "{said}");
+    let (_, printed, _) = check_address(other_release(&health).await).await;
+    assert!(printed.contains("– cloudflare kv: KV not configured, memory only"), "{printed}");
 }
 
 #[tokio::test]
 async fn fields_unknown_to_another_release_are_left_out() {
     let bare = json!({ "service": "chatchonk-api", "status": "healthy" });
-    let (_, said, log) = check_address(other_release(&bare).await).await;
+    let (_, printed, log) = check_address(other_release(&bare).await).await;
     assert_eq!(log, "");
     for subject in ["database:", "catalogue:", "kv:", "budget:", "listener:"] {
-        assert!(!said.contains(subject), "{subject} is in {said}");
+        assert!(!printed.contains(subject), "{subject} is in {printed}");
     }
     let kind = |used: u64| json!({ "used": used, "limit": 900, "resets_at": "2026-11-23T00:00:00Z" });
     let newer = json!({
@@ -165,26 +165,26 @@ async fn fields_unknown_to_another_release_are_left_out() {
             "skipped": { "budget": 1 },
         } } },
     });
-    let (_, said, _) = check_address(other_release(&newer).await).await;
+    let (_, printed, _) = check_address(other_release(&newer).await).await;
     let budget = "✓ budget: today 1 of 900 reads by this server, 12 of 900 writes used; it resets at 2026-11-23T00:00:00Z";
-    assert!(said.contains(budget), "{said}");
+    assert!(printed.contains(budget), "{printed}");
 }
 
 #[tokio::test]
 async fn control_characters_never_reach_the_terminal() {
     let health =
         json!({ "service": "chatchonk-api", "version": "1\u{1b}[2J\u{9b}\r\nx", "status": "healthy" });
-    let (_, said, _) = check_address(other_release(&health).await).await;
-    assert!(said.contains("chatchonk 1[2Jx"), "{said:?}");
-    assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+    let (_, printed, _) = check_address(other_release(&health).await).await;
+    assert!(printed.contains("chatchonk 1[2Jx"), "{printed:?}");
+    assert!(printed.chars().all(|c| c == '\n' || !c.is_control()), "{printed:?}");
 }
 
 /// Asserts that both commands that read a server fail with the same single line.
 async fn refused(url: &str, begin: &str, parts: &[&str]) {
     for command in [&["check", "--url", url], &["cache", "stats", "--url", url] as &[&str]] {
         let output = run_elsewhere(command).await;
-        let (said, log) = text(&output);
-        assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{log}");
+        let (printed, log) = text(&output);
+        assert_eq!((output.status.code(), printed.as_str()), (Some(1), ""), "{log}");
         assert!(log.starts_with(&format!("chatchonk: {begin}")), "{begin} is not how it begins: {log}");
         assert_eq!(log.trim_end().lines().count(), 1, "{log}");
         for part in parts {
@@ -254,10 +254,10 @@ async fn a_silent_server_is_given_up_after_5_s() {
     // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
-    let told = format!("http://{address} did not answer within 5 s; try again");
+    let message = format!("http://{address} did not answer within 5 s; try again");
     let clock = Clock::system();
     let begun = clock.now();
-    refused(&format!("http://{address}"), &told, &[]).await;
+    refused(&format!("http://{address}"), &message, &[]).await;
     let seconds = (clock.now() - begun).as_secs_f64();
     assert!((10.0..20.0).contains(&seconds), "two commands took {seconds} s");
 }

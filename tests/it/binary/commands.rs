@@ -16,10 +16,10 @@ use crate::support::process::{command, folder, postgres, run, text};
 fn check_without_a_database_starts_nothing_and_succeeds() {
     let folder = folder();
     let output = run(command(folder.path()).arg("check"));
-    let (said, log) = text(&output);
-    assert_eq!(output.status.code(), Some(0), "{said}{log}");
-    assert!(said.contains("– database: not configured, embedded default"), "{said}");
-    assert!(said.contains("KV not configured"), "{said}");
+    let (printed, log) = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}{log}");
+    assert!(printed.contains("– database: not configured, embedded default"), "{printed}");
+    assert!(printed.contains("KV not configured"), "{printed}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it creates nothing");
 }
 
@@ -29,11 +29,11 @@ fn check_names_an_unreachable_database_and_no_secret() {
     // Port 1 refuses connections.
     let url = "postgres://someone:hunter2@127.0.0.1:1/somewhere";
     let output = run(command(folder.path()).arg("check").env("DATABASE_URL", url));
-    let (said, log) = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}{log}");
-    assert!(said.contains("✗ database: the database cannot be reached"), "{said}");
-    assert!(said.contains("→ check host and port of DATABASE_URL"), "{said}");
-    assert!(!said.contains("hunter2") && !log.contains("hunter2"), "{said}{log}");
+    let (printed, log) = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}{log}");
+    assert!(printed.contains("✗ database: the database cannot be reached"), "{printed}");
+    assert!(printed.contains("→ check host and port of DATABASE_URL"), "{printed}");
+    assert!(!printed.contains("hunter2") && !log.contains("hunter2"), "{printed}{log}");
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn a_malformed_database_url_is_not_repeated() {
     let folder = folder();
     for command_name in ["check", "serve", "migrate"] {
         let output = run(command(folder.path()).arg(command_name).env("DATABASE_URL", "hunter2@somewhere"));
-        let (said, log) = text(&output);
-        assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{log}");
+        let (printed, log) = text(&output);
+        assert_eq!((output.status.code(), printed.as_str()), (Some(1), ""), "{log}");
         assert!(log.starts_with("chatchonk: DATABASE_URL: expected postgres://"), "{log}");
         assert!(!log.contains("hunter2") && log.trim_end().lines().count() == 1, "{log}");
     }
@@ -56,22 +56,22 @@ async fn migrate_and_seed_satisfy_check() {
         let output = run(command(folder.path()).args(arguments).env("DATABASE_URL", database.url()));
         (output.status.code(), text(&output).0)
     };
-    let (code, said) = on_database(&["check"]);
+    let (code, printed) = on_database(&["check"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("✗ migrations: ") && said.contains("→ run `chatchonk migrate`"), "{said}");
+    assert!(printed.contains("✗ migrations: ") && printed.contains("→ run `chatchonk migrate`"), "{printed}");
 
-    let (code, said) = on_database(&["migrate"]);
-    assert!(code == Some(0) && said.contains("applied"), "{said}");
-    let (code, said) = on_database(&["migrate"]);
-    assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
+    let (code, printed) = on_database(&["migrate"]);
+    assert!(code == Some(0) && printed.contains("applied"), "{printed}");
+    let (code, printed) = on_database(&["migrate"]);
+    assert!(code == Some(0) && printed.contains("nothing to do"), "{printed}");
 
-    let (code, said) = on_database(&["catalogue", "seed"]);
-    assert!(code == Some(0) && said.contains("120 models"), "{said}");
-    let (code, said) = on_database(&["catalog", "seed"]);
-    assert!(code == Some(0) && said.contains("already") && said.contains("--overwrite"), "{said}");
+    let (code, printed) = on_database(&["catalogue", "seed"]);
+    assert!(code == Some(0) && printed.contains("120 models"), "{printed}");
+    let (code, printed) = on_database(&["catalog", "seed"]);
+    assert!(code == Some(0) && printed.contains("already") && printed.contains("--overwrite"), "{printed}");
 
-    let (code, said) = on_database(&["check"]);
-    assert!(code == Some(0) && said.contains("✓ catalogue: 120 models"), "{said}");
+    let (code, printed) = on_database(&["check"]);
+    assert!(code == Some(0) && printed.contains("✓ catalogue: 120 models"), "{printed}");
 }
 
 #[tokio::test]
@@ -108,9 +108,9 @@ async fn a_seed_keeps_edits_and_overwrite_resets_all_but_enabled() {
 fn commands_without_a_database_url_run_the_embedded_one() {
     let folder = folder();
     let output = run(command(folder.path()).args(["catalogue", "seed"]));
-    let (said, log) = text(&output);
+    let (printed, log) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{log}");
-    assert!(said.contains("120 models"), "{said}");
+    assert!(printed.contains("120 models"), "{printed}");
     assert_eq!(postgres(folder.path()), None);
 }
 
@@ -151,8 +151,8 @@ fn check_kv(kv: &FakeKv, others: &[(&str, &str)]) -> (Option<i32>, String) {
 #[test]
 fn check_tests_kv_with_only_its_three_variables() {
     let kv = FakeKv::start(Clock::system()).unwrap();
-    let (code, said) = check_kv(&kv, &[]);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = check_kv(&kv, &[]);
+    assert_eq!(code, Some(0), "{printed}");
     for line in [
         "– database: not configured, embedded default",
         "✓ cloudflare kv: the API token is active",
@@ -161,18 +161,19 @@ fn check_tests_kv_with_only_its_three_variables() {
         "deleted in",
         "– budget: counted in the database, and nothing is written to KV without one",
     ] {
-        assert!(said.contains(line), "{line} is not in {said}");
+        assert!(printed.contains(line), "{line} is not in {printed}");
     }
     assert_eq!((kv.calls(Call::Put), kv.calls(Call::Get), kv.calls(Call::Delete)), (1, 1, 1));
 
-    let (code, said) = check_kv(&kv, &[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")]);
+    let (code, printed) =
+        check_kv(&kv, &[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")]);
     assert_eq!(code, Some(1));
     let (right, title) = (NAMESPACE, TITLE);
     assert!(
-        said.contains("✗ cloudflare kv: Namespace not found")
-            && said.contains("→ check CLOUDFLARE_KV_NAMESPACE_ID")
+        printed.contains("✗ cloudflare kv: Namespace not found")
+            && printed.contains("→ check CLOUDFLARE_KV_NAMESPACE_ID")
     );
-    assert!(said.contains(&format!("{right} ({title})")), "{said}");
+    assert!(printed.contains(&format!("{right} ({title})")), "{printed}");
     kv.assert_conforming();
 }
 
@@ -180,12 +181,12 @@ fn check_tests_kv_with_only_its_three_variables() {
 fn check_names_every_other_kv_fault_with_its_remedy() {
     let kv = FakeKv::start(Clock::system()).unwrap();
     let fails = |others: &[(&str, &str)], fault: &str, remedy: &str| {
-        let (code, said) = check_kv(&kv, others);
-        assert_eq!(code, Some(1), "{said}");
+        let (code, printed) = check_kv(&kv, others);
+        assert_eq!(code, Some(1), "{printed}");
         let fault = format!("✗ cloudflare kv: {fault}");
         assert!(
-            said.contains(&fault) && said.contains(&format!("\n    → {remedy}")),
-            "{fault} is not in {said}"
+            printed.contains(&fault) && printed.contains(&format!("\n    → {remedy}")),
+            "{fault} is not in {printed}"
         );
     };
     let no_account = kv.base_url().replace(ACCOUNT, "my-account");
@@ -207,11 +208,11 @@ fn check_names_every_other_kv_fault_with_its_remedy() {
     let folder = folder();
     std::fs::write(folder.path().join(".env"), "CLOUDFLARE_ACCOUNT_ID=0123abcd\n").unwrap();
     let output = run(command(folder.path()).arg("check"));
-    let said = text(&output).0;
+    let printed = text(&output).0;
     assert_eq!(output.status.code(), Some(1));
     let missing =
         "CLOUDFLARE_API_TOKEN, CLOUDFLARE_KV_NAMESPACE_ID are missing\n    → set all three variables";
-    assert!(said.contains(&format!("✗ cloudflare kv: KV not configured: {missing}")), "{said}");
+    assert!(printed.contains(&format!("✗ cloudflare kv: KV not configured: {missing}")), "{printed}");
 }
 
 #[tokio::test]
@@ -223,15 +224,15 @@ async fn check_shows_the_daily_budget_that_a_database_counts() {
     assert!(store.spend_kv(KvSpending::Delete, 3, 900).await.unwrap());
     let url = database.url();
     let variables = [("DATABASE_URL", url.as_str()), ("CLOUDFLARE_KV_DAILY_DELETES", "50")];
-    let (code, said) = check_kv(&kv, &variables);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = check_kv(&kv, &variables);
+    assert_eq!(code, Some(0), "{printed}");
     let line = "✓ budget: today 12 of 900 writes and 3 of 45 deletes used (90 % of the limits); it resets at 00:00 UTC";
-    assert!(said.contains(line), "{said}");
+    assert!(printed.contains(line), "{printed}");
 
     // The missing tables are reported once.
     let empty = empty_database().await.url();
-    let (code, said) = check_kv(&kv, &[("DATABASE_URL", &empty)]);
-    assert!(code == Some(1) && said.contains("✗ migrations") && !said.contains("budget"), "{said}");
+    let (code, printed) = check_kv(&kv, &[("DATABASE_URL", &empty)]);
+    assert!(code == Some(1) && printed.contains("✗ migrations") && !printed.contains("budget"), "{printed}");
 }
 
 #[test]

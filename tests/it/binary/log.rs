@@ -77,14 +77,14 @@ impl Unread {
     /// Waits for its end, for at most 10 s.
     async fn ends(&mut self) -> ExitStatus {
         let clock = Clock::system();
-        let asked = clock.now();
+        let stopped = clock.now();
         let mut status = None;
         eventually(async || {
             status = self.0.try_wait().unwrap();
             status.is_some()
         })
         .await;
-        assert!(clock.now() - asked < Duration::from_secs(10), "it took {:?}", clock.now() - asked);
+        assert!(clock.now() - stopped < Duration::from_secs(10), "it took {:?}", clock.now() - stopped);
         status.unwrap()
     }
 }

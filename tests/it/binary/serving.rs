@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::postgres::database;
 use crate::support::process::{Serving, command, folder, from_shell, get, postgres};
 use crate::support::server::eventually;
-use crate::support::upstream::{Mood, Upstream};
+use crate::support::upstream::{Behaviour, Upstream};
 
 /// A database that refuses every connection.
 const NO_DATABASE: &str = "postgres://none@127.0.0.1:1/none";
@@ -35,10 +35,10 @@ async fn ends_in_order(end: impl FnOnce(&Serving)) {
     let address = serves_the_embedded_catalogue(&mut server).await;
     assert!(postgres(folder.path()).is_some());
     let clock = Clock::system();
-    let asked = clock.now();
+    let stopped = clock.now();
     end(&server);
     let (status, lines) = server.end();
-    assert!(clock.now() - asked < Duration::from_secs(10));
+    assert!(clock.now() - stopped < Duration::from_secs(10));
     assert_eq!(status.code(), Some(0), "{lines:#?}");
     assert_eq!(postgres(folder.path()), None, "no PostgreSQL is left behind");
     assert!(reqwest::get(format!("http://{address}/api/health/live")).await.is_err());
@@ -262,8 +262,8 @@ async fn log_lines_are_json_objects_and_hold_no_secret() {
 async fn provider_keys_are_never_logged_even_at_trace() {
     let (folder, upstream) = (folder(), Upstream::start(Clock::system()).await);
     // The parts of a request that an answer repeats are not logged either.
-    upstream.becomes("openai", Mood::Says(401, r#"{"error":"Incorrect API key provided: hunter2-openai"}"#));
-    upstream.becomes("anthropic", Mood::Says(400, r#"{"error":"hunter2-anthropic"}"#));
+    upstream.set("openai", Behaviour::Says(401, r#"{"error":"Incorrect API key provided: hunter2-openai"}"#));
+    upstream.set("anthropic", Behaviour::Says(400, r#"{"error":"hunter2-anthropic"}"#));
     let mut server = Serving::start(
         command(folder.path())
             .env("RUST_LOG", "trace")
@@ -289,9 +289,9 @@ async fn provider_keys_are_never_logged_even_at_trace() {
     for (id, header) in
         [("openai", "authorization"), ("anthropic", "x-api-key"), ("google", "x-goog-api-key")]
     {
-        let asked = upstream.asked();
-        let asked = asked.iter().find(|asked| asked.provider == id).unwrap();
-        assert!(asked.headers[header].contains(&format!("hunter2-{id}")), "{id} was asked with its key");
+        let received = upstream.received();
+        let received = received.iter().find(|received| received.provider == id).unwrap();
+        assert!(received.headers[header].contains(&format!("hunter2-{id}")), "{id} is probed with its key");
     }
     for line in lines {
         assert!(!line.contains("hunter2"), "{line}");

@@ -37,11 +37,11 @@ async fn serve(endpoint: &str, traceparents: &[String]) -> Vec<String> {
         assert_eq!(answer.status(), 200);
     }
     let clock = Clock::system();
-    let asked = clock.now();
+    let stopped = clock.now();
     server.signal(Signal::SIGTERM);
     let (status, lines) = tokio::task::spawn_blocking(|| server.end()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{lines:#?}");
-    assert!(clock.now() - asked < Duration::from_secs(10));
+    assert!(clock.now() - stopped < Duration::from_secs(10));
     assert!(!lines.iter().any(|line| line.contains("hunter2") || line.contains("ERROR")), "{lines:#?}");
     lines
 }
@@ -69,9 +69,9 @@ async fn a_request_joins_the_sampled_trace_of_its_caller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_collector_is_a_warning_and_delays_nothing() {
     let hanging = Collector::start(true).await;
-    for (endpoint, is_told) in [("http://127.0.0.1:1", true), (hanging.endpoint.as_str(), false)] {
+    for (endpoint, is_logged) in [("http://127.0.0.1:1", true), (hanging.endpoint.as_str(), false)] {
         let lines = serve(endpoint, &vec![format!("00-{TRACE}-{CALLER}-01"); 50]).await;
-        let told = lines.iter().filter(|line| line.contains("traces are lost")).count();
-        assert!(told == 1 || (told == 0 && !is_told), "{lines:#?}");
+        let warnings = lines.iter().filter(|line| line.contains("traces are lost")).count();
+        assert!(warnings == 1 || (warnings == 0 && !is_logged), "{lines:#?}");
     }
 }

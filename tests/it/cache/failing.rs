@@ -31,12 +31,12 @@ async fn a_failing_origin_is_retried_after_1_s_up_to_30_s() {
     rig.origin.fail(true);
     rig.advance(5 * MINUTE).await;
     let mut pauses = Vec::new();
-    let (mut asked, mut pause) = (rig.origin.asked().1, 0);
+    let (mut asked, mut pause) = (rig.origin.calls().1, 0);
     while pauses.len() < 9 {
         assert_eq!(rig.outcome().await, (Stale, 1));
         all_tasks_wait().await;
-        if rig.origin.asked().1 > asked {
-            asked = rig.origin.asked().1;
+        if rig.origin.calls().1 > asked {
+            asked = rig.origin.calls().1;
             pauses.push(pause);
             pause = 0;
         }
@@ -56,11 +56,11 @@ async fn a_failing_origin_is_retried_after_1_s_up_to_30_s() {
     rig.origin.fail(true);
     rig.advance(5 * MINUTE).await;
     rig.outcome().await;
-    let before = rig.origin.asked().1;
+    let before = rig.origin.calls().1;
     rig.advance(SECOND).await;
     rig.outcome().await;
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked().1, before + 1, "after a success the pauses start again");
+    assert_eq!(rig.origin.calls().1, before + 1, "after a success the pauses start again");
 }
 
 #[tokio::test]
@@ -69,15 +69,15 @@ async fn without_a_value_the_error_is_remembered_for_500_ms() {
     rig.origin.fail(true);
     for _ in 0..100 {
         let error = rig.read().await.unwrap_err();
-        assert_eq!(error.to_string(), "the origin was told to fail");
+        assert_eq!(error.to_string(), "the test made the origin fail");
     }
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
     rig.advance(Duration::from_millis(499)).await;
     assert!(rig.read().await.is_err());
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
     rig.advance(Duration::from_millis(1)).await;
     assert!(rig.read().await.is_err());
-    assert_eq!(rig.origin.asked(), (2, 0));
+    assert_eq!(rig.origin.calls(), (2, 0));
     rig.origin.fail(false);
     rig.advance(Duration::from_millis(500)).await;
     assert_eq!(rig.outcome().await, (Origin, 1));
@@ -98,12 +98,12 @@ async fn a_refresh_when_due_waits_for_the_pause_and_then_loads() {
     let rig = rig();
     rig.origin.fail(true);
     assert!(rig.read().await.is_err());
-    let asked = rig.origin.asked();
+    let asked = rig.origin.calls();
     rig.origin.fail(false);
     let cache = rig.cache.clone();
     let refresh = tokio::spawn(async move { cache.refresh_when_due(&Key(0)).await.is_ok() });
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked(), asked, "within the pause");
+    assert_eq!(rig.origin.calls(), asked, "within the pause");
     rig.advance(SECOND).await;
     assert!(refresh.await.unwrap());
     assert_eq!(rig.outcome().await, (Memory, 1));
@@ -161,7 +161,7 @@ async fn a_panicking_load_fails_all_waiters_and_frees_the_slot() {
         let error = caller.end().await.unwrap_err();
         assert!(matches!(error.0, LoadError::Panicked), "{error:?}");
     }
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
 
     rig.origin.panic(false);
     rig.advance(Duration::from_millis(500)).await;

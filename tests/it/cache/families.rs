@@ -7,8 +7,8 @@ use chatchonk::cache::{CATALOGUE, FAMILIES, PREFERENCES, PROVIDER_CONFIGS, RESPO
 use chatchonk::clock::Clock;
 use time::OffsetDateTime;
 
+use super::memory_kv::MemoryKv;
 use super::origin::SimulatedOrigin;
-use super::shelf::Shelf;
 use super::{Key, MINUTE, Rig, SECOND, all_tasks_wait};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -32,10 +32,10 @@ async fn each_family_is_fresh_until_its_period_ends() {
         assert_eq!(rig.outcome().await, (Origin, 1));
         rig.advance(family.fresh * 7 / 10).await;
         assert_eq!(rig.outcome().await, (Memory, 1), "{}", family.name);
-        assert_eq!(rig.origin.asked(), (1, 0), "{}", family.name);
+        assert_eq!(rig.origin.calls(), (1, 0), "{}", family.name);
         rig.advance(family.fresh * 3 / 10).await;
         rig.outcome().await;
-        assert_eq!(rig.origin.asked(), (1, 1), "{}: the version is asked for", family.name);
+        assert_eq!(rig.origin.calls(), (1, 1), "{}: the version is asked for", family.name);
     }
 }
 
@@ -49,7 +49,7 @@ async fn the_catalogue_is_kept_at_any_weight() {
         assert_eq!(rig.cache.held(&Key(0)).unwrap().entry.source, Source::Origin);
     }
     assert_eq!(rig.outcome().await, (Memory, 1));
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
 }
 
 #[tokio::test]
@@ -98,10 +98,10 @@ async fn unconfirmed_provider_configs_are_refused() {
 
 #[tokio::test]
 async fn personal_and_secret_values_never_reach_kv() {
-    let shelf = Shelf::default();
+    let kv = MemoryKv::default();
     for family in [PREFERENCES, PROVIDER_CONFIGS] {
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
-        let tier = shelf.tier(&clock);
+        let tier = kv.tier(&clock);
         let rig = Rig::on(family, SimulatedOrigin::default(), None, Some(tier.clone()), (clock, hand));
         rig.outcome().await;
         rig.origin.fail(true);
@@ -109,12 +109,12 @@ async fn personal_and_secret_values_never_reach_kv() {
         let _ = rig.read().await;
         tier.flush().await;
     }
-    assert_eq!((shelf.calls(), shelf.keys()), (0, Vec::new()));
+    assert_eq!((kv.calls(), kv.keys()), (0, Vec::new()));
 }
 
 /// Instances that share a clock, a shared tier, and an origin that announces nothing.
 struct Upstream {
-    shelf: Shelf,
+    kv: MemoryKv,
     time: (Clock, chatchonk::clock::ClockHand),
     origin: SimulatedOrigin,
 }
@@ -122,12 +122,12 @@ struct Upstream {
 impl Upstream {
     fn new() -> Self {
         let time = Clock::manual(OffsetDateTime::UNIX_EPOCH + Duration::from_hours(24));
-        Self { shelf: Shelf::default(), time, origin: SimulatedOrigin::unscoped() }
+        Self { kv: MemoryKv::default(), time, origin: SimulatedOrigin::unscoped() }
     }
 
     /// A new instance, and its tier.
     fn instance(&self) -> (Rig, chatchonk::kv_tier::SharedTier) {
-        let tier = self.shelf.tier(&self.time.0);
+        let tier = self.kv.tier(&self.time.0);
         (Rig::on(RESPONSES, self.origin.clone(), None, Some(tier.clone()), self.time.clone()), tier)
     }
 
@@ -147,7 +147,7 @@ async fn upstream_answers_are_reloaded_after_fifteen_minutes() {
     assert_eq!(Upstream::read(&rig).await, Some((Memory, 1)));
     rig.advance(4 * MINUTE).await;
     assert_eq!(Upstream::read(&rig).await, Some((Origin, 2)));
-    assert_eq!(upstream.origin.asked(), (2, 0), "there is no version to ask for");
+    assert_eq!(upstream.origin.calls(), (2, 0), "there is no version to ask for");
 }
 
 #[tokio::test]
@@ -156,13 +156,13 @@ async fn a_young_answer_from_kv_counts_its_age_from_the_load() {
     let (first, tier) = upstream.instance();
     Upstream::read(&first).await;
     tier.flush().await;
-    assert_eq!(upstream.shelf.keys(), ["chatchonk:test:responses.1:only"]);
+    assert_eq!(upstream.kv.keys(), ["chatchonk:test:responses.1:only"]);
     first.advance(10 * MINUTE).await;
 
     let (second, _) = upstream.instance();
     assert_eq!(Upstream::read(&second).await, Some((Kv, 1)));
     assert_eq!(Upstream::read(&second).await, Some((Memory, 1)));
-    assert_eq!(upstream.origin.asked(), (1, 0));
+    assert_eq!(upstream.origin.calls(), (1, 0));
     second.advance(5 * MINUTE).await;
     assert_eq!(Upstream::read(&second).await, Some((Origin, 1)));
 }
@@ -189,16 +189,16 @@ async fn an_old_answer_in_kv_serves_for_a_day_of_upstream_failure() {
 }
 
 /// A writer, and what it left in a shared tier.
-async fn left_by_a_writer(
+async fn written_by_another(
     family: chatchonk::cache::Family,
     origin: &SimulatedOrigin,
     at: OffsetDateTime,
-) -> Shelf {
-    let (shelf, time) = (Shelf::default(), Clock::manual(at));
-    let tier = shelf.tier(&time.0);
+) -> MemoryKv {
+    let (kv, time) = (MemoryKv::default(), Clock::manual(at));
+    let tier = kv.tier(&time.0);
     Rig::on(family, origin.clone(), None, Some(tier.clone()), time).read().await.unwrap();
     tier.flush().await;
-    shelf
+    kv
 }
 
 #[tokio::test]
@@ -206,10 +206,10 @@ async fn a_slow_clock_serves_kv_stale_while_the_database_is_dead() {
     let noon = OffsetDateTime::UNIX_EPOCH + 12 * HOUR;
     for slow in [5 * MINUTE + SECOND, 11 * HOUR] {
         let origin = SimulatedOrigin::default();
-        let shelf = left_by_a_writer(CATALOGUE, &origin, noon).await;
+        let kv = written_by_another(CATALOGUE, &origin, noon).await;
         let time = Clock::manual(noon - slow);
         let floor = Some((&Key(0), origin.data_now()));
-        let rig = Rig::on(CATALOGUE, origin.clone(), floor, Some(shelf.tier(&time.0)), time);
+        let rig = Rig::on(CATALOGUE, origin.clone(), floor, Some(kv.tier(&time.0)), time);
         origin.fail(true);
         assert_eq!(rig.outcome().await, (Kv, 1), "{slow:?}");
         let held = rig.cache.held(&Key(0)).unwrap();
@@ -222,10 +222,10 @@ async fn an_answer_dated_ahead_is_never_fresh_by_its_age() {
     let noon = OffsetDateTime::UNIX_EPOCH + 12 * HOUR;
     for (slow, fresh) in [(4 * MINUTE, true), (5 * MINUTE + SECOND, false), (11 * HOUR, false)] {
         let origin = SimulatedOrigin::unscoped();
-        let shelf = left_by_a_writer(RESPONSES, &origin, noon).await;
+        let kv = written_by_another(RESPONSES, &origin, noon).await;
         let instance = || {
             let time = Clock::manual(noon - slow);
-            Rig::on(RESPONSES, origin.clone(), None, Some(shelf.tier(&time.0)), time)
+            Rig::on(RESPONSES, origin.clone(), None, Some(kv.tier(&time.0)), time)
         };
         let ends = if fresh { Kv } else { Origin };
         assert_eq!(Upstream::read(&instance()).await, Some((ends, 1)), "{slow:?}");
@@ -237,10 +237,10 @@ async fn an_answer_dated_ahead_is_never_fresh_by_its_age() {
 
 #[tokio::test]
 async fn kv_may_be_newer_when_the_database_fails_after_a_change() {
-    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let (kv, time) = (MemoryKv::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
     let origin = SimulatedOrigin::default();
     let on = |tier| Rig::on(CATALOGUE, origin.clone(), None, Some(tier), time.clone());
-    let tiers = [shelf.tier(&time.0), shelf.tier(&time.0)];
+    let tiers = [kv.tier(&time.0), kv.tier(&time.0)];
     let (first, second) = (on(tiers[0].clone()), on(tiers[1].clone()));
     first.outcome().await;
     second.outcome().await;
@@ -271,8 +271,8 @@ async fn a_newer_upstream_answer_is_served_at_once() {
 
 #[tokio::test]
 async fn the_database_overrides_kv_at_the_same_version() {
-    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
-    let (tier, origin) = (shelf.tier(&time.0), SimulatedOrigin::default());
+    let (kv, time) = (MemoryKv::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let (tier, origin) = (kv.tier(&time.0), SimulatedOrigin::default());
     let instance = || Rig::on(CATALOGUE, origin.clone(), None, Some(tier.clone()), time.clone());
     instance().outcome().await;
     tier.flush().await;
@@ -295,8 +295,8 @@ async fn the_database_overrides_kv_at_the_same_version() {
 
 #[tokio::test]
 async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
-    let (shelf, time) = (Shelf::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
-    let (tier, origin) = (shelf.tier(&time.0), SimulatedOrigin::default());
+    let (kv, time) = (MemoryKv::default(), Clock::manual(OffsetDateTime::UNIX_EPOCH));
+    let (tier, origin) = (kv.tier(&time.0), SimulatedOrigin::default());
     let instance = || Rig::on(CATALOGUE, origin.clone(), None, Some(tier.clone()), time.clone());
     instance().outcome().await;
     tier.flush().await;
@@ -314,8 +314,8 @@ async fn a_version_alone_never_makes_a_value_from_kv_fresh() {
 }
 
 /// Overwrites the value in the shared tier, as a foreign process could.
-fn forge(shelf: &Shelf, version: u64, value: &str) {
-    shelf.rewrite(|bytes| {
+fn forge(kv: &MemoryKv, version: u64, value: &str) {
+    kv.rewrite(|bytes| {
         let text = std::str::from_utf8(bytes).unwrap();
         let (head, rest) = text.split_once("\"version\":").unwrap();
         let (date, _) = rest.split_once(',').unwrap().1.split_once("\"value\":").unwrap();
@@ -327,10 +327,10 @@ fn forge(shelf: &Shelf, version: u64, value: &str) {
 async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
     for version in [1, 2, i64::MAX.unsigned_abs()] {
         let origin = SimulatedOrigin::default();
-        let shelf = left_by_a_writer(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
-        forge(&shelf, version, "[7,7]");
+        let kv = written_by_another(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
+        forge(&kv, version, "[7,7]");
         let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
-        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
+        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(kv.tier(&time.0)), time);
         // The version read takes over 1 s, so the load of the second flight has started by then.
         origin.hold();
         let first = rig.begin().await;
@@ -357,10 +357,10 @@ async fn a_forged_version_does_not_outlast_the_databases_first_answer() {
 async fn an_unconfirmed_value_evicts_no_confirmed_one() {
     for version in [1, 2, i64::MAX.unsigned_abs()] {
         let origin = SimulatedOrigin::default();
-        let shelf = left_by_a_writer(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
-        forge(&shelf, version, "[7,7]");
+        let kv = written_by_another(CATALOGUE, &origin, OffsetDateTime::UNIX_EPOCH).await;
+        forge(&kv, version, "[7,7]");
         let time = Clock::manual(OffsetDateTime::UNIX_EPOCH);
-        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(shelf.tier(&time.0)), time);
+        let rig = Rig::on(CATALOGUE, origin.clone(), None, Some(kv.tier(&time.0)), time);
         // The version read takes over 1 s; the load ends.
         origin.hold();
         let first = rig.begin().await;
@@ -386,7 +386,7 @@ async fn an_answer_from_kv_evicts_no_answer_of_the_api() {
     let (first, tier) = upstream.instance();
     Upstream::read(&first).await;
     tier.flush().await;
-    forge(&upstream.shelf, i64::MAX.unsigned_abs(), "[7,7]");
+    forge(&upstream.kv, i64::MAX.unsigned_abs(), "[7,7]");
 
     let (second, _) = upstream.instance();
     second.advance(RESPONSES.fresh).await;

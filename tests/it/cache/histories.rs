@@ -54,7 +54,7 @@ struct History {
     past: Vec<(Data, Duration)>,
     now: Duration,
     /// The oldest state that the instance may show, as it learnt of it.
-    told: Data,
+    known: Data,
     last_read: Option<Data>,
     outcomes: HashMap<Option<Outcome>, u64>,
 }
@@ -74,7 +74,7 @@ impl History {
             held: false,
             past: Vec::new(),
             now: Duration::ZERO,
-            told: Data { database: 0, version: 0 },
+            known: Data { database: 0, version: 0 },
             last_read: None,
             outcomes: HashMap::new(),
         }
@@ -91,10 +91,10 @@ impl History {
 
     fn catch_up(&mut self) {
         self.rig.catch_up();
-        self.told = self.rig.origin.data_now();
+        self.known = self.rig.origin.data_now();
     }
 
-    fn becomes(&mut self, data: Data) {
+    fn replace_data(&mut self, data: Data) {
         self.past.push((self.rig.origin.data_now(), self.now));
         self.rig.origin.set(data);
     }
@@ -130,7 +130,7 @@ impl History {
             }
             Step::Pass(time) => self.pass(time).await,
             Step::Change { announced } => {
-                self.becomes(Data { version: data.version + DATABASES, ..data });
+                self.replace_data(Data { version: data.version + DATABASES, ..data });
                 // While the database fails, the read after an announcement fails too.
                 if announced && !self.fails {
                     self.catch_up();
@@ -140,7 +140,7 @@ impl History {
             Step::CatchUp => {}
             Step::Replace => {
                 let version = data.version - 5 * DATABASES + 1;
-                self.becomes(Data { database: data.database + 1, version });
+                self.replace_data(Data { database: data.database + 1, version });
             }
             Step::Fail(fails) => {
                 self.fails = fails;
@@ -193,7 +193,7 @@ impl History {
         }
         if self.answers() {
             assert_ne!(outcome, Outcome::Stale, "the origin answers");
-            assert!(place(data) >= place(self.told), "{data:?} although {:?} was told", self.told);
+            assert!(place(data) >= place(self.known), "{data:?} although {:?} was known", self.known);
             let replaced = self.past.iter().find(|(past, _)| *past == data).map(|(_, at)| *at);
             let age = replaced.map_or(Duration::ZERO, |at| self.now.saturating_sub(at));
             assert!(age <= CATALOGUE.fresh, "{data:?} was current {age:?} ago");
@@ -209,7 +209,7 @@ impl History {
         assert_eq!((statistics.kv, statistics.error), (0, count(None)));
         assert_eq!(statistics.reads, self.outcomes.values().sum::<u64>());
         assert_eq!(statistics.hits() + statistics.misses(), statistics.reads);
-        let (loads, version_reads) = self.rig.origin.asked();
+        let (loads, version_reads) = self.rig.origin.calls();
         assert_eq!(statistics.loads, loads);
         assert!(statistics.validations <= version_reads);
     }

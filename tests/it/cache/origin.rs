@@ -138,7 +138,7 @@ impl SimulatedOrigin {
     }
 
     /// Returns the number of loads and of version reads.
-    pub(super) fn asked(&self) -> (u64, u64) {
+    pub(super) fn calls(&self) -> (u64, u64) {
         let state = self.state();
         (state.loads, state.version_reads)
     }
@@ -157,8 +157,8 @@ impl SimulatedOrigin {
         if let Some(arrival) = arrival {
             arrival.await.unwrap();
         }
-        assert!(!panics, "the origin was told to panic");
-        if fails { Err(LoadError::Failed("the origin was told to fail".into())) } else { Ok(data) }
+        assert!(!panics, "the test made the origin panic");
+        if fails { Err(LoadError::Failed("the test made the origin fail".into())) } else { Ok(data) }
     }
 }
 

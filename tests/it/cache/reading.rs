@@ -13,7 +13,7 @@ async fn the_first_read_loads_and_the_next_is_a_hit() {
     let hit = rig.read().await.unwrap();
     assert_eq!((hit.outcome, hit.entry.source, hit.fresh_for), (Memory, Source::Origin, 5 * MINUTE));
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn background_validation_starts_at_75_to_85_percent() {
         // 224 s are 74.7 % of 5 min.
         rig.advance(224 * SECOND).await;
         let mut age = 224;
-        while rig.origin.asked().1 == 0 {
+        while rig.origin.calls().1 == 0 {
             assert_eq!(rig.outcome().await, (Memory, 1), "no caller waits for it");
             all_tasks_wait().await;
             rig.advance(SECOND).await;
@@ -47,10 +47,10 @@ async fn a_background_validation_refreshes_without_a_load() {
     rig.advance(260 * SECOND).await;
     assert_eq!(rig.outcome().await, (Memory, 1));
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked(), (1, 1));
+    assert_eq!(rig.origin.calls(), (1, 1));
     rig.advance(200 * SECOND).await;
     assert_eq!(rig.outcome().await, (Memory, 1), "fresh since the validation, not since the load");
-    assert_eq!(rig.origin.asked(), (1, 1));
+    assert_eq!(rig.origin.calls(), (1, 1));
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_expired_value_is_validated_by_its_version_without_a_load() {
     rig.outcome().await;
     rig.advance(5 * MINUTE).await;
     assert_eq!(rig.outcome().await, (Memory, 1));
-    assert_eq!(rig.origin.asked(), (1, 1));
+    assert_eq!(rig.origin.calls(), (1, 1));
     assert_eq!(rig.cache.statistics().validations, 1);
 }
 
@@ -71,7 +71,7 @@ async fn a_changed_expired_value_is_loaded_again() {
     assert_eq!(rig.outcome().await, (Memory, 1), "fresh, and nothing was announced");
     rig.advance(5 * MINUTE).await;
     assert_eq!(rig.outcome().await, (Origin, 2));
-    assert_eq!(rig.origin.asked(), (2, 1));
+    assert_eq!(rig.origin.calls(), (2, 1));
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn the_old_value_is_never_served_after_an_announced_change() {
     rig.origin.change();
     rig.catch_up();
     assert_eq!(rig.outcome().await, (Origin, 2));
-    assert_eq!(rig.origin.asked(), (2, 0), "outdated: its version need not be read");
+    assert_eq!(rig.origin.calls(), (2, 0), "outdated: its version need not be read");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn version_reads_by_the_listener_keep_values_fresh() {
         rig.catch_up();
         assert_eq!(rig.outcome().await, (Memory, 1));
     }
-    assert_eq!(rig.origin.asked(), (1, 0), "with a healthy listener nothing is reloaded because of time");
+    assert_eq!(rig.origin.calls(), (1, 0), "with a healthy listener nothing is reloaded because of time");
     rig.origin.change();
     rig.catch_up();
     assert_eq!(rig.outcome().await, (Origin, 2));
@@ -109,13 +109,13 @@ async fn an_unchanged_value_is_loaded_again_once_a_day() {
         assert_eq!(rig.outcome().await, (Memory, 1), "no caller waits for it");
     }
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked(), (2, 0));
+    assert_eq!(rig.origin.calls(), (2, 0));
     for _ in 0..23 * 60 {
         rig.advance(MINUTE).await;
         rig.catch_up();
         rig.outcome().await;
     }
-    assert_eq!(rig.origin.asked(), (2, 0), "not again for another day");
+    assert_eq!(rig.origin.calls(), (2, 0), "not again for another day");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn an_expired_value_is_served_after_waiting_100_ms() {
     rig.origin.release();
     all_tasks_wait().await;
     assert_eq!(rig.outcome().await, (Memory, 1), "the flight went on without them");
-    assert_eq!(rig.origin.asked(), (1, 1));
+    assert_eq!(rig.origin.calls(), (1, 1));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_flight_is_abandoned_after_10_s() {
         async move { cache.refresh(&super::Key(0)).await.unwrap_err().to_string() }
     });
     all_tasks_wait().await;
-    assert_eq!(rig.origin.asked(), (1, 0), "it joins the flight");
+    assert_eq!(rig.origin.calls(), (1, 0), "it joins the flight");
     rig.advance(7 * SECOND).await;
     assert_eq!(refreshed.await.unwrap(), "loading took too long");
 }

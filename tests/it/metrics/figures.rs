@@ -113,7 +113,7 @@ async fn failed_kv_calls_are_counted_by_cause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn providers_show_one_status_each() {
     let server = with_port().await;
-    server.say(&[("openai", ProviderStatus::Healthy), ("groq", ProviderStatus::Down)]);
+    server.set_providers(&[("openai", ProviderStatus::Healthy), ("groq", ProviderStatus::Down)]);
     let scrape = Scrape::of(&server).await;
     let of = |provider, status| {
         scrape.value("chatchonk_provider_status", &[("provider", provider), ("status", status)])

@@ -113,7 +113,7 @@ impl History {
         let is_user = matches!(begun.subject, Subject::User(_));
         if begun.subject.scope().is_some() && !is_confused && (is_healthy || is_user) && ceased <= begun.as_of
         {
-            breaks("P3", "below what the database had told");
+            breaks("P3", "below what the database had reported");
         }
         if replaced.is_none() && begun.newest.is_some_and(|newest| ceased <= newest) {
             breaks("P3", "backwards");
@@ -230,13 +230,13 @@ impl History {
                     member.counted.iter().filter(|((of, ended), _)| is_of(*of) && *ended == outcome);
                 counted.map(|(_, count)| count).sum::<u64>()
             };
-            let told =
+            let knowledge =
                 [statistics.memory, statistics.kv, statistics.stale, statistics.origin, statistics.error];
             let outcomes =
                 [Some(Outcome::Memory), Some(Outcome::Kv), Some(Outcome::Stale), Some(Outcome::Origin), None];
             let seen = outcomes.map(count);
             let loads = member.instance.process.loads_of(is_of);
-            if told != seen
+            if knowledge != seen
                 || statistics.reads != seen.iter().sum::<u64>()
                 || statistics.hits() + statistics.misses() != statistics.reads
                 || statistics.loads < loads

@@ -192,7 +192,7 @@ impl Database {
         version
     }
 
-    pub(super) fn becomes(&self, world: &World, mode: Mode) {
+    pub(super) fn set_mode(&self, world: &World, mode: Mode) {
         let mut inner = self.inner();
         if inner.mode == mode {
             return;

@@ -95,7 +95,7 @@ impl Day {
         }
     }
 
-    fn live(mut self) -> Cost {
+    fn run(mut self) -> Cost {
         self.plan.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         runtime().block_on(async {
             let world = Arc::clone(&self.history.world);
@@ -125,7 +125,7 @@ fn an_ordinary_day_costs_1_percent_of_reads_and_10_of_writes() {
     day.plan(100_000, Event::Read);
     day.plan(20, Event::Edit);
     day.plan(4, Event::Deploy);
-    let cost = day.live();
+    let cost = day.run();
     println!("{cost:?}");
     assert!(cost.reads <= 1_000 && cost.writes <= 100 && cost.deletes <= 50, "{cost:?}");
     assert!(cost.reads > 0 && cost.writes > 0, "KV is used");
@@ -146,7 +146,7 @@ fn the_worst_day_stays_within_90_percent_of_the_free_plan() {
         day.plan(4, Event::Kv(Some(fault)));
         day.plan(4, Event::Kv(None));
     }
-    let cost = day.live();
+    let cost = day.run();
     println!("{cost:?}");
     let usable = |limit| KvLimits::usable(limit);
     let free = KvLimits::FREE_PLAN;

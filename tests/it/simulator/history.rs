@@ -114,7 +114,7 @@ impl History {
         member.reads.push(Begun {
             subject,
             at,
-            as_of: instance.process.told(subject).as_of,
+            as_of: instance.process.knowledge(subject).as_of,
             newest: member.newest.get(&subject).copied(),
             answers_since: world.database.answers_since(),
             connected: instance.process.is_connected(),
@@ -164,7 +164,7 @@ impl History {
     pub(super) async fn end(&mut self) {
         use super::database::Mode;
         use super::following::RECOVERY;
-        self.world.database.becomes(&self.world, Mode::Answers);
+        self.world.database.set_mode(&self.world, Mode::Answers);
         self.world.database.empties(&self.world, false);
         self.world.namespace.has(None);
         self.world.pass(RECOVERY + Duration::from_secs(5)).await;

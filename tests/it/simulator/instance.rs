@@ -15,9 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::data::{Data, Subject};
 use super::database::{Announced, Broken, State};
 use super::following;
+use super::knowledge::Knowledge;
 use super::namespace::{self, reads_allowed};
 use super::origin::Reached;
-use super::told::Told;
 use super::world::{Dice, MINUTE, SECOND, World};
 
 /// How long calls and announcements are remembered; no read waits as long.
@@ -48,7 +48,7 @@ pub(super) struct Process {
     alive: AtomicBool,
     connected: AtomicBool,
     kv_reads: AtomicU64,
-    told: Mutex<BTreeMap<Subject, Told>>,
+    knowledge: Mutex<BTreeMap<Subject, Knowledge>>,
     /// Recent calls.
     calls: Mutex<Vec<Call>>,
     numbers: AtomicU64,
@@ -133,7 +133,7 @@ impl Process {
 
     /// P7 and P8: one load per key and generation at a time, and two in total.
     pub(super) fn loads(&self, subject: Subject) -> Calling<'_> {
-        let heard = self.told(subject).heard;
+        let heard = self.knowledge(subject).heard;
         let others: Vec<_> = {
             let calls = self.calls.lock().unwrap();
             let is_other = |call: &&Call| call.subject == subject && call.is_whole && call.ended.is_none();
@@ -177,16 +177,16 @@ impl Process {
         calls.iter().filter(is_wanted).copied().collect()
     }
 
-    pub(super) fn told(&self, subject: Subject) -> Told {
-        self.told.lock().unwrap().get(&subject).copied().unwrap_or_default()
+    pub(super) fn knowledge(&self, subject: Subject) -> Knowledge {
+        self.knowledge.lock().unwrap().get(&subject).copied().unwrap_or_default()
     }
 
-    fn tell(&self, subject: Subject, tell: impl FnOnce(&mut Told)) {
-        tell(self.told.lock().unwrap().entry(subject).or_default());
+    fn learn(&self, subject: Subject, learn: impl FnOnce(&mut Knowledge)) {
+        learn(self.knowledge.lock().unwrap().entry(subject).or_default());
     }
 
     pub(super) fn read_version(&self, subject: Subject, version: u64, begun: Duration, seen: Duration) {
-        self.tell(subject, |told| told.read(version, begun, seen, self.world.now()));
+        self.learn(subject, |known| known.read(version, begun, seen, self.world.now()));
     }
 
     /// Reads the traces that edits of the catalogue have left.
@@ -203,7 +203,7 @@ impl Process {
     }
 
     pub(super) fn heard(&self, subject: Subject) {
-        self.tell(subject, |told| told.heard = self.world.now());
+        self.learn(subject, |known| known.heard = self.world.now());
     }
 
     /// A3: announcements cost at most 5 version reads per second, in addition to the read every 10 s and the first one
@@ -334,7 +334,7 @@ impl Instance {
             alive: AtomicBool::new(true),
             connected: AtomicBool::new(start.connected),
             kv_reads: AtomicU64::new(0),
-            told: Mutex::default(),
+            knowledge: Mutex::default(),
             calls: Mutex::default(),
             numbers: AtomicU64::new(0),
             loads: Mutex::default(),

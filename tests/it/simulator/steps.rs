@@ -204,7 +204,7 @@ impl History {
                 let is_well = world.database.mode() == Mode::Answers;
                 world
                     .database
-                    .becomes(&world, if is_well || world.dice.one_in(4) { mode } else { Mode::Answers });
+                    .set_mode(&world, if is_well || world.dice.one_in(4) { mode } else { Mode::Answers });
             }
             Step::Empty => world.database.empties(&world, !world.database.is_emptied()),
             Step::BackUp => world.database.back_up(),

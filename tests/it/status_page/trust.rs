@@ -24,9 +24,9 @@ async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
     // Records every title and sentence, however short-lived.
     browser
         .run(
-            "window.told = [];
-            const tell = () => told.push(document.title, document.querySelector('#overall').textContent);
-            new MutationObserver(tell).observe(document, { subtree: true, childList: true, characterData: true })",
+            "window.seen = [];
+            const record = () => seen.push(document.title, document.querySelector('#overall').textContent);
+            new MutationObserver(record).observe(document, { subtree: true, childList: true, characterData: true })",
         )
         .await;
     let age = "Number(document.querySelector('#updated').textContent.match(/^([0-9]+) s ago$/)?.[1])";
@@ -38,8 +38,8 @@ async fn a_hidden_tab_reports_no_outage_and_polls_when_shown() {
     assert_eq!(browser.run("return document.title").await, "● All is well · ChatChonk");
     hide(&browser, false).await;
     browser.until(&format!("return {age} <= 2")).await;
-    let told = browser.run("return [...new Set(told)].sort()").await;
-    assert_eq!(told, serde_json::json!(["All is well", "● All is well · ChatChonk"]));
+    let seen = browser.run("return [...new Set(seen)].sort()").await;
+    assert_eq!(seen, serde_json::json!(["All is well", "● All is well · ChatChonk"]));
     is_clean(&browser, &server).await;
     browser.close().await;
     server.stop().await;
@@ -123,7 +123,7 @@ async fn models_follow_their_provider_and_keep_the_focus() {
         let focused = browser.run(focus).await;
         assert!(focused.is_string(), "{selector}");
         for (status, kind) in [(ProviderStatus::Down, "bad"), (ProviderStatus::Healthy, "good")] {
-            server.say(&[("openai", status)]);
+            server.set_providers(&[("openai", status)]);
             let shown = |place: &str| format!("document.querySelector('{place} .state[data-state={kind}]')");
             browser.until(&format!("return {} !== null", shown("#models-rows"))).await;
             assert_eq!(browser.run(focus).await, focused, "{selector}, {kind}");

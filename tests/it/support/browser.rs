@@ -126,8 +126,8 @@ impl Browser {
 
     /// Waits until the script returns true.
     pub(crate) async fn until(&self, script: &str) {
-        let asked = eventually(async || self.run(script).await == true);
-        let came = tokio::time::timeout(Duration::from_secs(30), asked).await.is_ok();
+        let polling = eventually(async || self.run(script).await == true);
+        let came = tokio::time::timeout(Duration::from_secs(30), polling).await.is_ok();
         assert!(came, "{script} did not come true: {}", self.text("body").await);
     }
 

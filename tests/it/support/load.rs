@@ -53,7 +53,7 @@ impl Load {
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
             let paths = paths.iter().cycle().skip(caller);
-            callers.spawn(ask(address, paths, pause, Arc::clone(&over)));
+            callers.spawn(request(address, paths, pause, Arc::clone(&over)));
         }
         Self { over, callers }
     }
@@ -67,7 +67,7 @@ impl Load {
     /// Like [`Load::finish`], and asserts that every answer was a 200 and every list a whole one from `source`.
     pub(crate) async fn finish_without_a_fault(self, source: &str) {
         let answers = self.finish().await;
-        assert!(answers.len() > 200, "too few requests to tell: {}", answers.len());
+        assert!(answers.len() > 200, "too few requests: {}", answers.len());
         for answer in &answers {
             assert_eq!(answer.status, 200, "{answer:?}");
             if let Some((total, from)) = &answer.list {
@@ -77,7 +77,7 @@ impl Load {
     }
 }
 
-async fn ask(
+async fn request(
     address: SocketAddr,
     paths: impl Iterator<Item = &'static &'static str>,
     pause: Duration,

@@ -81,9 +81,9 @@ struct Behaviour {
     /// The message that a man in the middle sends instead of a welcome.
     request: Mutex<Option<Vec<u8>>>,
     /// Everything it received after that, from all clients.
-    heard: Mutex<Vec<u8>>,
+    received: Mutex<Vec<u8>>,
     /// The last client's first message.
-    greeted: Mutex<Vec<u8>>,
+    greeting: Mutex<Vec<u8>>,
 }
 
 impl Pooler {
@@ -112,8 +112,8 @@ impl Pooler {
             refused: AtomicUsize::new(0),
             cut: Notify::new(),
             request: Mutex::default(),
-            heard: Mutex::default(),
-            greeted: Mutex::default(),
+            received: Mutex::default(),
+            greeting: Mutex::default(),
         });
         let (upstream, shared) = (options.clone(), Arc::clone(&behaviour));
         tokio::spawn(async move {
@@ -150,13 +150,13 @@ impl Pooler {
     }
 
     /// Returns everything that clients sent to the man in the middle after its request.
-    pub(crate) fn heard(&self) -> Vec<u8> {
-        self.behaviour.heard.lock().unwrap().clone()
+    pub(crate) fn received(&self) -> Vec<u8> {
+        self.behaviour.received.lock().unwrap().clone()
     }
 
     /// Returns user, database and options of the last client.
-    pub(crate) fn greeted(&self) -> String {
-        String::from_utf8_lossy(&self.behaviour.greeted.lock().unwrap()).into_owned()
+    pub(crate) fn greeting(&self) -> String {
+        String::from_utf8_lossy(&self.behaviour.greeting.lock().unwrap()).into_owned()
     }
 
     /// Ends all sessions and refuses new ones.
@@ -166,7 +166,7 @@ impl Pooler {
     }
 
     /// Accepts sessions again.
-    pub(crate) fn let_in(&self) {
+    pub(crate) fn accept(&self) {
         *self.behaviour.refusal.lock().unwrap() = None;
     }
 
@@ -189,7 +189,7 @@ async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &B
     } else {
         Box::new(client)
     };
-    behaviour.greeted.lock().unwrap().clone_from(&first);
+    behaviour.greeting.lock().unwrap().clone_from(&first);
     let refusal = behaviour.refusal.lock().unwrap().clone();
     if let Some(Refusal { code, message, delay }) = refusal {
         behaviour.refused.fetch_add(1, Ordering::Relaxed);
@@ -203,7 +203,7 @@ async fn serve(mut client: TcpStream, upstream: &PgConnectOptions, behaviour: &B
         client.flush().await.ok()?;
         let mut byte = [0];
         while client.read_exact(&mut byte).await.is_ok() {
-            behaviour.heard.lock().unwrap().push(byte[0]);
+            behaviour.received.lock().unwrap().push(byte[0]);
         }
         return None;
     }

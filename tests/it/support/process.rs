@@ -60,8 +60,8 @@ pub(crate) async fn run_on(
         run(command(folder.path()).args(arguments).env("DATABASE_URL", url))
     });
     let output = ran.await.unwrap();
-    let (said, log) = text(&output);
-    (output.status.code(), format!("{said}{log}"))
+    let (printed, log) = text(&output);
+    (output.status.code(), format!("{printed}{log}"))
 }
 
 /// Runs it with these arguments and settings with which no server could start.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wire {
+enum Link {
     /// Forwards everything.
     Whole,
     /// Breaks every connection, old and new.
@@ -25,7 +25,7 @@ enum Wire {
 pub(crate) struct Proxy {
     address: SocketAddr,
     options: PgConnectOptions,
-    wire: watch::Sender<Wire>,
+    link: watch::Sender<Link>,
 }
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -36,14 +36,14 @@ impl Proxy {
     pub(crate) async fn to(options: &PgConnectOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (wire, state) = watch::channel(Wire::Whole);
+        let (link, state) = watch::channel(Link::Whole);
         let upstream = Arc::new(options.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(carry(client, Arc::clone(&upstream), state.clone()));
             }
         });
-        Self { address, options: options.clone(), wire }
+        Self { address, options: options.clone(), link }
     }
 
     /// Returns the server's `DATABASE_URL` through this proxy.
@@ -57,32 +57,32 @@ impl Proxy {
 
     /// Breaks every connection, and new ones at once.
     pub(crate) fn cut(&self) {
-        self.wire.send_replace(Wire::Cut);
+        self.link.send_replace(Link::Cut);
     }
 
     /// Stops forwarding without breaking connections.
     pub(crate) fn hang(&self) {
-        self.wire.send_replace(Wire::Hanging);
+        self.link.send_replace(Link::Hanging);
     }
 
     /// Lets new connections through again; those that hung are broken.
     pub(crate) fn restore(&self) {
-        self.wire.send_replace(Wire::Whole);
+        self.link.send_replace(Link::Whole);
     }
 }
 
-async fn carry(mut client: TcpStream, upstream: Arc<PgConnectOptions>, mut wire: watch::Receiver<Wire>) {
-    let now = *wire.borrow_and_update();
-    if now == Wire::Whole {
+async fn carry(mut client: TcpStream, upstream: Arc<PgConnectOptions>, mut link: watch::Receiver<Link>) {
+    let now = *link.borrow_and_update();
+    if now == Link::Whole {
         let Some(mut server) = connect(&upstream).await else { return };
         tokio::select! {
             _ = copy_bidirectional(&mut client, &mut server) => return,
-            changed = wire.changed() => if changed.is_err() { return },
+            changed = link.changed() => if changed.is_err() { return },
         }
     }
-    if *wire.borrow_and_update() == Wire::Hanging {
+    if *link.borrow_and_update() == Link::Hanging {
         // Held open without a reader until the state changes.
-        let _ = wire.changed().await;
+        let _ = link.changed().await;
     }
 }
 

@@ -136,7 +136,7 @@ impl TestServer {
     }
 
     /// Sets the status of providers, as probes would. All others become unknown.
-    pub(crate) fn say(&self, statuses: &[(&str, ProviderStatus)]) {
+    pub(crate) fn set_providers(&self, statuses: &[(&str, ProviderStatus)]) {
         let statuses = statuses.iter().map(|(id, status)| (id.parse().unwrap(), Standing::from(*status)));
         self.provider_health.replace(statuses.collect());
     }
@@ -182,7 +182,7 @@ impl TestServer {
     /// Repeats the request until the answer is as wanted, and returns it. It waits for the state itself, so no test
     /// depends on the time that takes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
-        let asked = async {
+        let polling = async {
             loop {
                 let answer = self.get(path).await;
                 if wanted(&answer) {
@@ -191,7 +191,7 @@ impl TestServer {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await {
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, polling).await {
             return answer;
         }
         let body = self.get(path).await.body;
@@ -227,10 +227,10 @@ pub(crate) fn client() -> reqwest::Client {
 
 /// Waits until a state outside of the server is as wanted.
 pub(crate) async fn eventually(mut is: impl AsyncFnMut() -> bool) {
-    let asked = async {
+    let polling = async {
         while !is().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "it did not happen");
+    assert!(tokio::time::timeout(PATIENCE, polling).await.is_ok(), "it did not happen");
 }

@@ -18,7 +18,7 @@ use super::proxy::Stream;
 
 /// A provider's reaction to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum Behaviour {
     /// Answers with a list of models.
     Lists,
     /// Answers with this status and body.
@@ -31,13 +31,13 @@ pub(crate) enum Mood {
     HangsUp,
     /// Redirects elsewhere.
     Redirects,
-    /// Waits until its mood changes, then does as the new one says.
+    /// Waits until its behaviour changes, then does as the new one says.
     Waits,
 }
 
 /// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct Received {
     /// Its time on the test's clock.
     pub(crate) at: OffsetDateTime,
     /// Its provider: the first segment of the path.
@@ -52,8 +52,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     address: SocketAddr,
-    moods: watch::Sender<HashMap<String, Mood>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    behaviours: watch::Sender<HashMap<String, Behaviour>>,
+    received: Arc<Mutex<Vec<Received>>>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -71,28 +71,28 @@ impl Upstream {
     async fn serving(clock: Clock, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (moods, mood) = watch::channel(HashMap::new());
-        let (asked, connections) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicUsize>::default());
+        let (behaviours, behaviour) = watch::channel(HashMap::new());
+        let (received, connections) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<AtomicUsize>::default());
         tokio::spawn({
-            let (asked, connections) = (Arc::clone(&asked), Arc::clone(&connections));
+            let (received, connections) = (Arc::clone(&received), Arc::clone(&connections));
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::Relaxed);
-                    let (mood, asked, clock, tls) =
-                        (mood.clone(), Arc::clone(&asked), clock.clone(), tls.clone());
+                    let (behaviour, received, clock, tls) =
+                        (behaviour.clone(), Arc::clone(&received), clock.clone(), tls.clone());
                     tokio::spawn(async move {
                         let stream: Box<dyn Stream> = match tls {
                             // A client that does not trust the certificate disconnects.
                             Some(tls) => Box::new(tls.accept(stream).await.ok()?),
                             None => Box::new(stream),
                         };
-                        serve(stream, mood, asked, clock).await;
+                        serve(stream, behaviour, received, clock).await;
                         Some(())
                     });
                 }
             }
         });
-        Self { address, moods, asked, connections }
+        Self { address, behaviours, received, connections }
     }
 
     /// Returns the `PROVIDER_BASE_URLS` for all providers of the seed.
@@ -112,57 +112,62 @@ impl Upstream {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Changes the mood of one provider.
-    pub(crate) fn becomes(&self, provider: &str, mood: Mood) {
-        self.moods.send_modify(|moods| _ = moods.insert(provider.to_owned(), mood));
+    /// Changes the behaviour of one provider.
+    pub(crate) fn set(&self, provider: &str, behaviour: Behaviour) {
+        self.behaviours.send_modify(|behaviours| _ = behaviours.insert(provider.to_owned(), behaviour));
     }
 
     /// Returns every request so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
     }
 
     /// Returns the number of requests to the provider.
     pub(crate) fn count(&self, provider: &str) -> usize {
-        self.asked().iter().filter(|asked| asked.provider == provider).count()
+        self.received().iter().filter(|received| received.provider == provider).count()
     }
 }
 
 async fn serve(
     mut stream: Box<dyn Stream>,
-    mut moods: watch::Receiver<HashMap<String, Mood>>,
-    log: Arc<Mutex<Vec<Asked>>>,
+    mut behaviours: watch::Receiver<HashMap<String, Behaviour>>,
+    log: Arc<Mutex<Vec<Received>>>,
     clock: Clock,
 ) {
-    let Some(asked) = read(&mut stream, &clock).await else { return };
-    let provider = asked.provider.clone();
-    let mood_of = |moods: &HashMap<String, Mood>| moods.get(&provider).copied().unwrap_or(Mood::Lists);
-    log.lock().unwrap().push(asked);
-    let Ok(mood) = moods.wait_for(|moods| mood_of(moods) != Mood::Waits).await.map(|moods| mood_of(&moods))
+    let Some(received) = read(&mut stream, &clock).await else { return };
+    let provider = received.provider.clone();
+    let mood_of = |behaviours: &HashMap<String, Behaviour>| {
+        behaviours.get(&provider).copied().unwrap_or(Behaviour::Lists)
+    };
+    log.lock().unwrap().push(received);
+    let Ok(behaviour) = behaviours
+        .wait_for(|behaviours| mood_of(behaviours) != Behaviour::Waits)
+        .await
+        .map(|behaviours| mood_of(&behaviours))
     else {
         return;
     };
     let whole = |status: u16, body: &str| {
         format!("HTTP/1.1 {status} Fake\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     };
-    let answer = match mood {
-        Mood::Lists => whole(200, r#"{"object":"list","data":[{"id":"a-model"}]}"#),
-        Mood::Says(status, body) => whole(status, body),
-        Mood::Redirects => {
+    let answer = match behaviour {
+        Behaviour::Lists => whole(200, r#"{"object":"list","data":[{"id":"a-model"}]}"#),
+        Behaviour::Says(status, body) => whole(status, body),
+        Behaviour::Redirects => {
             "HTTP/1.1 307 Fake\r\nlocation: /elsewhere/models\r\ncontent-length: 0\r\n\r\n".to_owned()
         }
-        Mood::BreaksOff => "HTTP/1.1 200 Fake\r\ncontent-length: 99\r\n\r\n{\"data\":[]}".to_owned(),
-        Mood::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
-        Mood::HangsUp | Mood::Waits => return,
+        Behaviour::BreaksOff => "HTTP/1.1 200 Fake\r\ncontent-length: 99\r\n\r\n{\"data\":[]}".to_owned(),
+        Behaviour::Floods => "HTTP/1.1 200 Fake\r\nconnection: close\r\n\r\n[".to_owned(),
+        Behaviour::HangsUp | Behaviour::Waits => return,
     };
     // The client may have disconnected.
     let mut sent = stream.write_all(answer.as_bytes()).await;
-    while sent.is_ok() && mood == Mood::Floods {
+    while sent.is_ok() && behaviour == Behaviour::Floods {
         sent = stream.write_all(&vec![b' '; 64 << 10]).await;
     }
 }
 
-async fn read(stream: &mut Box<dyn Stream>, clock: &Clock) -> Option<Asked> {
+async fn read(stream: &mut Box<dyn Stream>, clock: &Clock) -> Option<Received> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.ok()?);
@@ -173,5 +178,5 @@ async fn read(stream: &mut Box<dyn Stream>, clock: &Clock) -> Option<Asked> {
     let (provider, path) = path.split_once('/')?;
     let headers = lines.filter_map(|line| line.split_once(": "));
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Some(Asked { at: clock.utc(), provider: provider.to_owned(), path: path.to_owned(), headers })
+    Some(Received { at: clock.utc(), provider: provider.to_owned(), path: path.to_owned(), headers })
 }

@@ -74,12 +74,12 @@ async fn text_and_input_borders_have_contrast_in_both_themes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_fits_a_phone() {
-    let (wire, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
-    let server = TestServer::with_kv(&wire.url(), &kv).await;
+    let (proxy, kv) = (Proxy::to(&database().await.options()).await, FakeKv::start(Clock::system()).unwrap());
+    let server = TestServer::with_kv(&proxy.url(), &kv).await;
     let Some(browser) = page(&server, 360).await else { return };
     let beyond = "const it = document.documentElement; return it.scrollWidth - it.clientWidth";
     browser.until_text("#overall", "All is well").await;
-    wire.cut();
+    proxy.cut();
     browser.until_text("#overall-why", "the database cannot be reached").await;
     browser.until_text("#changes", "the database cannot be reached").await;
     assert_eq!(browser.run(beyond).await, 0, "the page scrolls sideways while the database is away");

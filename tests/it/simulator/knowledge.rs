@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Knowledge of one scope.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Told {
+pub(super) struct Knowledge {
     fence: u64,
     learned: Duration,
     epoch_began: Duration,
@@ -14,7 +14,7 @@ pub(super) struct Told {
     pub heard: Duration,
 }
 
-impl Told {
+impl Knowledge {
     /// Records a read that began and saw the state at these moments. If it began before the fence was learned, a lower
     /// version means nothing; otherwise it means a restored or replaced database.
     pub(super) fn read(&mut self, version: u64, begun: Duration, seen: Duration, now: Duration) {

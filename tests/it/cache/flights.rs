@@ -24,7 +24,7 @@ async fn cold_callers_share_one_load(callers: u64) {
     for read in reads {
         assert_eq!(read.await.unwrap(), 1);
     }
-    assert_eq!(origin.asked(), (1, 0));
+    assert_eq!(origin.calls(), (1, 0));
     let statistics = cache.statistics();
     assert_eq!((statistics.reads, statistics.loads), (callers, 1));
     assert_eq!(statistics.memory + statistics.origin, callers);
@@ -51,7 +51,7 @@ async fn a_cancelled_caller_does_not_affect_the_others() {
     all_tasks_wait().await;
     rig.origin.release();
     assert_eq!(second.end().await.unwrap(), (Origin, 1));
-    assert_eq!(rig.origin.asked(), (1, 0));
+    assert_eq!(rig.origin.calls(), (1, 0));
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_load_older_than_the_fence_reaches_only_its_waiters() {
     rig.origin.release();
     assert_eq!(late.end().await.unwrap(), (Origin, 2));
     assert_eq!(rig.outcome().await, (Memory, 2));
-    assert_eq!(rig.origin.asked(), (2, 0));
+    assert_eq!(rig.origin.calls(), (2, 0));
 }
 
 #[tokio::test]

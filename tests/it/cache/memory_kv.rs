@@ -12,7 +12,7 @@ use time::macros::date;
 
 /// Clones share the same values.
 #[derive(Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<State>>);
+pub(super) struct MemoryKv(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
     calls: u64,
 }
 
-impl Shelf {
+impl MemoryKv {
     /// Returns the tier of one instance.
     pub(super) fn tier(&self, clock: &Clock) -> SharedTier {
         let tier = SharedTier::new(self.clone(), "test".to_owned(), KvLimits::FREE_PLAN, clock.clone());
@@ -53,7 +53,7 @@ impl Shelf {
     }
 }
 
-impl Namespace for Shelf {
+impl Namespace for MemoryKv {
     fn get<'a>(&'a self, key: &'a KvKey) -> Pending<'a, Result<Option<Vec<u8>>, KvError>> {
         self.call(|state| state.values.get(key).cloned())
     }
