@@ -1,6 +1,6 @@
-"""Gives well-formed requests values that a schema cannot know: what is in the catalogue, and what belongs together.
+"""Gives well-formed requests values that no schema contains: ids of the catalogue, and values that belong together.
 
-Malformed requests go out as they were made.
+Malformed requests are sent unchanged.
 """
 
 import json
@@ -33,12 +33,12 @@ def before_call(context, case, kwargs):
     for name in ("provider", "task"):
         if query.get(name):
             query[name] = [choice.choice(KNOWN[name]) for _ in query[name]]
-    # A cursor belongs to the query that it came from; the tests of pages follow them.
+    # A cursor belongs to the query that returned it; the tests of pages cover cursors.
     query.pop("cursor", None)
-    # Cached tokens are some of the prompt's.
+    # Cached tokens are part of the input.
     if query.get("cached_tokens"):
         query["input_tokens"] = max(query.get("input_tokens") or 0, query["cached_tokens"])
-    # Ids made at random are never in the catalogue: every second one is replaced by one that is.
+    # Random ids are never in the catalogue, so every second one is replaced by an existing one.
     if case.path_parameters.get("id") and choice.random() < 0.5:
         kind = "provider" if "/providers/" in case.operation.path else "model"
         case.path_parameters["id"] = choice.choice(KNOWN[kind])
