@@ -91,7 +91,7 @@ async fn a_manual_edit_shows_on_every_server_within_a_second() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         let item = one.get(MODEL).await.json();
         let list = one.get("/api/models?provider=openai").await.json();
-        assert!(list["data"].as_array().unwrap().contains(&item), "a list shows what the item shows");
+        assert!(list["data"].as_array().unwrap().contains(&item), "list and item agree");
         // The first server took less than a second, so the second has less than another second.
         let clock = Clock::system();
         let seen = clock.now();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chatchonk::domain::date::PartialDate;
 use chatchonk::domain::seed::Seed;
 use chatchonk::store::SeedMode;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::PgPool;
 
 use crate::details::{load, unchecked};
@@ -78,10 +78,6 @@ async fn agree(table: &str, column: &str, values: Vec<String>, expected: usize) 
     assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), expected, "{column}");
 }
 
-fn texts(values: &[Value]) -> Vec<String> {
-    values.iter().map(Value::to_string).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checks_accept_the_dates_that_the_reader_accepts() {
     let mut values = Vec::new();
@@ -144,10 +140,11 @@ async fn the_checks_accept_the_prices_that_the_reader_accepts() {
         "١",
     ] {
         for fraction in ["", ".", ".0", ".5", ".12345678", ".123456789", ".00000000", ".00000001", ",5"] {
-            values.push(json!([{ "above_prompt_tokens": 1, "input": format!("{whole}{fraction}") }]));
+            let price = json!([{ "above_prompt_tokens": 1, "input": format!("{whole}{fraction}") }]);
+            values.push(price.to_string());
         }
     }
-    agree("models", "price_tiers", texts(&values), 39).await;
+    agree("models", "price_tiers", values, 39).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

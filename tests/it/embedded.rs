@@ -12,7 +12,8 @@ use std::{
 use chatchonk::embedded::{Cluster, EmbeddedError, Installation, Options, Profile};
 use nix::unistd::Uid;
 use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
+
+use crate::support::process::folder;
 
 /// The environment variable that gives a child process the data folder of the cluster to run until it is killed.
 const HOLD: &str = "CHATCHONK_TEST_HOLD_CLUSTER";
@@ -23,17 +24,9 @@ fn installation() -> Installation {
     Installation::find(path.as_deref()).expect("these tests need PostgreSQL")
 }
 
-/// A folder that PostgreSQL's user can enter when the tests run as root.
-fn open_folder() -> TempDir {
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a temporary folder")
-}
-
-fn disposable() -> Options {
-    Options { profile: Profile::Disposable, settings: Vec::new() }
-}
-
 async fn start(data_dir: &Path) -> Result<Cluster, EmbeddedError> {
-    Cluster::start(&installation(), data_dir, &disposable()).await
+    let options = Options { profile: Profile::Disposable, settings: Vec::new() };
+    Cluster::start(&installation(), data_dir, &options).await
 }
 
 async fn connect(cluster: &Cluster) -> PgConnection {
@@ -54,7 +47,7 @@ fn postmaster_pid(data_dir: &Path) -> Option<u32> {
 
 #[tokio::test]
 async fn a_new_cluster_starts_and_answers() {
-    let folder = open_folder();
+    let folder = folder();
     let cluster = start(&folder.path().join("made/on/the/way")).await.unwrap();
     assert_eq!(query(&cluster, "SELECT current_database()::text").await, cluster.database());
     assert_eq!(query(&cluster, "SELECT current_user::text").await, cluster.user());
@@ -66,7 +59,7 @@ async fn a_new_cluster_starts_and_answers() {
 
 #[tokio::test]
 async fn a_durable_cluster_syncs_to_disk_and_takes_settings() {
-    let folder = open_folder();
+    let folder = folder();
     let settings = vec![
         ("max_connections".to_owned(), "7".to_owned()),
         ("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned()),
@@ -81,7 +74,7 @@ async fn a_durable_cluster_syncs_to_disk_and_takes_settings() {
 
 #[tokio::test]
 async fn data_survives_stop_and_start() {
-    let folder = open_folder();
+    let folder = folder();
     let first = start(folder.path()).await.unwrap();
     sqlx::raw_sql("CREATE TABLE note (text text); INSERT INTO note VALUES ('kept')")
         .execute(&mut connect(&first).await)
@@ -100,7 +93,7 @@ async fn data_survives_stop_and_start() {
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_open_connections() {
-    let folder = open_folder();
+    let folder = folder();
     let cluster = start(folder.path()).await.unwrap();
     let mut open = connect(&cluster).await;
     cluster.stop().await;
@@ -110,7 +103,7 @@ async fn stopping_does_not_wait_for_open_connections() {
 
 #[tokio::test]
 async fn a_second_server_on_the_same_folder_is_refused() {
-    let folder = open_folder();
+    let folder = folder();
     let cluster = start(folder.path()).await.unwrap();
     let refused = start(folder.path()).await.expect_err("the folder is taken").to_string();
     let path = folder.path().canonicalize().unwrap();
@@ -125,7 +118,7 @@ async fn a_second_server_on_the_same_folder_is_refused() {
 
 #[tokio::test]
 async fn a_dropped_cluster_does_not_hinder_the_next_start() {
-    let folder = open_folder();
+    let folder = folder();
     drop(start(folder.path()).await.unwrap());
     start(folder.path()).await.unwrap().stop().await;
 }
@@ -146,7 +139,7 @@ async fn hold_a_cluster_until_killed() {
 
 #[tokio::test]
 async fn an_orphan_of_a_killed_server_is_taken_over() {
-    let folder = open_folder();
+    let folder = folder();
     let mut predecessor = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "embedded::hold_a_cluster_until_killed", "--nocapture"])
         .env(HOLD, folder.path())
@@ -168,7 +161,7 @@ async fn an_orphan_of_a_killed_server_is_taken_over() {
 
 #[tokio::test]
 async fn a_process_with_a_reused_postmaster_id_is_left_alone() {
-    let folder = open_folder();
+    let folder = folder();
     start(folder.path()).await.unwrap().stop().await;
     let mut bystander = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     let cluster = cluster_folder(folder.path());
@@ -186,7 +179,7 @@ async fn a_process_with_a_reused_postmaster_id_is_left_alone() {
 
 #[tokio::test]
 async fn an_interrupted_initdb_is_repeated() {
-    let folder = open_folder();
+    let folder = folder();
     let leftover = PathBuf::from(format!("{}.initdb-1", cluster_folder(folder.path()).display()));
     fs::create_dir_all(leftover.join("base/1")).unwrap();
     fs::write(leftover.join("PG_VERSION"), "15\n").unwrap();
@@ -199,7 +192,7 @@ async fn an_interrupted_initdb_is_repeated() {
 
 #[tokio::test]
 async fn an_abandoned_start_does_not_hinder_the_next() {
-    let folder = open_folder();
+    let folder = folder();
     let data_dir = folder.path().to_path_buf();
     let given_up = tokio::spawn(async move { start(&data_dir).await });
     let attempt = PathBuf::from(format!("{}.initdb-1", cluster_folder(folder.path()).display()));
@@ -214,7 +207,7 @@ async fn an_abandoned_start_does_not_hinder_the_next() {
 
 #[tokio::test]
 async fn a_folder_with_other_content_is_left_alone() {
-    let folder = open_folder();
+    let folder = folder();
     let place = cluster_folder(folder.path());
     start(folder.path()).await.unwrap().stop().await;
     fs::remove_file(place.join("PG_VERSION")).unwrap();
@@ -226,7 +219,7 @@ async fn a_folder_with_other_content_is_left_alone() {
 
 #[tokio::test]
 async fn a_server_that_exits_at_once_is_reported_with_its_log() {
-    let folder = open_folder();
+    let folder = folder();
     let settings = vec![("max_connections".to_owned(), "many".to_owned())];
     let options = Options { profile: Profile::Disposable, settings };
     let refused = Cluster::start(&installation(), folder.path(), &options).await.expect_err("not a number");
@@ -236,7 +229,7 @@ async fn a_server_that_exits_at_once_is_reported_with_its_log() {
 
 #[tokio::test]
 async fn an_unreachable_folder_is_refused_with_the_remedy() {
-    let folder = open_folder();
+    let folder = folder();
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
     let mode = if Uid::effective().is_root() { 0o700 } else { 0o500 };
@@ -254,7 +247,7 @@ async fn an_unreachable_folder_is_refused_with_the_remedy() {
 
 #[tokio::test]
 async fn a_long_data_folder_works() {
-    let folder = open_folder();
+    let folder = folder();
     let long = folder.path().join("a folder with a long name/".repeat(10));
     let cluster = start(&long).await.unwrap();
     assert!(cluster.socket_dir().as_os_str().len() < 80, "{}", cluster.socket_dir().display());
@@ -265,7 +258,7 @@ async fn a_long_data_folder_works() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_server_is_unprivileged_in_its_own_process_group() {
-    let folder = open_folder();
+    let folder = folder();
     let cluster = start(folder.path()).await.unwrap();
     let pid = postmaster_pid(folder.path()).expect("it runs");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -214,7 +214,10 @@ async fn a_claim_of_the_previous_release_clears_the_digest() {
         .unwrap();
         assert_eq!(proof(&store, &pool, i64::try_from(second).unwrap()).await, None);
         confirm(&store, second).await;
-        assert!(is_later(claim(&store, wanted(second)).await, MINUTE), "its value proves nothing");
+        assert!(
+            is_later(claim(&store, wanted(second)).await, MINUTE),
+            "without a digest the version is written again"
+        );
         passes(&pool, 1).await;
         assert_eq!(claim(&store, wanted(second)).await, KvClaimed::Granted);
         assert_eq!(proof(&store, &pool, i64::try_from(second).unwrap()).await, Some([7; 32]));

@@ -168,7 +168,7 @@ async fn the_public_port_requires_the_token() {
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"));
     let scrape = Scrape::parse(std::str::from_utf8(&answer.body).unwrap());
     assert_eq!(scrape.value("chatchonk_http_requests_total", &answers("GET", "/metrics", "4xx")), 7.0);
-    assert_eq!(scrape.value("chatchonk_http_requests_in_flight", &[]), 1.0, "this one");
+    assert_eq!(scrape.value("chatchonk_http_requests_in_flight", &[]), 1.0, "the scrape itself");
     assert_eq!(server.send(Method::POST, "/metrics", &[]).await.status, 405);
     server.stop().await;
 }

@@ -119,7 +119,11 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_probes() {
         (Behaviour::HangsUp, "down", "connect"),
     ] {
         watched.upstream.set("openai", behaviour);
-        assert_eq!(state(&watched.next_probe().await), ("healthy", None), "{behaviour:?}: once is a blip");
+        assert_eq!(
+            state(&watched.next_probe().await),
+            ("healthy", None),
+            "{behaviour:?}: one failure changes nothing"
+        );
         let bad = watched.next_probe().await;
         assert_eq!(state(&bad), (status, Some(reason)), "{behaviour:?}");
         assert_eq!(bad["since"], bad["last_checked"], "{behaviour:?}");
@@ -127,12 +131,12 @@ async fn each_misbehaviour_has_its_status_and_reason_after_two_probes() {
         assert_eq!(
             state(&watched.next_probe().await),
             (status, Some(reason)),
-            "{behaviour:?}: nor is one enough"
+            "{behaviour:?}: one success changes nothing"
         );
         assert_eq!(state(&watched.next_probe().await), ("healthy", None), "{behaviour:?}");
         assert_eq!(state(&watched.provider("openrouter").await), ("healthy", None));
     }
-    assert_eq!(watched.upstream.count("elsewhere"), 0, "a key goes where the settings say");
+    assert_eq!(watched.upstream.count("elsewhere"), 0, "a key goes to the configured host only");
     watched.end().await;
 }
 

@@ -1,11 +1,12 @@
 //! Values that violate the CHECKs: the migration that tightens them moves the values away, and `check` names them.
 
 use chatchonk::domain::seed::Seed;
+use chatchonk::domain::snapshot::Snapshot;
 use chatchonk::store::SeedMode;
 
 use crate::details::{load, unchecked};
 use crate::support::postgres::database_before;
-use crate::support::process::{command, folder, run, text};
+use crate::support::process::run_on;
 
 /// The migration that tightens the CHECKs.
 const TIGHTENED: i64 = 20_261_128_000_100;
@@ -74,26 +75,19 @@ async fn the_migration_quarantines_values_that_violate_checks() {
     );
     assert!(kept.iter().all(|(_, _, length)| *length <= 10_000));
 
-    let folder = folder();
-    let output = run(command(folder.path()).arg("check").env("DATABASE_URL", database.url()));
-    let (printed, log) = text(&output);
+    let (_, printed) = run_on(&database, &["check"]).await;
     assert!(
         printed.contains(
             "! quarantine: models openai/gpt-4o: knowledge_cutoff was `2025-02-31`: not a month or a day"
         ) && printed.contains("write a valid value into the column"),
-        "{printed}{log}"
+        "{printed}"
     );
     assert_eq!(printed.matches("! quarantine: ").count(), 9, "{printed}");
     // The seed of this release and of the previous one passes the new CHECKs.
     database.store().apply_seed(&Seed::builtin().unwrap(), SeedMode::Overwrite).await.unwrap();
-    assert_eq!(
-        load(&database).await.snapshot.model("openai/gpt-4.1").unwrap().capabilities.len(),
-        model_of_the_seed("openai/gpt-4.1")
-    );
-}
-
-fn model_of_the_seed(id: &str) -> usize {
-    Seed::builtin().unwrap().into_snapshot().model(id).unwrap().capabilities.len()
+    let capabilities = |snapshot: &Snapshot| snapshot.model("openai/gpt-4.1").unwrap().capabilities.len();
+    let seed = Seed::builtin().unwrap().into_snapshot();
+    assert_eq!(capabilities(&load(&database).await.snapshot), capabilities(&seed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,10 +97,8 @@ async fn check_names_each_ignored_detail() {
         .execute(&pool)
         .await
         .unwrap();
-    let folder = folder();
-    let output = run(command(folder.path()).arg("check").env("DATABASE_URL", database.url()));
-    let (printed, log) = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{printed}{log}");
+    let (code, printed) = run_on(&database, &["check"]).await;
+    assert_eq!(code, Some(1), "{printed}");
     let line =
         "✗ catalogue: model openai/gpt-4o: knowledge_cutoff: `2025-02-31` is not a date: expected YYYY-MM";
     assert!(printed.contains(line), "{printed}");

@@ -160,7 +160,7 @@ async fn a_newer_seed_restores_missing_rows_and_deletes_none() {
         );
         assert_eq!(rows["tasks"][id], serde_json::json!(["chat"]));
     }
-    assert!(rows["models"][EDITED].is_object(), "a row that left the seed was deleted");
+    assert!(rows["models"][EDITED].is_object(), "a row missing from the seed was deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -261,7 +261,7 @@ async fn a_hard_purge_empties_kv_and_the_server_refills_it() {
     let next = TestServer::with_kv(&database.url(), &kv).await;
     eventually(async || kv.value(KEY).is_some()).await;
     let envelope: Value = serde_json::from_slice(&kv.value(KEY).unwrap()).unwrap();
-    assert_eq!(envelope["version"], version(&store).await, "what is there now is new");
+    assert_eq!(envelope["version"], version(&store).await, "the server wrote a new value");
     kv.assert_conforming();
     next.stop().await;
     server.stop().await;

@@ -185,7 +185,7 @@ async fn refused(url: &str, begin: &str, parts: &[&str]) {
         let output = run_elsewhere(command).await;
         let (printed, log) = text(&output);
         assert_eq!((output.status.code(), printed.as_str()), (Some(1), ""), "{log}");
-        assert!(log.starts_with(&format!("chatchonk: {begin}")), "{begin} is not how it begins: {log}");
+        assert!(log.starts_with(&format!("chatchonk: {begin}")), "expected {begin} at the start: {log}");
         assert_eq!(log.trim_end().lines().count(), 1, "{log}");
         for part in parts {
             assert!(log.contains(part), "{part} is not in {log}");

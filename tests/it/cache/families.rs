@@ -35,7 +35,7 @@ async fn each_family_is_fresh_until_its_period_ends() {
         assert_eq!(rig.origin.calls(), (1, 0), "{}", family.name);
         rig.advance(family.fresh * 3 / 10).await;
         rig.outcome().await;
-        assert_eq!(rig.origin.calls(), (1, 1), "{}: the version is asked for", family.name);
+        assert_eq!(rig.origin.calls(), (1, 1), "{}: the version is read", family.name);
     }
 }
 
@@ -147,7 +147,7 @@ async fn upstream_answers_are_reloaded_after_fifteen_minutes() {
     assert_eq!(Upstream::read(&rig).await, Some((Memory, 1)));
     rig.advance(4 * MINUTE).await;
     assert_eq!(Upstream::read(&rig).await, Some((Origin, 2)));
-    assert_eq!(upstream.origin.calls(), (2, 0), "there is no version to ask for");
+    assert_eq!(upstream.origin.calls(), (2, 0), "there is no version to read");
 }
 
 #[tokio::test]

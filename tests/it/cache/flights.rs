@@ -117,7 +117,7 @@ async fn an_older_version_read_does_not_validate_a_changed_value() {
     rig.origin.change();
     rig.catch_up();
     rig.origin.release();
-    assert_eq!(caller.end().await.unwrap().1, 2, "it goes on and loads");
+    assert_eq!(caller.end().await.unwrap().1, 2, "the flight goes on and loads");
     assert_eq!(rig.outcome().await, (Memory, 2));
 }
 

@@ -93,7 +93,7 @@ async fn version_reads_by_the_listener_keep_values_fresh() {
         rig.catch_up();
         assert_eq!(rig.outcome().await, (Memory, 1));
     }
-    assert_eq!(rig.origin.calls(), (1, 0), "with a healthy listener nothing is reloaded because of time");
+    assert_eq!(rig.origin.calls(), (1, 0), "with a healthy listener no value expires");
     rig.origin.change();
     rig.catch_up();
     assert_eq!(rig.outcome().await, (Origin, 2));
@@ -130,7 +130,7 @@ async fn an_expired_value_is_served_after_waiting_100_ms() {
     let late = rig.begin().await;
     rig.advance(Duration::from_millis(1)).await;
     assert_eq!(caller.end().await.unwrap(), (Stale, 1));
-    assert_eq!(late.end().await.unwrap(), (Stale, 1), "the flight's 100 ms, not each caller's own");
+    assert_eq!(late.end().await.unwrap(), (Stale, 1), "100 ms per flight, not per caller");
 
     rig.origin.release();
     all_tasks_wait().await;
