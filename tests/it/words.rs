@@ -3,7 +3,23 @@
 use crate::support::files::{below, root};
 
 /// The files and folders to check; `&[""]` is the whole repository.
-const ROOTS: &[&str] = &["tests", "benches"];
+const ROOTS: &[&str] = &[
+    "tests",
+    "benches",
+    "docs",
+    ".ci",
+    ".github",
+    ".env.example",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.toml",
+    "Dockerfile",
+    "README.md",
+    "SECURITY.md",
+    "deny.toml",
+    "dev",
+    "render.yaml",
+];
 
 /// Endings of files that are not prose of ours. SQL is among them because applied migrations are checksummed.
 const UNCHECKED: [&str; 7] = [".json", ".lock", ".pem", ".png", ".sql", ".svg", "LICENSE"];
