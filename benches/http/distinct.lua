@@ -1,5 +1,5 @@
--- Queries of which no two are the same. Arguments: answers in all, requests per new query, pause in milliseconds.
--- Ends the whole program with the last answer: to stop the thread alone would leave wrk asleep until its time is over.
+-- Sends distinct queries. Arguments: total answers, requests per new query, pause in milliseconds.
+-- Ends the whole program with the last answer: stopping only the thread would leave wrk asleep until its time is over.
 local asked, answered, refused, all, per_query, pause = 0, 0, 0, 0, 1, nil
 
 function init(arguments)

@@ -1,11 +1,11 @@
-"""What a client can do to a server, and a polite one who asks meanwhile. Prints one line; see docs/performance.md.
+"""Floods a server, or measures a polite client during a flood. Prints one line; see docs/performance.md.
 
-    flood.py polite ADDRESS SECONDS     100 requests a second on one connection, from another address than the others
-    flood.py heads ADDRESS SECONDS      200 connections whose heads come byte by byte; one that is cut off is replaced
+    flood.py polite ADDRESS SECONDS     100 requests per second on one connection, from a separate address
+    flood.py heads ADDRESS SECONDS      200 connections that send their heads byte by byte; a closed one is replaced
     flood.py bodies ADDRESS SECONDS     4 connections, one after the other, with bodies of 10 MB
     flood.py uris ADDRESS SECONDS       16 connections with addresses of 20 KB
-    flood.py often ADDRESS SECONDS      16 connections that ask for the list as fast as they can
-    flood.py readers ADDRESS SECONDS    200 connections that ask for the list and never read
+    flood.py often ADDRESS SECONDS      16 connections that request the list as fast as they can
+    flood.py readers ADDRESS SECONDS    200 connections that request the list and never read it
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import sys
 import time
 
 HEAD = "%s %s HTTP/1.1\r\nHost: bench\r\n%s\r\n"
-# What a refusal has to bring along, by status.
+# The headers that a refusal must have, by status.
 OWED = {b"429": (b"retry-after", b"ratelimit", b"ratelimit-policy")}
 told = collections.Counter()
 
@@ -115,7 +115,7 @@ async def often(end):
 async def readers(end):
     def one():
         stream = socket.socket()
-        # So that little is held by the system and much by the server.
+        # A small buffer, so the system holds little and the server much.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stream.connect(server)
         stream.send(request("/api/models", headers="Connection: close\r\n"))

@@ -1,16 +1,16 @@
-# Sourced by `run`: floods beside a polite client who comes from another address, ours and the bare server in turn.
+# Sourced by `run`: floods next to a polite client from another address, for our server and the bare one in turn.
 # shellcheck shell=bash disable=SC2154
 
-# Of the polite client: a sixtieth of these in a second are allowed, and as many are asked.
+# The polite client's limit per minute; it sends a sixtieth of it per second.
 flood_settings=(RATE_LIMIT=6000)
 flood_seconds=8
 
-# polite URL: p50 and p99 in microseconds, then how it was answered.
+# polite URL: prints p50 and p99 in microseconds, then the answers by status.
 polite() {
     taskset --cpu-list "$load_core" python3 benches/http/flood.py polite "$1" "$flood_seconds"
 }
 
-# under FLOOD SERVER: one row. The polite client goes first where both need the same core.
+# under FLOOD SERVER: prints one row. The polite client has priority where both need the same core.
 under() {
     local kind=$1 server=$2 url=${!2} id=${2}_id flooder before during p50 p99 answered
     before=$(resident "${!id}")
@@ -40,7 +40,7 @@ flood() {
     printf 'Lines in the log of ours at the end: %s\n' "$(wc -l <"$folder/ours.log")"
 }
 
-# Clients that never read: what they cost, and how many still hold their connection after 40 s, as the server sees it.
+# Clients that never read: their cost, and how many still have a connection after 40 s by the server's count.
 readers() {
     local before during reader
     before=$(resident "$ours_id")
@@ -49,7 +49,7 @@ readers() {
     sleep 5
     during=$(resident "$ours_id")
     sleep 35
-    printf '| models | MB before | with 200 who do not read | after 40 s | connections then |\n'
+    printf '| models | MB before | with 200 that do not read | after 40 s | connections then |\n'
     printf '| --- | --- | --- | --- | --- |\n| %s | %s | %s | %s | %s |\n' "${MODELS:-120}" "$before" "$during" \
         "$(resident "$ours_id")" "$(ss -Htn state established "sport = :${ours##*:}" | wc -l)"
     finish_one "$reader"

@@ -1,4 +1,4 @@
--- One line of figures in place of wrk's report: requests per second, p50 and p99 in microseconds, failed requests,
+-- Prints one line of figures instead of wrk's report: requests per second, p50 and p99 in microseconds, failed requests,
 -- answers.
 function done(summary, latency, _)
   local e = summary.errors

@@ -11,7 +11,7 @@ BEGIN { FS = "\t" }
     if ($3 > rounds) rounds = $3
 }
 
-# The median over the rounds of one measurement, or of its ratio to another server's in the same round.
+# The median over the rounds of a measurement, or of its ratio to another server's in the same round.
 function median(of, scenario, server, against,    count, i, j, value, values) {
     for (i = 1; i <= rounds; i++) {
         if (!((scenario, server, i) in of) || (against != "" && !of[scenario, against, i])) continue
