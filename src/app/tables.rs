@@ -28,7 +28,7 @@ pub(super) struct Tables<'s> {
     store: &'s Store,
     seed: &'s Seed,
     clock: &'s Clock,
-    /// `MIGRATE_ON_START`: whether this server may write to them.
+    /// `MIGRATE_ON_START`: whether this server may write to the tables.
     writes: bool,
     /// Why the last [`bring_up_to_date`](Self::bring_up_to_date) failed.
     behind: Option<DatabaseFault>,

@@ -64,7 +64,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum CatalogueCommand {
-    /// Write the built-in catalogue into the database, except over edited rows.
+    /// Write the built-in catalogue into the database, but keep edited rows.
     Seed {
         /// Reset edited rows of the seed as well. `enabled` and your own rows stay.
         #[arg(long)]

@@ -43,9 +43,9 @@ impl Resolve for Resolver {
     }
 }
 
-/// Decides by IANA's special-purpose registries
+/// Returns whether the address is public, by IANA's special-purpose registries
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
-/// An IPv4 address inside an IPv6 address decides.
+/// For an IPv6 address that carries an IPv4 address, the latter decides.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

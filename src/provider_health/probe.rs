@@ -65,7 +65,7 @@ impl Prober {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Reason::Unauthorized),
             StatusCode::TOO_MANY_REQUESTS => Err(Reason::RateLimited),
-            // Google and xAI answer so to a wrong key, and name the key in the text.
+            // Google and xAI answer a wrong key with 400, and name the key in the text.
             StatusCode::BAD_REQUEST if names_the_key(&read(response).await?) => Err(Reason::Unauthorized),
             status if status.is_server_error() => Err(Reason::Http5xx),
             _ => Err(Reason::UnexpectedStatus),
@@ -83,7 +83,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Reason> {
     outgoing::read(&mut response, MAX_LIST).await.ok().flatten().ok_or(Reason::BadBody)
 }
 
-/// A list is an array, or an object with the array `data`, or `models` at Google and Cohere.
+/// Accepts an array, or an object with the array `data`, or `models` at Google and Cohere.
 fn is_list(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Listed {

@@ -15,7 +15,7 @@ use crate::domain::provider::ProviderStatus;
 const INTERVAL: Duration = Duration::from_mins(5);
 /// The shortest time between two looks, such as one that confirms the last.
 pub(super) const SHORTEST: Duration = Duration::from_mins(1);
-/// Slower answers have the reason [`Reason::Slow`].
+/// Slower answers are [`Reason::Slow`].
 const SLOW: Duration = Duration::from_secs(3);
 /// How far the clock of another instance may be ahead.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);

@@ -124,7 +124,7 @@ fn moved(named: &Url, provider: &Provider, list: &Url) -> Result<Url, Refusal> {
     Ok(below(named, &path)?)
 }
 
-/// Appends a path, whatever it is, on the same host.
+/// Appends a path. The host stays the same, whatever the path is.
 fn below(base: &Url, path: &str) -> Result<Url, Distrust> {
     check_path(path)?;
     let mut url = base.clone();

@@ -68,7 +68,7 @@ impl Line {
         Self::fault(subject, error.to_string(), error.remedy())
     }
 
-    /// Logs the line; warnings and faults at the level of warnings.
+    /// Logs the line, a fault as a warning.
     pub fn log(&self) {
         match self.mark {
             Mark::Warning | Mark::Fault => {
