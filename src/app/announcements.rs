@@ -1,9 +1,25 @@
 //! PostgreSQL's announcements, as the cache follows them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::cache::{Announcements, Announcer, LoadError};
+use tokio::sync::SetOnce;
+
+use crate::cache::{Announcements, Announcer, Follower, LoadError, Scopes};
+use crate::clock::Clock;
+use crate::status::Status;
 use crate::store::{ChangeListener, Store};
+
+/// Follows the announcements of the database once it is prepared.
+pub(super) async fn follow(
+    prepared: Arc<SetOnce<Store>>,
+    scopes: Arc<Scopes>,
+    status: Arc<Status>,
+    clock: Clock,
+) {
+    let store = prepared.wait().await.clone();
+    Follower::new(store, scopes, clock, Arc::clone(status.listener())).run().await;
+}
 
 impl Announcer for Store {
     type Connection = ChangeListener;

@@ -4,12 +4,10 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{SetOnce, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Follower, Scopes};
-use crate::catalogue::Catalogue;
-use crate::catalogue::CatalogueSource;
+use crate::catalogue::{Catalogue, CatalogueSource};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseChoice};
 use crate::domain::seed::Seed;
@@ -34,6 +32,8 @@ const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
 /// How long finding out why no connection came out of the pool may take: with the pool's 2 s and the pause between two
 /// looks, a database that hangs is told of within 10 s.
 const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(1);
+/// Time limit for the end of all connections.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Opens the configured database: describes the one of `DATABASE_URL`, or starts the private cluster, which the caller
 /// has to stop.
@@ -70,65 +70,77 @@ impl Logged {
     };
 }
 
+/// How far the supervisor has come with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No look has ended.
+    First,
+    /// The first look timed out. The server may say why later than that look waits, so the second is patient.
+    Second,
+    /// It does not answer, or its tables are not known to be up to date.
+    Away,
+    /// It answers, and its tables were brought up to date since it last came back.
+    Prepared,
+}
+
+impl Phase {
+    /// Returns the phase after a look. A database that comes back may be another one or an older one. Tables that vanish
+    /// while it answers are left to the operator, who may be restoring a backup.
+    fn after(self, look: DatabaseState) -> Self {
+        match (self, look) {
+            (_, DatabaseState::Up { .. }) => Self::Prepared,
+            (Self::Prepared, DatabaseState::Down(fault)) if fault.is_of_tables() => Self::Prepared,
+            (Self::First, DatabaseState::Down(DatabaseFault::Timeout)) => Self::Second,
+            _ => Self::Away,
+        }
+    }
+
+    /// Whether a fault of configuration now means that the server never worked.
+    fn is_start(self) -> bool {
+        matches!(self, Self::First | Self::Second)
+    }
+}
+
 /// Looks after the database for as long as the process lives.
 pub(super) struct Supervisor {
     pub config: Config,
     pub seed: Seed,
     pub catalogue: Catalogue,
     pub status: Arc<Status>,
-    pub scopes: Arc<Scopes>,
     pub shared: Option<SharedTier>,
     pub clock: Clock,
-    pub cancel: CancellationToken,
-    /// Told why the server must not go on at all.
+    /// Set once the database is prepared for the first time.
+    pub prepared: Arc<SetOnce<Store>>,
+    /// Gets the reason why the server must stop.
     pub refuse: oneshot::Sender<EmbeddedError>,
 }
 
 impl Supervisor {
     /// Runs until cancelled, then closes the connections and stops the private cluster.
-    pub async fn run(self) {
-        let cancel = self.cancel.clone();
-        let mut told = false;
-        let opened = loop {
-            let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
-            let (error, state) = match opened {
-                Ok(opened) => break Some(opened),
-                // Whoever started a second server on one folder would look at the wrong catalogue without knowing.
-                Err(error @ EmbeddedError::InUse { .. }) => {
-                    // Without a receiver the server is stopping already.
-                    let _ = self.refuse.send(error);
-                    return;
+    pub async fn run(self, cancel: CancellationToken) {
+        let Some(opened) = cancel.run_until_cancelled(self.open()).await else { return };
+        match opened {
+            Ok((store, mut cluster)) => {
+                cancel.run_until_cancelled(self.look_after(&store, &mut cluster)).await;
+                // A connection that hangs must not keep the process from ending.
+                let _ = tokio::time::timeout(CLOSE_LIMIT, store.close()).await;
+                if let Some(cluster) = cluster {
+                    cluster.stop().await;
                 }
-                Err(error @ EmbeddedError::NotInstalled { .. }) => (error, DatabaseState::NotConfigured),
-                Err(error) => (error, DatabaseState::Down(DatabaseFault::NotStarted)),
-            };
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!("{error}; serving the builtin catalogue");
-                // KV may still have something better than the builtin catalogue.
-                let _ = self.catalogue.refresh().await;
             }
-            self.status.set_database(state);
-            self.status.decide();
-            if state == DatabaseState::NotConfigured
-                || cancel.run_until_cancelled(self.clock.sleep(WHEN_NOT_STARTED)).await.is_none()
-            {
-                break None;
+            Err(error @ EmbeddedError::InUse { .. }) => {
+                // Without a receiver the server is stopping already.
+                let _ = self.refuse.send(error);
             }
-        };
-        if let Some((store, mut cluster)) = opened {
-            cancel.run_until_cancelled(self.look_after(&store, &mut cluster)).await;
-            // A connection that hangs must not keep the process from ending.
-            let _ = tokio::time::timeout(Duration::from_millis(500), store.close()).await;
-            if let Some(cluster) = cluster {
-                cluster.stop().await;
-            }
-        } else {
-            for line in check_start(&self.config, None, &self.catalogue).await {
-                line.log();
-            }
+            Err(_) => self.log_checks(None).await,
         }
     }
 
+    /// Opens the database. Repeats the start of a private cluster until it succeeds.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::InUse`]: a second server on one folder would show its operator the wrong catalogue.
+    /// [`EmbeddedError::NotInstalled`].
     async fn open(&self) -> Result<(Store, Option<Cluster>), EmbeddedError> {
         if let DatabaseChoice::Url(settings) = &self.config.database {
             if settings.tls == DatabaseTls::Unverified {
@@ -138,71 +150,96 @@ impl Supervisor {
                 tracing::warn!("{warning}");
             }
         }
-        open(&self.config.database).await
+        let mut outage = Outage::new(Duration::ZERO);
+        loop {
+            let error = match open(&self.config.database).await {
+                Err(error) if !matches!(error, EmbeddedError::InUse { .. }) => error,
+                opened => return opened,
+            };
+            if outage.fails(discriminant(&error), self.clock.now()) {
+                tracing::warn!("{error}; serving the builtin catalogue");
+            }
+            if !self.status.is_decided() {
+                // KV may have a newer catalogue.
+                let _ = self.catalogue.refresh().await;
+            }
+            let is_installed = !matches!(error, EmbeddedError::NotInstalled { .. });
+            self.status.set_database(if is_installed {
+                DatabaseState::Down(DatabaseFault::NotStarted)
+            } else {
+                DatabaseState::NotConfigured
+            });
+            self.status.decide();
+            if !is_installed {
+                return Err(error);
+            }
+            self.clock.sleep(WHEN_NOT_STARTED).await;
+        }
     }
 
     async fn look_after(&self, store: &Store, cluster: &mut Option<Cluster>) {
         let mut logged = Logged::NOTHING;
-        let (mut prepared, mut first, mut unjudged) = (false, true, true);
         let mut tables = Tables::new(store, &self.seed, &self.clock, self.config.migrate_on_start);
-        let mut follower = None;
+        let mut phase = Phase::First;
         loop {
-            let look =
-                if prepared { tables.look().await } else { self.prepare(store, &mut tables, first).await };
-            let look = match look {
-                Ok(state) => self.load(state, &tables, !prepared).await,
-                failed => failed,
-            };
-            let (state, error) = match look {
-                Ok(state) => (state, None),
-                Err(error) => {
-                    let error = self.diagnose(store, error).await;
-                    (DatabaseState::Down(error.fault()), Some(error))
-                }
-            };
+            let (state, error) = self.look(store, &mut tables, phase).await;
             let is_up = matches!(state, DatabaseState::Up { .. });
-            // What comes back after an outage may be another database, or an older one. Tables that vanish while it
-            // answers are left to the operator, who may be restoring a backup.
-            prepared =
-                is_up || (prepared && error.as_ref().is_some_and(|error| error.fault().is_of_tables()));
-            if first && !is_up {
-                // The second best source: KV, where it is configured.
+            if phase == Phase::First && !is_up {
+                // KV may have a newer catalogue than this binary.
                 let _ = self.catalogue.refresh().await;
             }
-            self.report(state, error.as_ref(), unjudged, &mut logged);
+            self.report(state, error.as_ref(), phase, &mut logged);
             if is_up {
                 tables.look_for_lost_edits(&self.catalogue).await;
             }
-            // The reason of a refusal may come later than the first look waits; the second is patient.
-            unjudged = first && state == DatabaseState::Down(DatabaseFault::Timeout);
             self.status.decide();
             if state == DatabaseState::Down(DatabaseFault::Unreachable) {
                 self.revive(cluster, &mut logged).await;
             }
-            if prepared && follower.is_none() {
-                follower = Some(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(
-                    Follower::new(
-                        store.clone(),
-                        Arc::clone(&self.scopes),
-                        self.clock.clone(),
-                        Arc::clone(self.status.listener()),
-                    )
-                    .run(),
-                )));
+            if phase == Phase::First {
+                self.log_checks(Some(store)).await;
             }
-            if first {
-                for line in check_start(&self.config, Some(store), &self.catalogue).await {
-                    line.log();
-                }
+            phase = phase.after(state);
+            if phase == Phase::Prepared {
+                // It may be set already.
+                let _ = self.prepared.set(store.clone());
             }
-            first = false;
-            self.clock
-                .sleep(match state {
-                    DatabaseState::Up { .. } => WHEN_UP,
-                    DatabaseState::Down(fault) if fault.is_refusal() => WHEN_REFUSED,
-                    _ => WHEN_DOWN,
-                })
-                .await;
+            let pause = match state {
+                DatabaseState::Up { .. } => WHEN_UP,
+                DatabaseState::Down(fault) if fault.is_refusal() => WHEN_REFUSED,
+                _ => WHEN_DOWN,
+            };
+            self.clock.sleep(pause).await;
+        }
+    }
+
+    async fn log_checks(&self, store: Option<&Store>) {
+        for line in check_start(&self.config, store, &self.catalogue).await {
+            line.log();
+        }
+    }
+
+    /// Looks at the database, prepares it if that is due, and loads the catalogue if that is due.
+    async fn look(
+        &self,
+        store: &Store,
+        tables: &mut Tables<'_>,
+        phase: Phase,
+    ) -> (DatabaseState, Option<StoreError>) {
+        let look = match phase {
+            Phase::Prepared => tables.look().await,
+            _ => self.prepare(store, tables, phase).await,
+        };
+        let look = match look {
+            Ok(state) => self.load(state, tables, phase).await,
+            failed => failed,
+        };
+        match look {
+            Ok(state) => (state, None),
+            Err(error) => {
+                let error = self.diagnose(store, error).await;
+                (DatabaseState::Down(error.fault()), Some(error))
+            }
         }
     }
 
@@ -212,10 +249,10 @@ impl Supervisor {
         &self,
         store: &Store,
         tables: &mut Tables<'_>,
-        first: bool,
+        phase: Phase,
     ) -> Result<DatabaseState, StoreError> {
         // Lists wait for the first look only.
-        let dialled = if first { store.dial().await } else { store.dial_patiently().await };
+        let dialled = if phase == Phase::First { store.dial().await } else { store.dial_patiently().await };
         dialled.map(drop)?;
         // Not before: no list should wait for a database that has never answered.
         self.catalogue.connect(store.clone());
@@ -232,12 +269,12 @@ impl Supervisor {
         &self,
         state: DatabaseState,
         tables: &Tables<'_>,
-        is_first: bool,
+        phase: Phase,
     ) -> Result<DatabaseState, StoreError> {
         // The version need not have changed, and the load of the last change may have failed.
         let was_of_tables = self.status.database().state.fault().is_some_and(DatabaseFault::is_of_tables);
         let is_stale = || self.catalogue.report().is_none_or(|report| report.stale);
-        if !is_first && !was_of_tables && !is_stale() {
+        if phase == Phase::Prepared && !was_of_tables && !is_stale() {
             return Ok(state);
         }
         let failure = match self.catalogue.refresh().await {
@@ -285,7 +322,7 @@ impl Supervisor {
 
     /// Publishes a look and logs what is new in it, in the database's own words. The status changes at once; of a database
     /// that comes and goes, the log has each fault once.
-    fn report(&self, state: DatabaseState, error: Option<&StoreError>, unjudged: bool, logged: &mut Logged) {
+    fn report(&self, state: DatabaseState, error: Option<&StoreError>, phase: Phase, logged: &mut Logged) {
         let now = self.clock.now();
         let before = self.status.set_database(state);
         let is_down = is_down(state);
@@ -313,7 +350,7 @@ impl Supervisor {
             let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
             tracing::warn!(remedy = fault.remedy(), "{words}");
         }
-        if is_down && unjudged {
+        if is_down && phase.is_start() {
             let has_nothing =
                 self.catalogue.report().is_none_or(|held| held.read.source() == CatalogueSource::Builtin);
             self.status.set_misconfigured(fault.is_configuration() && has_nothing);

@@ -4,6 +4,7 @@ mod announcements;
 mod check;
 mod database;
 mod intake;
+mod lifecycle;
 mod purge;
 mod recorder;
 mod tables;
@@ -14,9 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{SetOnce, oneshot};
 
 use crate::cache::{Scopes, Tier};
 use crate::catalogue::Catalogue;
@@ -37,10 +36,9 @@ pub use purge::{delete_from_kv, raise_version};
 pub use tables::seed;
 
 use database::Supervisor;
+use lifecycle::Lifecycle;
 use recorder::Recorder;
 
-/// Time limit for the end of the background tasks.
-const TASKS_LIMIT: Duration = Duration::from_secs(2);
 /// Time limit for the last write to the shared tier.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// How long readiness is refused before the port closes, so that load balancers turn away first.
@@ -62,8 +60,7 @@ pub struct App {
     metrics: Option<actix_web::dev::Server>,
     status: Arc<Status>,
     shared: Option<SharedTier>,
-    cancel: CancellationToken,
-    tasks: TaskTracker,
+    lifecycle: Lifecycle,
     refused: oneshot::Receiver<EmbeddedError>,
 }
 
@@ -96,20 +93,18 @@ impl App {
             clock.clone(),
             Handle::current(),
         );
-        let cancel = CancellationToken::new();
-        let tasks = TaskTracker::new();
-
-        tasks.spawn(cancel.clone().run_until_cancelled_owned({
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn({
             let (status, clock) = (Arc::clone(&status), clock.clone());
             async move {
                 clock.sleep(decide).await;
                 status.decide();
             }
-        }));
-        tasks.spawn(cancel.clone().run_until_cancelled_owned(intake::watch(clock.clone())));
-        tasks.spawn(cancel.clone().run_until_cancelled_owned(load_changes(catalogue.clone(), &scopes)));
+        });
+        lifecycle.spawn(intake::watch(clock.clone()));
+        lifecycle.spawn(load_changes(catalogue.clone(), &scopes));
         if let Some(shared) = shared.clone() {
-            tasks.spawn(cancel.clone().run_until_cancelled_owned(async move { shared.run().await }));
+            lifecycle.spawn(async move { shared.run().await });
         }
         let provider_health = ProviderHealthBoard::default();
         let mut meters = vec![catalogue.meter()];
@@ -124,7 +119,7 @@ impl App {
                 Handle::current(),
             );
             meters.push(watch.meter());
-            tasks.spawn(cancel.clone().run_until_cancelled_owned(watch.run()));
+            lifecycle.spawn(watch.run());
         }
         let recorder = Recorder {
             status: Arc::clone(&status),
@@ -133,7 +128,7 @@ impl App {
             shared: shared.clone(),
             clock: clock.clone(),
         };
-        tasks.spawn(cancel.clone().run_until_cancelled_owned(recorder.run()));
+        lifecycle.spawn(recorder.run());
         let dependencies = Dependencies {
             catalogue: catalogue.clone(),
             status: Arc::clone(&status),
@@ -145,20 +140,25 @@ impl App {
             settings: config.http.clone(),
             metrics: config.metrics.clone(),
         };
+        let prepared = Arc::new(SetOnce::new());
+        lifecycle.spawn(announcements::follow(
+            Arc::clone(&prepared),
+            scopes,
+            Arc::clone(&status),
+            clock.clone(),
+        ));
         let (refuse, refused) = oneshot::channel();
         let supervisor = Supervisor {
             config,
             seed,
             catalogue,
             status: Arc::clone(&status),
-            scopes,
             shared: shared.clone(),
             clock,
-            cancel: cancel.clone(),
+            prepared,
             refuse,
         };
-        tasks.spawn(supervisor.run());
-        tasks.close();
+        lifecycle.spawn_with_end(|cancel| supervisor.run(cancel));
         let (metrics_address, metrics) = metrics.unzip();
         let (server, metrics) =
             http::serve(listener, metrics, dependencies).context("cannot serve on the listener")?;
@@ -170,8 +170,7 @@ impl App {
             metrics,
             status,
             shared,
-            cancel,
-            tasks,
+            lifecycle,
             refused,
         })
     }
@@ -213,10 +212,7 @@ impl App {
             // Metrics show the progress of the stop until here.
             metrics.stop(false).await;
         }
-        self.cancel.cancel();
-        if tokio::time::timeout(TASKS_LIMIT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background tasks did not end in time");
-        }
+        self.lifecycle.stop().await;
         ended.context("the server broke off")?.context("the server failed")?;
         refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
