@@ -1,13 +1,13 @@
-//! Answers as another server did, with as little around it as actix-web allows: what the hardware and the framework
-//! give, to measure that server against.
+//! Replays another server's answers with as little overhead as actix-web allows: a reference for what the hardware and
+//! the framework can do.
 //!
 //! ```text
 //! cargo run --release --example static_reference -- http://127.0.0.1:8080 /api/models /api/health
 //! ```
 //!
-//! At its start it fetches each path, plain, as gzip and as brotli, and from then on sends the same bytes with the same
-//! headers on a port that the system chooses and that it prints. `If-None-Match` is compared as it stands. A query
-//! that was not named gets the answer of its path. Other paths are 404. One thread serves.
+//! At its start it fetches each path, plain and compressed with gzip and brotli. It then sends the same bytes with the
+//! same headers on a port that the system chooses and that it prints. `If-None-Match` is compared literally. An unknown
+//! query gets the answer of its path. Other paths are a 404. One thread serves.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -21,12 +21,12 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use anyhow::{Context, ensure};
 use clap::Parser;
 
-/// What an answer may be encoded in, best first.
+/// The content codings, best first.
 const ENCODINGS: [&str; 3] = ["br", "gzip", "identity"];
 
 #[derive(Parser)]
 struct Arguments {
-    /// The server whose answers are sent.
+    /// The server whose answers are replayed.
     server: String,
     /// Paths with their queries.
     #[arg(required = true)]
@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 struct Answer {
-    /// Those of the connection left out, which this server writes itself.
+    /// Without the connection headers, which this server writes itself.
     headers: Vec<(HeaderName, HeaderValue)>,
     etag: Option<HeaderValue>,
     body: Bytes,

@@ -1,12 +1,12 @@
-//! Fills a database with the models of a models.dev `api.json`, to see how the server does with thousands of them.
+//! Fills a database with the models of a models.dev `api.json`, to test the server with thousands of them.
 //!
 //! ```text
 //! DATABASE_URL=postgres://… cargo run --release --example fill_from_models_dev -- api.json
 //! ```
 //!
-//! Meant for a scratch database: rows of the same id are replaced. The file is the one that
-//! <https://models.dev/api.json> serves. Prices are taken over digit by digit; what the catalogue cannot represent is
-//! left out and counted. A server that starts on the database writes its own seed on top.
+//! Use a scratch database: rows with the same id are replaced. The file is that of <https://models.dev/api.json>.
+//! Prices are copied digit by digit; models that the catalogue cannot represent are left out and counted. A server that
+//! starts on the database adds its own seed.
 
 use std::io::Write;
 use std::path::PathBuf;

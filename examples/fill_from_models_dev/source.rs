@@ -1,4 +1,4 @@
-//! A models.dev `api.json` as a seed.
+//! Reads a models.dev `api.json` as a seed.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ struct SourceModel<'a> {
     modalities: Modalities,
 }
 
-/// Amounts as they stand in the file: a float would not be exact.
+/// Amounts as written in the file, since a float would not be exact.
 #[derive(Deserialize)]
 struct Cost<'a> {
     #[serde(borrow)]
@@ -92,18 +92,18 @@ struct Modalities {
     output: Vec<String>,
 }
 
-/// How much has no place in the catalogue.
+/// Counts of what the catalogue cannot represent.
 #[derive(Default)]
 pub struct LeftOut {
     pub providers: usize,
     pub models: usize,
 }
 
-/// Reads the file. Its rows count as made at `now`.
+/// Reads the file. Its rows count as created at `now`.
 pub fn seed(text: &str, now: OffsetDateTime) -> anyhow::Result<(Seed, LeftOut)> {
     let sources: BTreeMap<String, Source<'_>> = serde_json::from_str(text)?;
     let mut seed = Seed {
-        // Older than any real one, which a server may therefore write on top.
+        // Older than any real seed, so a server may write its own on top.
         version: 0,
         as_of: now.date().to_string().parse()?,
         providers: Vec::new(),
@@ -153,11 +153,11 @@ fn provider(id: &str, source: &Source<'_>) -> Option<Provider> {
     })
 }
 
-/// `None` when a part of it has no place in the catalogue: better no model than a wrong one.
+/// `None` if the catalogue cannot represent a part of it: a missing model is better than a wrong one.
 fn model(provider: &Provider, name: &str, source: &SourceModel<'_>, now: OffsetDateTime) -> Option<Model> {
     let modalities = |of: &[String]| of.iter().map(|m| m.parse().ok()).collect::<Option<Vec<Modality>>>();
     let (input, output) = (modalities(&source.modalities.input)?, modalities(&source.modalities.output)?);
-    // Dates of another form are unknown ones; zero tokens too.
+    // A date in another form counts as unknown, and so do zero tokens.
     let date = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<PartialDate>().ok());
     let tokens = |count: Option<u64>| match count {
         None | Some(0) => Some(None),
@@ -209,7 +209,7 @@ fn model(provider: &Provider, name: &str, source: &SourceModel<'_>, now: OffsetD
     Some(model)
 }
 
-/// The file does not say it.
+/// Derives the kind, which the file lacks.
 fn kind(name: &str, output: &[Modality]) -> Kind {
     let name = name.to_ascii_lowercase();
     if name.contains("embed") {
@@ -227,11 +227,10 @@ fn kind(name: &str, output: &[Modality]) -> Kind {
     }
 }
 
-/// An amount that the catalogue does not take.
+/// An amount that the catalogue cannot represent.
 struct Unrepresentable;
 
-/// `None` when nothing is known. Zero for everything is what the file writes where nobody has looked, so it counts as
-/// unknown.
+/// `None` if nothing is known. The file has zeros for unresearched prices, so all zeros count as unknown.
 fn pricing(cost: &Cost<'_>) -> Result<Option<Pricing>, Unrepresentable> {
     let tiers = cost.tiers.iter().map(|tier| {
         if tier.tier.r#type != "context" {
@@ -257,7 +256,7 @@ fn pricing(cost: &Cost<'_>) -> Result<Option<Pricing>, Unrepresentable> {
     Ok((!all_zero).then_some(pricing))
 }
 
-/// The amount as it is written, digit by digit.
+/// The amount as written, digit by digit.
 fn price(text: Option<&RawValue>) -> Result<Option<Price>, Unrepresentable> {
     let Some(text) = text.map(RawValue::get).filter(|text| *text != "null") else { return Ok(None) };
     let plain = if text.contains(['e', 'E']) {
@@ -268,7 +267,7 @@ fn price(text: Option<&RawValue>) -> Result<Option<Price>, Unrepresentable> {
     plain.parse().map(Some).map_err(|_| Unrepresentable)
 }
 
-/// A text of the length that names may have.
+/// A text within the length limit of names.
 fn named(text: &str) -> Option<String> {
     (1..=200).contains(&text.chars().count()).then(|| text.to_owned())
 }

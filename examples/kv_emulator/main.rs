@@ -1,6 +1,6 @@
 //! Cloudflare KV on this machine, without an account: `cargo run --example kv_emulator [PORT]`.
 //!
-//! It prints the variables that point the server at it, and keeps what is written until it ends.
+//! It prints the variables that connect a server, and keeps values until it ends.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use anyhow::Context;
 use chatchonk::clock::Clock;
 
-#[expect(dead_code, reason = "the tests steer it with the rest")]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod fake;
 
 use fake::FakeKv;

@@ -6,6 +6,7 @@ use crate::support::files::{below, root};
 const ROOTS: &[&str] = &[
     "tests",
     "benches",
+    "examples",
     "docs",
     ".ci",
     ".github",

@@ -36,7 +36,7 @@ impl Reply {
         Self::json(200, &json!({"success": true, "errors": [], "messages": [], "result": result}))
     }
 
-    /// The result of a verification, told under the very code of a refused token.
+    /// The result of a verification, which has the same code as a refused token.
     pub(super) fn verified(status: &str) -> Self {
         let message = json!({"code": 10_000, "message": "This API Token is valid and active", "type": null});
         let messages = if status == "active" { vec![message] } else { Vec::new() };
@@ -44,7 +44,7 @@ impl Reply {
         Self::json(200, &json!({"success": true, "errors": [], "messages": messages, "result": result}))
     }
 
-    /// A raw value, whatever type it was written with.
+    /// A raw value, of any type.
     pub(super) fn value(value: Bytes, expires: Option<i64>) -> Self {
         let headers = expires.into_iter().map(|expires| ("expiration", expires.to_string())).collect();
         Self { status: 200, media: "application/octet-stream", headers, body: value }
@@ -57,7 +57,7 @@ impl Reply {
         Self::json(status, &json!({"success": false, "errors": errors, "messages": [], "result": null}))
     }
 
-    /// A page of the edge's.
+    /// A web page of Cloudflare's edge.
     pub(super) fn page(status: u16) -> Self {
         let body =
             format!("<!DOCTYPE html><html><head><title>{status}</title></head><body>error</body></html>");
@@ -69,7 +69,7 @@ impl Reply {
         self
     }
 
-    /// `Ratelimit` and `Ratelimit-Policy`, as every answer of the API has them.
+    /// Adds `Ratelimit` and `Ratelimit-Policy`, which every answer of the API has.
     pub(super) fn with_limits(self, quota: u64, left: u64, full_in: Duration) -> Self {
         self.with("ratelimit", format!("\"default\";r={left};t={}", rounded_up(full_in)))
             .with("ratelimit-policy", format!("\"burst\";q={quota};w={}", WINDOW.as_secs()))
@@ -81,7 +81,7 @@ impl Reply {
         self.head().body(body)
     }
 
-    /// The head, and half of the body that it announces.
+    /// The head, and half of the announced body.
     pub(super) fn send_half(self) -> HttpResponse {
         let body = self.body.clone();
         let half = body.slice(..body.len() / 2);
@@ -104,12 +104,12 @@ impl Reply {
     }
 }
 
-/// `Retry-After` and its like are whole seconds, rounded up.
+/// `Retry-After` and similar headers are whole seconds, rounded up.
 pub(super) fn rounded_up(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// Closes the connection before the first byte: an error this early keeps the head from being flushed.
+/// Closes the connection before the first byte. An error this early prevents the head from being sent.
 pub(super) fn reset() -> HttpResponse {
     HttpResponse::Ok().body(Broken { size: BodySize::Sized(1), left: Vec::new(), then: Then::Break })
 }
@@ -126,17 +126,17 @@ pub(super) fn endless(announced: bool) -> HttpResponse {
     })
 }
 
-/// What comes after the last piece.
+/// What follows the last piece.
 enum Then {
-    /// What was written so far is sent; then the connection breaks.
+    /// Sends the pieces so far, then breaks the connection.
     Flush,
-    /// The connection breaks.
+    /// Breaks the connection.
     Break,
-    /// Nothing: the body is whole.
+    /// The body is complete.
     End,
 }
 
-/// A body that need not keep what its head promises.
+/// A body that may differ from what its head announces.
 struct Broken {
     size: BodySize,
     left: Vec<Bytes>,

@@ -1,11 +1,11 @@
-//! What can break in single calls.
+//! Faults of single calls.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::routes::Call;
 
-/// A way for a call to break. A change is not made, but for [`Fault::HalfBody`] and [`Fault::Slow`].
+/// A fault of a call. The call takes no effect, except with [`Fault::HalfBody`] and [`Fault::Slow`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// An envelope with one error.
@@ -19,7 +19,7 @@ pub enum Fault {
         /// `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
-    /// A web page, as the edge shows it when what is behind it is down.
+    /// A web page, as the edge shows when its backend is down.
     Page(u16),
     /// A redirect to another address.
     Redirect(String),
@@ -29,7 +29,7 @@ pub enum Fault {
     Reset,
     /// The right answer, but only half of its body.
     HalfBody,
-    /// The right answer, after so long by the clock.
+    /// The right answer, after this time on the clock.
     Slow(Duration),
     /// Bytes without end.
     Endless {
@@ -45,25 +45,25 @@ impl Fault {
         Self::Refused { status: 429, code: 971, message, retry_after }
     }
 
-    /// The same under the status of success.
+    /// The throttle with a status of success.
     pub const fn throttled_under_200() -> Self {
         let message = "Please wait and consider throttling your request speed";
         Self::Refused { status: 200, code: 971, message, retry_after: None }
     }
 
-    /// The refusal of a namespace that is not, or no longer, there.
+    /// The refusal of a namespace that does not exist.
     pub const fn no_namespace() -> Self {
         let message = "get namespace: 'namespace not found'";
         Self::Refused { status: 404, code: 10_013, message, retry_after: None }
     }
 
-    /// The refusal of a token: unknown, without the permission, or a fault of Cloudflare's that passes.
+    /// The refusal of a token: unknown, without the permission, or a temporary fault of Cloudflare.
     pub const fn forbidden() -> Self {
         Self::Refused { status: 403, code: 10_000, message: "Authentication error", retry_after: None }
     }
 }
 
-/// Which calls break, and how.
+/// The faults of future calls.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     once: VecDeque<(Option<Call>, Fault)>,
@@ -79,7 +79,7 @@ impl Faults {
         self.always.push((call, fault));
     }
 
-    /// What happens to this call. The latest lasting fault wins.
+    /// Returns the fault of this call. The latest lasting fault wins.
     pub(super) fn next(&mut self, call: Call) -> Option<Fault> {
         let concerns = |of: &Option<Call>| of.is_none_or(|of| of == call);
         if let Some(place) = self.once.iter().position(|(of, _)| concerns(of)) {

@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use time::{Date, OffsetDateTime};
 
-/// The API's limit for a user or an account's token, of any calls, in [`WINDOW`].
+/// The API's limit on calls of a user or an account's token in [`WINDOW`].
 pub(super) const CALLS: u64 = 1_200;
-/// The window of [`CALLS`], and how long all calls are refused beyond them.
+/// The window of [`CALLS`], and the time for which all calls are refused beyond them.
 pub(super) const WINDOW: Duration = Duration::from_mins(5);
-/// The largest request: 100 MB, and room to find out that it is too large.
+/// The largest request: 100 MB, and some more to detect larger ones.
 pub(super) const REQUEST_BYTES: usize = 101_000_000;
 
-/// Operations of a day, in UTC. Listing keys has a fourth limit, which nothing here uses.
+/// Operations per day in UTC. Listing keys has a fourth limit, which nothing here uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Daily {
-    /// Reads, of absent keys too.
+    /// Reads, including those of absent keys.
     pub reads: u64,
-    /// Pairs written, each one of a bulk write.
+    /// Written pairs, each pair of a bulk write counted.
     pub writes: u64,
-    /// Keys deleted.
+    /// Deleted keys.
     pub deletes: u64,
 }
 
 impl Daily {
-    /// What the free plan grants.
+    /// The limits of the free plan.
     pub const FREE: Self = Self { reads: 100_000, writes: 1_000, deletes: 1_000 };
 
     fn plus(self, more: Self) -> Self {
@@ -41,7 +41,7 @@ impl Daily {
     }
 }
 
-/// What is used.
+/// The operations used so far.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     day: Option<(Date, Daily)>,
@@ -55,8 +55,8 @@ impl Limits {
         self.day.filter(|(of, _)| *of == day).map(|(_, used)| used).unwrap_or_default()
     }
 
-    /// Takes operations out of the day's quotas. Each kind runs out by itself: only what is asked for is compared. Whether a
-    /// bulk call that exceeds what is left is done in part is not known; here it is refused whole.
+    /// Takes operations from the day's quotas. Each kind runs out separately. It is unknown whether Cloudflare executes
+    /// a part of a bulk call that exceeds the quota; the fake refuses it as a whole.
     pub(super) fn take(&mut self, wanted: Daily, limit: Daily, now: OffsetDateTime) -> bool {
         let day = now.date();
         let used = self.used_on(day);
@@ -76,7 +76,7 @@ impl Limits {
     /// Counts a call against the API's limit.
     ///
     /// # Errors
-    /// The wait, when there have been too many.
+    /// The remaining wait, after too many calls.
     pub(super) fn call(&mut self, limit: u64, now: OffsetDateTime) -> Result<(), Duration> {
         if let Some(wait) = self.blocked_until.and_then(|until| (until - now).try_into().ok()).filter(nonzero)
         {
@@ -91,7 +91,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Calls left, and until when.
+    /// Returns the remaining calls, and the time until the limit is full again.
     pub(super) fn calls_left(&self, limit: u64, now: OffsetDateTime) -> (u64, Duration) {
         if let Some(wait) = self.blocked_until.and_then(|until| (until - now).try_into().ok()).filter(nonzero)
         {
@@ -101,7 +101,7 @@ impl Limits {
         (limit.saturating_sub(used), (begun + WINDOW - now).try_into().unwrap_or_default())
     }
 
-    /// Whether a key may be written now: once a second.
+    /// Returns whether a key may be written now: once per second.
     pub(super) fn write(&mut self, key: &str, now: OffsetDateTime) -> bool {
         let second = Duration::from_secs(1);
         self.written.retain(|_, at| now - *at < second);

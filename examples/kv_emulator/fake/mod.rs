@@ -1,26 +1,26 @@
 //! A fake of Cloudflare Workers KV's REST API: its routes, statuses, codes, headers, limits and quirks.
 //!
-//! It stands in for an account that nobody who runs the tests has. What it answers follows Cloudflare's `OpenAPI`
-//! description and what other clients have seen of the live API; it was never compared with the live API itself.
-//! Where nothing is known it is said beside the code.
+//! It replaces an account that the tests do not have. Its answers follow Cloudflare's `OpenAPI` description and
+//! observations of the live API by other clients; it was never compared with the live API itself. Comments next to the
+//! code mark unknown behaviour.
 //!
 //! # Routes
 //!
 //! Under `/client/v4`: `user/tokens/verify`, and under `accounts/{account}`: `tokens/verify`,
 //! `storage/kv/namespaces` (GET), `…/{namespace}` (GET), `…/values/{key}` (GET, PUT, DELETE), `…/bulk` (PUT) and
-//! `…/bulk/delete` (POST). Listing keys, metadata and bulk reads are not there.
+//! `…/bulk/delete` (POST). Listing keys, metadata and bulk reads are not implemented.
 //!
-//! A request that the description does not allow is refused with a code that Cloudflare does not use, and written down:
-//! a test that ends with [`FakeKv::assert_conforming`] proves that what was sent was well-formed.
+//! A request that the description does not allow is refused with a code that Cloudflare does not use, and recorded: a
+//! test that ends with [`FakeKv::assert_conforming`] proves that its requests were well-formed.
 //!
-//! # Steering
+//! # Control
 //!
-//! [`FakeKv::quirks`] changes what the account is like for a while: an outdated answer, a token without rights, small
-//! quotas. [`FakeKv::fail_once`] and its kin break single calls: a hanging or cut connection, a web page, half a body.
-//! Lifetimes, quotas and delays follow the [`Clock`], so that no test waits for them. Two writes of a key within a
-//! second of that clock are refused, as they are by Cloudflare.
+//! [`FakeKv::quirks`] changes the account's behaviour: outdated answers, a token without permissions, small quotas.
+//! [`FakeKv::fail_once`] and similar methods break single calls: a hanging or cut connection, a web page, half a body.
+//! Lifetimes, quotas and delays follow the [`Clock`], so no test waits for them. Like Cloudflare, the fake refuses two
+//! writes of a key within a second of that clock.
 //!
-//! # Pointing a server at it
+//! # Connecting a server
 //!
 //! With the three usual variables, and
 //! `CLOUDFLARE_KV_BASE_URL=http://127.0.0.1:PORT/client/v4/accounts/{account}`: see [`FakeKv::variables`].
@@ -56,10 +56,10 @@ pub const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 pub const NAMESPACE: &str = "0f2ac74b498b48028cb68387c421e279";
 /// The namespace's title.
 pub const TITLE: &str = "chatchonk";
-/// The one token. Its shape is a user's.
+/// The one token, in the form of a user's token.
 pub const TOKEN: &str = "cfut_fake-token-of-the-kv-emulator-0123456789";
 
-/// What the token may do.
+/// The token's permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Workers KV Storage: Edit.
@@ -70,37 +70,37 @@ pub enum Access {
     None,
 }
 
-/// What the token is.
+/// The token's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token {
-    /// In use, and a user's.
+    /// Active, and owned by a user.
     OfUser,
-    /// In use, and the account's own.
+    /// Active, and owned by the account.
     OfAccount,
-    /// A user's that was switched off.
+    /// A user's token that was disabled.
     Disabled,
-    /// A user's past its end.
+    /// A user's token that has expired.
     Expired,
-    /// None that Cloudflare knows.
+    /// Unknown to Cloudflare.
     Unknown,
 }
 
-/// What the account is like. [`Quirks::default`] is a free account that shows every change at once.
+/// The account's behaviour. [`Quirks::default`] is a free account that shows every change at once.
 #[derive(Debug, Clone)]
 pub struct Quirks {
-    /// For so long after a change, reads may show any earlier state of the key, its absence included.
+    /// The time after a change during which reads may show any earlier state of the key, including its absence.
     pub stale_for: Duration,
-    /// Which of these states.
+    /// The choice among these states.
     pub which: Which,
-    /// For so long after a read found a key absent, it stays absent, whatever is written.
+    /// The time for which a key stays absent after a read found it absent, whatever is written.
     pub absent_for: Duration,
-    /// What the token may do.
+    /// The token's permission.
     pub access: Access,
-    /// What the token is.
+    /// The token's state.
     pub token: Token,
-    /// Operations a day.
+    /// Operations per day.
     pub daily: Daily,
-    /// Calls in 5 minutes; beyond them all are refused for 5 minutes.
+    /// Calls per 5 minutes; beyond them all calls are refused for 5 minutes.
     pub calls: u64,
 }
 
@@ -118,10 +118,10 @@ impl Default for Quirks {
     }
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What it asked for.
+    /// Its kind.
     pub call: Call,
     /// GET, PUT, POST or DELETE.
     pub method: String,
@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-/// A running fake, on a thread of its own. Stops when it is dropped.
+/// A running fake, on its own thread. Stops when it is dropped.
 #[derive(Debug)]
 pub struct FakeKv {
     address: SocketAddr,
@@ -166,24 +166,24 @@ pub struct FakeKv {
 
 impl Drop for FakeKv {
     fn drop(&mut self) {
-        // The command is sent at once; what it returns is the wait for the end.
+        // The command is sent at once; the returned future only waits for the end.
         drop(self.server.stop(false));
     }
 }
 
 impl FakeKv {
-    /// A fake on a port of the loopback address that the system chooses.
+    /// Starts a fake on a loopback port that the system chooses.
     ///
     /// # Errors
-    /// When there is none, or no thread.
+    /// If no port or no thread is available.
     pub fn start(clock: Clock) -> std::io::Result<Self> {
         Self::on(TcpListener::bind("127.0.0.1:0")?, clock)
     }
 
-    /// A fake on this listener.
+    /// Starts a fake on this listener.
     ///
     /// # Errors
-    /// When it cannot be listened on.
+    /// If the listener cannot be used.
     pub fn on(listener: TcpListener, clock: Clock) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared { clock, state: Mutex::default() });
@@ -197,7 +197,7 @@ impl FakeKv {
                 };
                 let server = HttpServer::new(app).workers(1).disable_signals().listen(listener);
                 let server = server.map(HttpServer::run);
-                // The receiver waits; and a server that ends badly leaves its clients without answers, which they show.
+                // The receiver waits. If the server fails later, its clients get no answers and show that.
                 let _ = send.send(server.as_ref().map(Server::handle).map_err(std::io::Error::kind));
                 if let Ok(server) = server {
                     let _ = server.await;
@@ -208,12 +208,12 @@ impl FakeKv {
         Ok(Self { address, shared, server })
     }
 
-    /// `CLOUDFLARE_KV_BASE_URL`.
+    /// Returns the `CLOUDFLARE_KV_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}/client/v4/accounts/{ACCOUNT}", self.address)
     }
 
-    /// What the server needs to be told.
+    /// Returns the variables that connect a server.
     pub fn variables(&self) -> [(&'static str, String); 4] {
         [
             ("CLOUDFLARE_API_TOKEN", TOKEN.to_owned()),
@@ -223,12 +223,12 @@ impl FakeKv {
         ]
     }
 
-    /// Changes what the account is like.
+    /// Changes the account's behaviour.
     pub fn quirks(&self, change: impl FnOnce(&mut Quirks)) {
         change(&mut self.shared.state().quirks);
     }
 
-    /// Breaks the next call of this kind; of any kind, with `None`. Several calls are broken in the order of these orders.
+    /// Breaks the next call of this kind, or of any kind with `None`. Several faults apply in the order of these calls.
     pub fn fail_once(&self, call: Option<Call>, fault: Fault) {
         self.shared.state().faults.once(call, fault);
     }
@@ -238,37 +238,37 @@ impl FakeKv {
         self.shared.state().faults.always(call, fault);
     }
 
-    /// Breaks nothing any more.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.shared.state().faults = Faults::default();
     }
 
-    /// Puts a value there, as if it had been so for ever. Counts for no limit.
+    /// Stores a value as if it had always been there. Counts towards no limit.
     pub fn plant(&self, key: &str, value: &[u8]) {
         self.shared.state().store.plant(key, value);
     }
 
-    /// The value that Cloudflare holds in truth, whatever reads show.
+    /// Returns the value that Cloudflare really has, whatever reads show.
     pub fn value(&self, key: &str) -> Option<Vec<u8>> {
         self.shared.state().store.truth(key, self.shared.clock.utc()).map(|found| found.value.to_vec())
     }
 
-    /// How many calls of a kind have come, broken ones included.
+    /// Returns the number of calls of a kind, including broken ones.
     pub fn calls(&self, call: Call) -> usize {
         self.shared.state().calls.get(&call).copied().unwrap_or_default()
     }
 
-    /// Operations that count for today's quotas: reads, writes (each pair) and deletes (each key).
+    /// Returns the operations that count towards today's quotas: reads, writes (each pair) and deletes (each key).
     pub fn used_today(&self) -> Daily {
         self.shared.state().limits.used_on(self.shared.clock.utc().date())
     }
 
-    /// The requests so far, in order: the latest thousand.
+    /// Returns the latest thousand requests, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.state().requests.iter().cloned().collect()
     }
 
-    /// Fails the test if a request was not as the `OpenAPI` description wants it.
+    /// Fails the test if a request violates the `OpenAPI` description.
     pub fn assert_conforming(&self) {
         let violations = &self.shared.state().violations;
         assert!(violations.is_empty(), "requests that Cloudflare does not describe: {violations:#?}");

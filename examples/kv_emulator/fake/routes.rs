@@ -1,4 +1,4 @@
-//! Which request asks for what, and whether Cloudflare's description allows it.
+//! Routes of requests, and the rules of Cloudflare's description.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Request;
 use super::answer::Reply;
 
-/// The code of refusals that are the fake's own: the description does not allow such a request.
+/// The code of the fake's own refusals, for requests that the description does not allow.
 pub(super) const NOT_DESCRIBED: u64 = 99_999;
 /// The largest value, and the longest key.
 const MAX_VALUE: usize = 26_214_400;
@@ -39,13 +39,13 @@ pub enum Call {
     Unknown,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) call: Call,
     pub(super) account: Option<String>,
     pub(super) namespace: Option<String>,
-    /// Decoded once, as Cloudflare does for namespaces that support encoded keys: all that are not old.
+    /// Decoded once, as Cloudflare does for all namespaces except old ones.
     pub(super) key: String,
 }
 
@@ -53,7 +53,7 @@ impl Route {
     /// Reads method and path, still encoded.
     ///
     /// # Errors
-    /// The refusal of what is no route.
+    /// The refusal of an unknown route.
     pub(super) fn of(method: &str, path: &str) -> Result<Self, Reply> {
         let unknown = || Reply::refusal(404, &[(7_000, "No route for that URI")]);
         let Some(path) = path.strip_prefix("/client/v4/") else {
@@ -90,10 +90,10 @@ impl Route {
     }
 }
 
-/// What the description does not allow in this request, if anything.
+/// Returns the violation of the description in this request, if any.
 pub(super) fn violation(call: Call, request: &Request) -> Option<String> {
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-    // RFC 3986's unreserved characters stand for themselves, all others are encoded.
+    // RFC 3986's unreserved characters stay as they are; all others are encoded.
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
         let hexadecimal = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
@@ -147,7 +147,7 @@ pub(super) struct Pair {
 /// Reads a bulk write.
 ///
 /// # Errors
-/// What the description does not allow in it.
+/// The violation of the description.
 pub(super) fn pairs(body: &[u8]) -> Result<Vec<Pair>, String> {
     elements(body)?.into_iter().map(pair).collect()
 }
@@ -188,7 +188,7 @@ fn pair(element: Value) -> Result<Pair, String> {
 /// Reads the keys of a bulk delete.
 ///
 /// # Errors
-/// What the description does not allow in it.
+/// The violation of the description.
 pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
     elements(body)?.into_iter().map(|element| key(element).map_err(str::to_owned)).collect()
 }

@@ -1,4 +1,4 @@
-//! From a request to an answer.
+//! Answers requests.
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,7 +12,7 @@ use super::routes::{self, Call, NOT_DESCRIBED, Route};
 use super::store::Found;
 use super::{ACCOUNT, Access, NAMESPACE, Quirks, Request, Shared, State, TITLE, TOKEN, Token};
 
-/// So many requests can be looked at afterwards.
+/// The number of requests that are kept.
 const REQUESTS_KEPT: usize = 1_000;
 /// The shortest life of a value, in seconds.
 const MIN_TIME_TO_LIVE: u64 = 60;
@@ -61,7 +61,7 @@ fn text_of(
 }
 
 impl State {
-    /// Counts all, and keeps the latest.
+    /// Counts every request, and keeps the latest.
     fn record(&mut self, request: Request) {
         *self.calls.entry(request.call).or_default() += 1;
         if self.requests.len() == REQUESTS_KEPT {
@@ -110,8 +110,8 @@ impl State {
         }
     }
 
-    /// Account, token, namespace, in this order. An account that is well-formed but another's is believed to be refused like
-    /// a token; one that is not well-formed has no route.
+    /// Checks account, token and namespace, in this order. A well-formed id of another account is presumably refused
+    /// like a token; a malformed one has no route.
     fn admit(&self, route: &Route, token: &str) -> Result<(), Reply> {
         let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let account = route.account.as_deref().unwrap_or_default();
@@ -137,7 +137,7 @@ impl State {
                 let message = format!("{}: 'namespace not found'", operation(route.call));
                 Err(Reply::refusal(404, &[(10_013, &message)]))
             }
-            // The status of this one was not written down by those who saw it.
+            // The status of this answer is not documented by those who observed it.
             Some(id) => {
                 let message = format!("could not parse UUID: 'invalid namespace format: {id}'");
                 Err(Reply::refusal(400, &[(10_011, &message)]))
@@ -161,11 +161,11 @@ impl State {
             |name| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
         let time_to_live = parameter("expiration_ttl").map(i64::unsigned_abs);
         let expires = expires(time_to_live, parameter("expiration"), now)?;
-        // The code for a value that is too large is not known.
+        // The code for an oversized value is unknown.
         if request.body.len() > 26_214_400 {
             return Err(Reply::refusal(413, &[]));
         }
-        // Nor is the one for a key that is written twice within a second.
+        // So is the code for a key that is written twice within a second.
         if !self.limits.write(key, now) {
             return Err(Reply::refusal(429, &[]));
         }
@@ -182,7 +182,7 @@ impl State {
         Ok(Reply::success(&json!({})))
     }
 
-    /// Keys that were written within the last second are believed to be those that are not taken.
+    /// Presumably only the keys that were written within the last second are rejected.
     fn put_many(&mut self, request: &Request, now: OffsetDateTime) -> Result<Reply, Reply> {
         let pairs = self.refuse_malformed(routes::pairs(&request.body))?;
         let lives: Result<Vec<_>, _> =
@@ -212,7 +212,7 @@ impl State {
         Ok(Reply::success(&json!({"successful_key_count": keys.len(), "unsuccessful_keys": []})))
     }
 
-    /// That the status is 429 is hearsay; code and message were seen by many.
+    /// The status 429 is hearsay; code and message were observed often.
     fn take(&mut self, wanted: Daily, now: OffsetDateTime) -> Result<(), Reply> {
         let message = "your account has reached the free usage limit for this operation for today";
         let granted = self.limits.take(wanted, self.quirks.daily, now);
@@ -259,13 +259,13 @@ fn verify(route: &Route, token: &str, quirks: &Quirks) -> Result<Reply, Reply> {
     }))
 }
 
-/// The code is an emulator's; the live one is not known.
+/// The code is that of an emulator; the live one is unknown.
 fn fits(key: &str) -> Result<(), Reply> {
     let message = format!("UTF-8 encoded length of {} exceeds key length limit of 512.", key.len());
     if key.len() > 512 { Err(Reply::refusal(414, &[(10_000, &message)])) } else { Ok(()) }
 }
 
-/// A lifetime wins over a time.
+/// A lifetime takes precedence over an expiration time.
 fn expires(
     time_to_live: Option<u64>,
     expiration: Option<i64>,

@@ -1,4 +1,4 @@
-//! What is kept, and which of its states a read shows.
+//! Stored states, and the choice of the state that a read shows.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use time::OffsetDateTime;
 
-/// Which of the states a read may show it does show.
+/// The state that a read shows, among those that it may show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// The oldest.
     Oldest,
-    /// Any, by chance: the same ones again for the same seed. A later read may show an older state.
+    /// A random one, repeatable by seed. A later read may show an older state.
     Any {
         /// The seed.
         seed: u64,
@@ -25,7 +25,7 @@ pub(super) struct Found {
     pub(super) expires: Option<OffsetDateTime>,
 }
 
-/// A state of a key since a time: a value, or none.
+/// A key's state since a time: a value or none.
 #[derive(Debug, Clone)]
 struct Since {
     at: OffsetDateTime,
@@ -40,7 +40,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Writes a value, or deletes with `None`. States that no read can show any more are forgotten.
+    /// Writes a value, or deletes it with `None`. States that no read can show are dropped.
     pub(super) fn change(
         &mut self,
         key: &str,
@@ -64,7 +64,7 @@ impl Store {
         alive(self.pairs.get(key)?.last()?.found.clone(), now)
     }
 
-    /// What a read shows.
+    /// Returns the state that a read shows.
     pub(super) fn read(
         &mut self,
         key: &str,
@@ -76,7 +76,7 @@ impl Store {
         }
         let states = self.pairs.get(key).map(Vec::as_slice).unwrap_or_default();
         let settled = states.iter().rposition(|state| state.at <= now - stale_for);
-        // Before the first state there was none.
+        // The key was absent before its first state.
         let mut shown: Vec<Option<Found>> = if settled.is_none() { vec![None] } else { Vec::new() };
         shown.extend(states[settled.unwrap_or(0)..].iter().map(|state| state.found.clone()));
         let place = match which {
@@ -98,7 +98,7 @@ fn alive(found: Option<Found>, now: OffsetDateTime) -> Option<Found> {
     found.filter(|found| found.expires.is_none_or(|expires| now < expires))
 }
 
-/// `SplitMix64`: neighbouring numbers become unlike ones.
+/// `SplitMix64`: maps neighbouring numbers to unrelated ones.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
