@@ -1,4 +1,4 @@
-//! The database in the background: connects, migrates, seeds, loads, looks after it, and starts again after an outage.
+//! Supervises the database: connects, migrates, seeds, loads, and starts again after an outage.
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
@@ -20,26 +20,25 @@ use crate::store::{DatabaseFault, DatabaseSettings, DatabaseTls, Store, StoreErr
 use super::check::check_start;
 use super::tables::Tables;
 
-/// Between two looks at a database that answers.
+/// Pause between looks at a database that answers.
 const WHEN_UP: Duration = Duration::from_secs(5);
-/// Between two looks at one that does not.
+/// Pause while it does not.
 const WHEN_DOWN: Duration = Duration::from_secs(2);
-/// Between two looks at one that refuses this server. A start makes two tries and then one a minute: fewer than the ten
-/// in five minutes after which Supabase's pooler blocks an address, also for those who know the right password.
+/// Pause while it refuses this server. Two tries at the start and then one a minute are below the ten in five minutes
+/// after which Supabase's pooler blocks an address, even with the right password.
 const WHEN_REFUSED: Duration = Duration::from_mins(1);
-/// Between two attempts to start a private cluster that did not.
+/// Pause between starts of a private cluster.
 const WHEN_NOT_STARTED: Duration = Duration::from_secs(30);
-/// How long finding out why no connection came out of the pool may take: with the pool's 2 s and the pause between two
-/// looks, a database that hangs is told of within 10 s.
+/// Limit for finding out why the pool gave no connection. With the pool's 2 s and the pause between looks, an outage
+/// shows within 10 s.
 const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(1);
 /// Time limit for the end of all connections.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Opens the configured database: describes the one of `DATABASE_URL`, or starts the private cluster, which the caller
-/// has to stop.
+/// Opens the configured database: describes `DATABASE_URL`, or starts the private cluster, which the caller must stop.
 ///
 /// # Errors
-/// [`EmbeddedError`] when there is no PostgreSQL on this machine or the cluster does not start.
+/// [`EmbeddedError`] when PostgreSQL is not installed or the cluster does not start.
 pub async fn open(choice: &DatabaseChoice) -> Result<(Store, Option<Cluster>), EmbeddedError> {
     match choice {
         DatabaseChoice::Url(settings) => Ok((Store::new(settings.as_ref().clone()), None)),
@@ -52,9 +51,9 @@ pub async fn open(choice: &DatabaseChoice) -> Result<(Store, Option<Cluster>), E
     }
 }
 
-/// States that the log has, so that each is logged once.
+/// Faults in the log, each logged once.
 struct Logged {
-    /// The database does not answer.
+    /// It does not answer.
     down: Outage<DatabaseFault>,
     /// It answers, with a fault.
     degraded: Outage<DatabaseFault>,
@@ -70,22 +69,22 @@ impl Logged {
     };
 }
 
-/// How far the supervisor has come with the database.
+/// Progress with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// No look has ended.
     First,
-    /// The first look timed out. The server may say why later than that look waits, so the second is patient.
+    /// The first look timed out. The server may give its reason later, so the second is patient.
     Second,
-    /// It does not answer, or its tables are not known to be up to date.
+    /// It does not answer, or its tables may be outdated.
     Away,
-    /// It answers, and its tables were brought up to date since it last came back.
+    /// Its tables were brought up to date since it came back.
     Prepared,
 }
 
 impl Phase {
-    /// Returns the phase after a look. A database that comes back may be another one or an older one. Tables that vanish
-    /// while it answers are left to the operator, who may be restoring a backup.
+    /// Returns the phase after a look. A database that comes back may be another one. Tables that vanish while it
+    /// answers are left to the operator, who may be restoring a backup.
     fn after(self, look: DatabaseState) -> Self {
         match (self, look) {
             (_, DatabaseState::Up { .. }) => Self::Prepared,
@@ -95,13 +94,13 @@ impl Phase {
         }
     }
 
-    /// Whether a fault of configuration now means that the server never worked.
+    /// Whether it has never worked, so that a fault is one of configuration.
     fn is_start(self) -> bool {
         matches!(self, Self::First | Self::Second)
     }
 }
 
-/// Looks after the database for as long as the process lives.
+/// Supervises the database while the process lives.
 pub(super) struct Supervisor {
     pub config: Config,
     pub seed: Seed,
@@ -139,7 +138,7 @@ impl Supervisor {
     /// Opens the database. Repeats the start of a private cluster until it succeeds.
     ///
     /// # Errors
-    /// [`EmbeddedError::InUse`]: a second server on one folder would show its operator the wrong catalogue.
+    /// [`EmbeddedError::InUse`], because a second server on one folder would show the wrong catalogue;
     /// [`EmbeddedError::NotInstalled`].
     async fn open(&self) -> Result<(Store, Option<Cluster>), EmbeddedError> {
         if let DatabaseChoice::Url(settings) = &self.config.database {
@@ -219,7 +218,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks at the database, prepares it if that is due, and loads the catalogue if that is due.
+    /// Looks at the database; prepares it and loads the catalogue when due.
     async fn look(
         &self,
         store: &Store,
@@ -243,8 +242,8 @@ impl Supervisor {
         }
     }
 
-    /// The first successful contact: tables, seed, catalogue. Where the tables are already there, a migration or seed
-    /// that cannot be written now does not keep the catalogue from being served.
+    /// First contact: tables, seed. If the tables exist, a failed migration or seed does not keep the catalogue from
+    /// being served.
     async fn prepare(
         &self,
         store: &Store,
@@ -254,40 +253,40 @@ impl Supervisor {
         // Lists wait for the first look only.
         let dialled = if phase == Phase::First { store.dial().await } else { store.dial_patiently().await };
         dialled.map(drop)?;
-        // Not before: no list should wait for a database that has never answered.
+        // Not earlier: lists must not wait for a database that has never answered.
         self.catalogue.connect(store.clone());
         if let Some(shared) = &self.shared {
             shared.connect(store.clone());
         }
-        // A failure is logged, and shows in the look. The supervisor tries again, while the catalogue is served.
+        // A failure is logged and shows in the look; the supervisor repeats it.
         let _ = tables.bring_up_to_date().await;
         tables.look().await
     }
 
-    /// Loads the catalogue after a good look, if a load is due. A database that answers and gives no catalogue is at fault.
+    /// Loads the catalogue when due. A database that answers without a catalogue is at fault.
     async fn load(
         &self,
         state: DatabaseState,
         tables: &Tables<'_>,
         phase: Phase,
     ) -> Result<DatabaseState, StoreError> {
-        // The version need not have changed, and the load of the last change may have failed.
+        // Its version may be unchanged, and the last load may have failed.
         let was_of_tables = self.status.database().state.fault().is_some_and(DatabaseFault::is_of_tables);
         let is_stale = || self.catalogue.report().is_none_or(|report| report.stale);
         if phase == Phase::Prepared && !was_of_tables && !is_stale() {
             return Ok(state);
         }
         let failure = match self.catalogue.refresh().await {
-            // KV may have had something, which is no better than stale.
+            // A value from KV is stale.
             Ok(()) => self.catalogue.failure().filter(|_| is_stale()),
-            // A load that takes too long has found out nothing.
+            // A load that times out proves nothing.
             Err(_) => self.catalogue.failure().or(Some(DatabaseFault::Timeout)),
         };
-        // The cache has logged it in its own words.
+        // The cache has logged it.
         failure.map_or(Ok(state), |fault| Err(tables.explain(StoreError::Unusable(fault), state.fault())))
     }
 
-    /// Why a look failed. The pool only says that it waited in vain; a connection of its own says why.
+    /// Returns why a look failed. The pool only says that it timed out; a separate connection gives the reason.
     async fn diagnose(&self, store: &Store, error: StoreError) -> StoreError {
         match error.fault() {
             DatabaseFault::PoolFull => match self.clock.timeout(DIAGNOSIS_LIMIT, store.dial()).await {
@@ -299,7 +298,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts the private PostgreSQL again, when it is the one that went away.
+    /// Starts the private PostgreSQL again.
     async fn revive(&self, cluster: &mut Option<Cluster>, logged: &mut Logged) {
         if matches!(self.config.database, DatabaseChoice::Url(_)) {
             return;
@@ -320,8 +319,8 @@ impl Supervisor {
         }
     }
 
-    /// Publishes a look and logs what is new in it, in the database's own words. The status changes at once; of a database
-    /// that comes and goes, the log has each fault once.
+    /// Publishes a look and logs its news. The status changes at once; the log has each fault of an unstable database
+    /// once.
     fn report(&self, state: DatabaseState, error: Option<&StoreError>, phase: Phase, logged: &mut Logged) {
         let now = self.clock.now();
         let before = self.status.set_database(state);

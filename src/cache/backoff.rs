@@ -1,16 +1,15 @@
-//! Pauses between attempts at something that fails.
+//! Pauses between attempts after failures.
 
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 
-/// Failures in a row, and the pause after the last: at first the shortest, then twice as long with each, up to the
-/// longest.
+/// The pause after failures in a row. It doubles with each, up to the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     failed: Instant,
     full: Duration,
-    /// 0 to 255: shortens the pause by up to a quarter, so that instances that failed together do not try together.
+    /// 0 to 255. Shortens the pause by up to a quarter, so instances that failed together do not retry together.
     jitter: u8,
 }
 
@@ -26,7 +25,7 @@ impl Backoff {
         Self { failed: now, full, jitter }
     }
 
-    /// Returns how much of the pause is left.
+    /// Returns the rest of the pause.
     pub fn due_in(self, now: Instant) -> Duration {
         let pause = self.full.saturating_sub(self.full / 4 * u32::from(self.jitter) / 255);
         pause.saturating_sub(self.passed(now))
@@ -37,13 +36,13 @@ impl Backoff {
         now.saturating_duration_since(self.failed)
     }
 
-    /// Returns whether the last failure ended before then.
+    /// Whether the last failure ended before `at`.
     pub fn ended_before(self, at: Instant) -> bool {
         self.failed < at
     }
 }
 
-/// Returns a jitter that differs between instances, as their clocks do.
+/// Returns a jitter that differs between instances.
 pub fn jitter(clock: &Clock) -> u8 {
     xxhash_rust::xxh3::xxh3_64(&clock.utc().nanosecond().to_le_bytes()).to_le_bytes()[0]
 }

@@ -1,4 +1,4 @@
-//! Values as the cache holds them.
+//! Values in the cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::family::Family;
 use super::scope::{Known, Scope};
 
-/// Where an instance has a value from. The owner of a family names its origin.
+/// Where a value came from. The owner of a family names its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Loaded from its origin.
@@ -19,7 +19,7 @@ pub enum Source {
     Builtin,
 }
 
-/// A value with its origin and age. Immutable.
+/// A value with its source and age. Immutable.
 #[derive(Debug)]
 pub struct Entry<V> {
     /// The value.
@@ -30,36 +30,35 @@ pub struct Entry<V> {
     pub source: Source,
     /// When it was read from the origin.
     pub loaded_at: OffsetDateTime,
-    /// When it came here.
+    /// When this instance got it.
     pub(super) loaded: Instant,
-    /// When it was read from the origin, by this clock.
+    /// `loaded_at` on the monotonic clock.
     pub(super) born: Instant,
-    /// The start of the read that brought it, or that proved it to be what the origin has. `None`: no origin has vouched for
-    /// this very value, and its version alone does not.
+    /// When the read began that loaded or proved the value. `None`: no origin has confirmed it.
     pub(super) validated: Option<Instant>,
-    /// The life of the database that the version belongs to.
+    /// Epoch of the version.
     pub(super) epoch: u64,
-    /// Its bytes.
+    /// In bytes.
     pub(super) weight: u32,
-    /// What invalidates it, at hand so that a hit looks nothing up.
+    /// What invalidates it. Kept here so that a hit looks nothing up.
     pub(super) scope: Arc<Scope>,
 }
 
-/// How a held value stands.
+/// Whether a value may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// May be served; a refresh in the background is due or not.
+    /// It is fresh.
     Fresh { left: Duration, refresh_due: bool },
-    /// Not validated for too long, but not known to be outdated.
+    /// It was not validated for too long. Nothing newer is known.
     Expired { age: Duration },
     /// A newer version is known, or the database was replaced.
     Outdated,
 }
 
 impl<V> Entry<V> {
-    /// Whether the entry may take the place of `held`. Versions never go backwards, and a value from the shared tier that
-    /// the origin has not confirmed takes no place from one that it has, unless that one is outdated. Anyone who can write
-    /// to the shared tier chooses the version there, so a confirmed value replaces an unconfirmed one of any version.
+    /// Whether the entry may replace `held`. Versions never go backwards. Anyone who can write to the shared tier
+    /// chooses the version there: a confirmed value replaces an unconfirmed one of any version, and an unconfirmed
+    /// value replaces a confirmed one only if that is outdated.
     pub(super) fn supersedes(&self, held: &Self, known: &Known) -> bool {
         match (self.is_confirmed(), held.is_confirmed()) {
             _ if self.epoch != held.epoch => self.epoch > held.epoch,
@@ -69,12 +68,12 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Whether the origin has loaded or proven this very value. An age without a version proves nothing.
+    /// Whether the origin has loaded or proved this value. An age without a version proves nothing.
     fn is_confirmed(&self) -> bool {
         self.source == Source::Origin || (self.validated.is_some() && self.scope.has_versions())
     }
 
-    /// The last moment at which the value is known to have been current.
+    /// Returns the last moment at which the value was known to be current.
     pub(super) fn validated(&self, known: &Known) -> Option<Instant> {
         let validated = self.validated?;
         let seen = known.seen.filter(|seen| seen.version == self.version && self.epoch == known.epoch);
@@ -99,7 +98,7 @@ impl<V> Entry<V> {
         }
     }
 
-    /// 75 to 85 % of the freshness: instances that loaded together do not refresh together.
+    /// 75 to 85 % of the freshness, so instances that loaded together do not refresh together.
     fn refresh_at(&self, family: &Family) -> Duration {
         let spread = xxhash_rust::xxh3::xxh3_64(&self.loaded_at.unix_timestamp_nanos().to_le_bytes()) % 11;
         family.fresh * (75 + u32::try_from(spread).unwrap_or(0)) / 100

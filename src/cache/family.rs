@@ -1,45 +1,45 @@
-//! The kinds of cached values, all declared here.
+//! Families: the kinds of cached values, and how each is treated.
 
 use std::time::Duration;
 
-/// One kind of cached value and how it is treated.
+/// One kind of cached value.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {
     /// Its name in keys, statistics and logs.
     pub name: &'static str,
-    /// How long a value is fresh after it was last validated.
+    /// How long a value is fresh after its last validation.
     pub fresh: Duration,
-    /// What happens when the origin fails.
+    /// What reads get when the origin fails.
     pub on_origin_failure: OnOriginFailure,
-    /// How long a caller waits for a flight when it holds a value that may be served stale.
+    /// How long a caller with a fallback waits for a load.
     pub soft_limit: Duration,
-    /// How long a caller waits for a flight otherwise.
+    /// How long any other caller waits.
     pub hard_limit: Duration,
-    /// How long a flight may take.
+    /// Time limit of a load.
     pub flight_limit: Duration,
-    /// After this long a value is loaded again even though its version says that nothing changed.
+    /// A value of this age is loaded again even at an unchanged version.
     pub reload_after: Duration,
-    /// Rises with every change of what is written to the shared tier.
+    /// Rises with every change of the format in the shared tier.
     pub schema: u32,
-    /// How long the shared tier keeps a value, to serve in an outage; `None`: it never gets one.
+    /// How long the shared tier keeps a value, for outages. `None`: values stay out of it.
     pub keep_shared: Option<Duration>,
-    /// Bound of the values in memory, in bytes as the origin weighs them. `None` for a family of one key, whose value must
-    /// be held whatever it weighs.
+    /// Bound of all values in memory, in bytes as the origin weighs them. `None` for a family of one key, which must
+    /// always fit.
     pub max_bytes: Option<u64>,
 }
 
 /// What a family serves when its origin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnOriginFailure {
-    /// The newest value held, of any age, even one known to be outdated; then the floor.
+    /// The newest value in memory, whatever its age, even if outdated; then the floor.
     ServeAnyAge,
-    /// A value of at most this age that is not known to be outdated.
+    /// A value of at most this age that is not outdated.
     ServeUpTo(Duration),
-    /// Nothing: an error.
+    /// An error.
     Refuse,
 }
 
-/// What the families below have in common: small values that are kept in memory only, and served while they are fresh.
+/// Defaults: small values in memory only, served while fresh.
 const USUAL: Family = Family {
     name: "",
     fresh: Duration::from_mins(5),
@@ -63,7 +63,7 @@ pub const CATALOGUE: Family = Family {
     ..USUAL
 };
 
-/// What upstream APIs answered. Nothing announces a change of theirs: age counts from the load.
+/// Answers of upstream APIs. No change is announced, so age counts from the load.
 pub const RESPONSES: Family = Family {
     name: "responses",
     fresh: Duration::from_mins(15),
@@ -72,7 +72,7 @@ pub const RESPONSES: Family = Family {
     ..USUAL
 };
 
-/// A user's preferences. Personal, hence in memory only.
+/// A user's preferences: personal, so in memory only.
 pub const PREFERENCES: Family = Family {
     name: "preferences",
     fresh: Duration::from_mins(30),
@@ -80,9 +80,9 @@ pub const PREFERENCES: Family = Family {
     ..USUAL
 };
 
-/// A user's settings of providers. Secrets, hence in memory only, and never served when the database cannot confirm them.
+/// A user's provider settings: secrets, so in memory only, and never served unconfirmed.
 pub const PROVIDER_CONFIGS: Family =
     Family { name: "provider_configs", fresh: Duration::from_hours(1), ..USUAL };
 
-/// All of them.
+/// All families.
 pub const FAMILIES: [Family; 4] = [CATALOGUE, RESPONSES, PREFERENCES, PROVIDER_CONFIGS];

@@ -1,47 +1,48 @@
-//! Who shares the load of a key, who starts one, and who waits for the next. Pure: the caller holds the lock.
+//! Coordinates the loads of a key: who shares one, who starts one, who waits for the next. Pure: the caller holds the
+//! lock.
 
 use super::scope::Known;
 
-/// The most loads of one key at a time: one that hangs does not keep another, which knows more, from starting.
+/// Most loads of a key at a time. A load that hangs does not block one that knows more.
 pub(super) const MAX_FLIGHTS: usize = 2;
 
-/// A load, with the handle by which callers wait for its end.
+/// A load, and the handle by which callers wait for it.
 #[derive(Debug)]
 struct Flight<H> {
     id: u64,
     handle: H,
-    /// Fence and epoch that its value will not be behind.
+    /// Its value will not be behind this fence and epoch.
     known: (u64, u64),
-    /// Whether it has queried the origin for the value.
+    /// Whether it has queried the origin.
     is_loading: bool,
 }
 
 /// The loads of one key.
 #[derive(Debug)]
 pub(super) struct Flights<H> {
-    /// In the order of their start.
+    /// By start.
     flying: Vec<Flight<H>>,
-    /// Starts as soon as one of the others has landed.
+    /// Starts when one of the others ends.
     next: Option<H>,
-    /// The id of the last that started.
+    /// Id of the last that started.
     newest: u64,
 }
 
-/// What a caller who needs a load has to do.
+/// What a caller has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<H> {
-    /// Wait for this one.
+    /// Wait.
     Shared(H),
-    /// Start the flight of this id, then wait for it.
+    /// Start the load of this id, then wait.
     Started(u64, H),
 }
 
 /// What follows from the end of a load.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Left<H> {
-    /// Whether no other has started since. Only then its end says how the origin is.
+    /// Whether no other has started since. Only then its result describes the origin.
     pub was_newest: bool,
-    /// The flight to start now.
+    /// The load to start now.
     pub next: Option<(u64, H)>,
 }
 
@@ -52,8 +53,8 @@ impl<H> Default for Flights<H> {
 }
 
 impl<H: Clone> Flights<H> {
-    /// Returns the load that a caller with this knowledge may share, or a new one. In a storm of changes at most
-    /// [`MAX_FLIGHTS`] are under way and one waits.
+    /// Returns a load that this caller may share, or a new one. In a storm of changes [`MAX_FLIGHTS`] run and one
+    /// waits.
     pub fn join(&mut self, known: &Known, new: impl FnOnce() -> H) -> Joined<H> {
         let wanted = (known.fence, known.epoch);
         let serves = |flight: &&Flight<H>| flight.known.0 >= wanted.0 && flight.known.1 == wanted.1;
@@ -64,7 +65,7 @@ impl<H: Clone> Flights<H> {
             let handle = new();
             return Joined::Started(self.start(known, handle.clone()), handle);
         }
-        // It will know all that is known when it starts.
+        // It will know everything when it starts.
         Joined::Shared(self.next.get_or_insert_with(new).clone())
     }
 
@@ -75,15 +76,15 @@ impl<H: Clone> Flights<H> {
         self.newest
     }
 
-    /// Records what a flight has learned itself, so that callers who know it too need no other one. Without effect once it
-    /// loads: its value may be behind what it learns then.
+    /// Records what a load has learned, so that callers who know the same share it. Without effect once it loads: its
+    /// value may be older.
     pub fn learned(&mut self, id: u64, known: &Known) {
         if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id && !flight.is_loading) {
             flight.known = (known.fence, known.epoch);
         }
     }
 
-    /// Records that a flight queries the origin now: its value will not be behind what is known.
+    /// Records that a load queries the origin now: its value will not be behind `known`.
     pub fn loads(&mut self, id: u64, known: &Known) {
         self.learned(id, known);
         if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id) {
@@ -91,7 +92,7 @@ impl<H: Clone> Flights<H> {
         }
     }
 
-    /// Removes a flight that has ended.
+    /// Removes a load that has ended.
     pub fn land(&mut self, id: u64, known: &Known) -> Left<H> {
         self.flying.retain(|flight| flight.id != id);
         let was_newest = self.newest == id;
@@ -99,7 +100,7 @@ impl<H: Clone> Flights<H> {
         Left { was_newest, next }
     }
 
-    /// Whether a load is under way.
+    /// Whether a load is in progress.
     pub fn is_flying(&self) -> bool {
         !self.flying.is_empty()
     }

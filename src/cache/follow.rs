@@ -1,4 +1,4 @@
-//! Following the database's announcements, so that changes show at once.
+//! Follows the database's announcements, so that changes show at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,23 +14,22 @@ use crate::outage::Outage;
 use super::origin::LoadError;
 use super::scope::Scopes;
 
-/// How often the versions are read although nothing was announced. It validates what is held, and proves the connection.
+/// Pause between two reads of the versions without an announcement. Each read validates the values in memory and tests
+/// the connection.
 pub const CATCH_UP: Duration = Duration::from_secs(10);
-/// The shortest time between two reads of the versions because of announcements: at most 5 reads per second, and as every
-/// fence that announcements move is moved by such a read, at most 5 loads.
+/// Shortest pause between two reads because of announcements: at most 5 reads per second, hence at most 5 loads.
 const BETWEEN_READS: Duration = Duration::from_millis(200);
-/// The pause between two reads over the pool while there is no listener. Trying to listen again comes on top.
+/// Pause between two reads over the pool while nothing is announced, beside the time of each attempt to listen.
 const POLL: Duration = Duration::from_secs(2);
-/// How long a read of versions may take before the connection counts as broken.
+/// Time limit of a read before the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
-/// A database that has versions and announces their changes. Two kinds exist: PostgreSQL, and the simulated one that
-/// proves the cache.
+/// A database that has versions and announces their changes: PostgreSQL, or the simulator.
 pub trait Announcer: Send + Sync + 'static {
-    /// See [`Announcements`].
+    /// A connection that announces.
     type Connection: Announcements;
 
-    /// Opens a connection that hears of every change committed from then on.
+    /// Opens a connection that announces every later commit.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, LoadError>> + Send;
     /// Reads the versions of scopes. A scope that has never changed is absent.
     fn versions(
@@ -50,17 +49,17 @@ pub trait Announcements: Send {
     ) -> impl Future<Output = Result<HashMap<String, u64>, LoadError>> + Send;
 }
 
-/// How the instance learns of changes at the moment.
+/// How the instance learns of changes now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ListenerState {
-    /// True: announcements arrive. False: the versions are polled, with 2 s in between.
+    /// True: through announcements. False: by polling every 2 s.
     pub listening: bool,
     /// When the versions were last read.
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_event: Option<OffsetDateTime>,
 }
 
-/// Keeps the fences of all scopes held up to date. One per process.
+/// Keeps the fences of all scopes up to date. One per process.
 #[derive(Debug)]
 pub struct Follower<A> {
     announcer: A,
@@ -71,13 +70,13 @@ pub struct Follower<A> {
 }
 
 impl<A: Announcer> Follower<A> {
-    /// Follows `announcer` for `scopes`, reporting into `state`.
+    /// Creates a follower that reports into `state`.
     pub fn new(announcer: A, scopes: Arc<Scopes>, clock: Clock, state: Arc<RwLock<ListenerState>>) -> Self {
         Self { announcer, scopes, clock, state, outage: Outage::new(CATCH_UP) }
     }
 
-    /// Runs until it is dropped. Any error rebuilds the connection; meanwhile, and until that works, versions are polled
-    /// over the pool. A loss is logged once, and so is a recovery once it has lasted.
+    /// Runs until dropped. After an error it polls the versions over the pool and reconnects. A loss is logged once,
+    /// and so is a lasting recovery.
     pub async fn run(mut self) {
         loop {
             let error = match self.announcer.connect().await {
@@ -93,12 +92,10 @@ impl<A: Announcer> Follower<A> {
         }
     }
 
-    /// Listens until the connection breaks. Reads the versions first: earlier changes were announced to other
-    /// connections only.
+    /// Listens until the connection breaks. Reads the versions first, because it missed earlier announcements.
     ///
-    /// An announcement is a hint. Anyone with a login can send one, so what it says is ignored: it makes this read the
-    /// versions, on the same connection. The read answers all announcements that came before it; those that come during
-    /// or after it cause the next one.
+    /// An announcement is only a hint, since anyone with a login can send one: its content is ignored, and it triggers
+    /// a read on this connection. A read covers all announcements before it; later ones trigger the next.
     async fn listen(&mut self, mut connection: A::Connection) -> LoadError {
         let mut last_hint: Option<Instant> = None;
         loop {
@@ -119,7 +116,7 @@ impl<A: Announcer> Follower<A> {
             }
             let now = self.clock.now();
             let next = last_hint.map_or(now, |last| (last + BETWEEN_READS).max(now));
-            // The connection is emptied meanwhile: in a storm the server must not wait for this end.
+            // Drains the connection meanwhile: in a storm the server must not block on this client.
             let more = async {
                 loop {
                     if let Err(error) = connection.next().await {
@@ -138,7 +135,7 @@ impl<A: Announcer> Follower<A> {
         let begun = self.clock.now();
         let scopes = self.scopes.names();
         let versions = self.clock.timeout(ANSWER_LIMIT, self.announcer.versions(&scopes)).await;
-        // A failure says what is known already: the database is away.
+        // The supervisor reports the failure.
         if let Ok(Ok(versions)) = versions {
             self.scopes.learn_versions(&versions, begun);
             self.report(false, true);

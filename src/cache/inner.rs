@@ -20,7 +20,7 @@ use super::scope::{Scope, Scopes};
 use super::stats::{Counters, Outcome};
 use super::tier::Tier;
 
-/// What the clones of a cache share.
+/// State shared by the clones of a cache.
 pub(super) struct Inner<O: Origin> {
     pub family: Family,
     pub origin: O,
@@ -32,16 +32,16 @@ pub(super) struct Inner<O: Origin> {
     pub counters: Counters,
     pub shared: Option<Arc<dyn Tier>>,
     pub floor: Option<Arc<Entry<O::Value>>>,
-    /// The scope of keys that have none.
+    /// Scope of keys without one.
     pub unscoped: Arc<Scope>,
-    /// How many callers wait for a flight.
+    /// Number of callers that wait for a load.
     pub waiters: watch::Sender<usize>,
     pub slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
-    /// Loads that fail, of whatever key.
+    /// Failed loads of any key.
     pub outage: Mutex<Outage>,
 }
 
-/// The loads of one key, and how the last of them went.
+/// The loads of one key, and the result of the last.
 pub(super) struct Slot<V> {
     pub flights: Flights<Load<V>>,
     pub failures: Option<Backoff>,
@@ -54,11 +54,11 @@ impl<V> Default for Slot<V> {
     }
 }
 
-/// What a load brought.
+/// The result of a load.
 #[derive(Debug)]
 pub(super) struct Landed<V> {
     pub entry: Arc<Entry<V>>,
-    /// `Memory` when the value held was found unchanged, `Kv` when the shared tier had it, `Origin` when it was loaded.
+    /// `Memory` if the value in memory was unchanged, `Kv` if the shared tier had it, `Origin` if it was loaded.
     pub outcome: Outcome,
 }
 
@@ -70,7 +70,7 @@ impl<V> Clone for Landed<V> {
 
 pub(super) type Landing<V> = Result<Landed<V>, LoadError>;
 
-/// A load as its callers wait for it.
+/// A load that callers wait for.
 #[derive(Debug)]
 pub(super) struct Load<V> {
     pub asked: Instant,
@@ -88,7 +88,7 @@ impl<V> Load<V> {
         Self { asked, landing: watch::Sender::new(None) }
     }
 
-    /// Waits for the end. Cancelling the wait changes nothing for the load or for others.
+    /// Waits for the end. Cancelling the wait affects no other caller.
     pub async fn landed(self) -> Landing<V> {
         let mut landing = self.landing.subscribe();
         let landed = landing.wait_for(Option::is_some).await;
@@ -96,11 +96,11 @@ impl<V> Load<V> {
     }
 }
 
-/// The value of the first key that was hit, kept outside `memory`.
+/// The value of the first key that was hit, outside `memory`.
 ///
-/// A family of one key, such as the catalogue, needs no recency. Each `get` of `memory` records one, which takes longer than
-/// the rest of a hit and allocates (`tests/allocations.rs` counts one per read without this). Slots in a map of our own,
-/// with `memory` for keys and weights only, would have to record it as well, or evict the keys in use.
+/// A family of one key needs no recency. Every `get` of `memory` records it, which costs more than the rest of a hit
+/// and allocates: without this field, `tests/allocations.rs` counts one allocation per hit. Our own map of slots, with
+/// `memory` for keys and weights, would have to record it too, or evict keys in use.
 pub(super) struct Front<K, V> {
     pub key: K,
     pub entry: RwLock<Arc<Entry<V>>>,

@@ -1,4 +1,4 @@
-//! Loading: runs each flight in its own task, and publishes its value.
+//! Loads: runs each in its own task, and publishes the value.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::origin::{LoadError, Origin};
 use super::scope::{Known, Learned, Scope};
 use super::stats::Outcome;
 
-/// The first pause after a load that failed, and the longest.
+/// First and longest pause after a failed load.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl<O: Origin> Inner<O> {
-    /// Returns the load to wait for: one under way that knows all that is known now, or else a new one.
+    /// Returns a load that knows all that is known now: one in progress, or a new one.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         key: &O::Key,
@@ -43,7 +43,7 @@ impl<O: Origin> Inner<O> {
             }
             .instrument(tracing::debug_span!("load", family = self.family.name))
         });
-        // A second task, so that a panic in the first still frees the slot and reaches all who wait.
+        // A second task, so that after a panic in the first the slot is free and all waiters get an error.
         self.runtime.spawn(async move {
             let landing = work.await.unwrap_or(Err(LoadError::Panicked));
             inner.settle(&key, &scope, id, landing.as_ref().err());
@@ -51,14 +51,14 @@ impl<O: Origin> Inner<O> {
         });
     }
 
-    /// Records what a flight knows, for those who may join it.
+    /// Records what a load knows, for callers that may share it.
     pub(super) fn record(&self, key: &O::Key, record: impl FnOnce(&mut Flights<Load<O::Value>>)) {
         if let Some(slot) = self.slots.lock().get_mut(key) {
             record(&mut slot.flights);
         }
     }
 
-    /// The work of a flight: finds the held value unchanged, or loads a new one.
+    /// Validates the value in memory, or loads a new one.
     async fn fly(&self, key: &O::Key, scope: &Arc<Scope>, flight: u64) -> Landing<O::Value> {
         let set_out = scope.known();
         let held = self.memory.get(key);
@@ -76,7 +76,7 @@ impl<O: Origin> Inner<O> {
         }
         match (&self.shared, held) {
             (Some(shared), None) => self.race(key, scope, shared, flight).await,
-            // What is held and outdated is newer than anything in the shared tier, as long as the origin answers.
+            // While the origin answers, an outdated value in memory is newer than any in the shared tier.
             (Some(shared), Some(held)) if held.version < set_out.fence => {
                 match self.load(key, scope, flight).await {
                     Err(error) => self.rescue(key, scope, shared, error).await,
@@ -87,7 +87,7 @@ impl<O: Origin> Inner<O> {
         }
     }
 
-    /// Reads the value from the origin, publishes it, and hands it to the shared tier.
+    /// Reads the value from the origin, publishes it, and passes it to the shared tier.
     pub(super) async fn load(&self, key: &O::Key, scope: &Arc<Scope>, flight: u64) -> Landing<O::Value> {
         let begun = self.clock.now();
         self.record(key, |flights| flights.loads(flight, &scope.known()));
@@ -96,9 +96,9 @@ impl<O: Origin> Inner<O> {
         self.counters.load_took(self.clock.now().saturating_duration_since(begun));
         let loaded = loaded?;
         let weight = self.origin.weight(&loaded.value);
-        // Learning the version and publishing the value are one step for those who come for a flight: they see either
-        // this one, or its value in memory, and never set out on one of their own in between. And for other flights:
-        // whoever learned a newer version has published it, so versions in memory never go backwards.
+        // Learning the version and publishing the value are one step under this lock. Callers see either this load or
+        // its value, and start no load in between. A load that learned a newer version has published it, so versions in
+        // memory never go backwards.
         let one_step = self.slots.lock();
         let loaded_at = self.clock.utc();
         let (version, (learned, epoch)) = if scope.has_versions() {
@@ -119,8 +119,8 @@ impl<O: Origin> Inner<O> {
             epoch,
             scope: Arc::clone(scope),
         });
-        // Below the fence it is served stale at most. Still it takes the place of an older one, or a caller who comes after
-        // those that wait for it would see time go backwards while the origin fails.
+        // A value below the fence is stale. It still replaces an older one, or later callers would see time go
+        // backwards while the origin fails.
         let follows = |held: &Arc<Entry<O::Value>>| {
             let known = scope.known();
             held.epoch == epoch && begun >= known.epoch_began && entry.supersedes(held, &known)
@@ -149,8 +149,8 @@ impl<O: Origin> Inner<O> {
             && self.clock.now().saturating_duration_since(entry.loaded) < self.family.reload_after
     }
 
-    /// Puts the value into memory unless something newer is known, or something newer or better confirmed is held. Must be
-    /// called with the lock on the slots, which makes the check and the insertion one step, so versions never go backwards.
+    /// Puts the value into memory unless a newer or better confirmed one is known. The caller holds the lock on the
+    /// slots.
     pub(super) fn publish(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
         let known = entry.scope.known();
         let is_kept = self.memory.get(key).is_some_and(|held| !entry.supersedes(&held, &known));
@@ -159,7 +159,7 @@ impl<O: Origin> Inner<O> {
         }
     }
 
-    /// Frees the slot for the flight that waits, and remembers how this one went.
+    /// Frees the slot, starts the load that waits, and records the result.
     fn settle(self: &Arc<Self>, key: &O::Key, scope: &Arc<Scope>, id: u64, error: Option<&LoadError>) {
         let now = self.clock.now();
         let mut slots = self.slots.lock();

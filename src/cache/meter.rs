@@ -1,4 +1,4 @@
-//! The counters of a cache, whatever it holds.
+//! Counters of a cache, whatever it holds.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ pub type Meter = Arc<dyn Fn() -> Metered + Send + Sync>;
 pub struct Metered {
     /// Its name.
     pub family: &'static str,
-    /// Reads and what is held.
+    /// Reads, and the number and size of values.
     pub statistics: Statistics,
-    /// How long loads from the origin took that ended, well or not.
+    /// Duration of loads from the origin, failed ones included.
     pub loads: Durations,
 }
 

@@ -1,8 +1,7 @@
-//! The generic cache in front of an origin: values in memory, and behind them a tier that all instances share.
+//! The generic cache: values in memory, behind them a tier that all instances share, and behind both an origin.
 //!
-//! It knows no model, no SQL, no route and no Cloudflare: it reaches them through [`Origin`], [`Announcer`] and [`Tier`].
-//! A value is validated by the version of its *scope*, which the origin raises in the transaction of every change: equal
-//! version means equal data. See `docs/cache.md`.
+//! It reaches them through [`Origin`], [`Announcer`] and [`Tier`]. The origin raises the version of a *scope* in the
+//! transaction of every change, so equal version means equal data. See `docs/cache.md`.
 
 mod backoff;
 mod entry;

@@ -1,4 +1,4 @@
-//! What a cache asks for values and versions.
+//! The interface between a cache and its origin.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -8,25 +8,25 @@ use serde_json::value::RawValue;
 use super::scope::ScopeName;
 use super::tier::Digest;
 
-/// The source of truth of one family. Two kinds exist: the database, and the simulated one that proves the cache.
+/// The source of truth of one family: the database or an upstream, or the simulator.
 pub trait Origin: Send + Sync + 'static {
-    /// What a value is asked for by.
+    /// Identifies a value.
     type Key: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static;
-    /// The value.
+    /// What is cached.
     type Value: Send + Sync + 'static;
 
-    /// What is invalidated together with the value of this key. `None`: nothing announces its changes; its age counts
-    /// from the load, and its version is the time of the load.
+    /// Returns the scope that invalidates the value. `None`: no change is announced; age counts from the load, whose
+    /// time is the version.
     fn scope(&self, key: &Self::Key) -> Option<ScopeName>;
 
     /// Reads the value and the version of its scope from one state of the data.
     fn load(&self, key: &Self::Key) -> impl Future<Output = Result<Loaded<Self::Value>, LoadError>> + Send;
 
-    /// Reads the version of the key's scope alone; 0 when it has never changed. Not asked where there is no scope.
+    /// Reads the version of the key's scope; 0 if it has never changed. Not called for keys without a scope.
     fn version(&self, key: &Self::Key) -> impl Future<Output = Result<u64, LoadError>> + Send;
 
-    /// Reads the version of the key's scope and, from the same state, what proves a value of the shared tier under
-    /// `shared_key`. Without a digest no such value is taken for current.
+    /// Reads, from one state, the version of the key's scope and the digest of the value under `shared_key`. Without a
+    /// digest no value of the shared tier counts as current.
     fn proof(
         &self,
         key: &Self::Key,
@@ -36,50 +36,50 @@ pub trait Origin: Send + Sync + 'static {
         async { Ok(Proof { version: self.version(key).await?, digest: None }) }
     }
 
-    /// The key's name in the shared tier, out of `A-Z a-z 0-9 . _ : -`.
+    /// Returns the key's name in the shared tier, in `A-Z a-z 0-9 . _ : -`.
     fn id(&self, key: &Self::Key) -> String;
 
-    /// The value as JSON for the shared tier; `None` where it cannot be written, or must not be.
+    /// Returns the value as JSON for the shared tier; `None` if it must stay out.
     fn encode(&self, value: &Self::Value) -> Option<Box<RawValue>>;
 
-    /// The value back from JSON; `None` where it is not one.
+    /// Parses the value; `None` if the JSON is not one.
     fn decode(&self, json: &str) -> Option<Self::Value>;
 
-    /// The bytes that the value takes in memory, measured.
+    /// Returns the bytes that the value takes in memory.
     fn weight(&self, value: &Self::Value) -> u32;
 }
 
-/// What the origin says about the value under one key of the shared tier.
+/// What the origin knows about the value under a key of the shared tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
     /// The current version of the scope.
     pub version: u64,
-    /// Digest of the value that was written for that version; `None` if no writer recorded one.
+    /// Digest of the value written for this version; `None` if no writer recorded one.
     pub digest: Option<Digest>,
 }
 
-/// A value as the origin has it.
+/// A value from the origin.
 #[derive(Debug)]
 pub struct Loaded<V> {
     /// The value.
     pub value: V,
-    /// The version it belongs to. Ignored where there is no scope.
+    /// The version of its scope. Ignored without a scope.
     pub version: u64,
 }
 
-/// Why a value could not be had. Shared by all who wait for it, hence cheap to clone.
+/// Why there is no value. Cheap to clone, because all waiters share it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoadError {
-    /// There is no origin, or not yet. Expected, and not logged.
+    /// No origin is connected yet. Expected, so not logged.
     #[error("no database is connected")]
     NoOrigin,
     /// The origin failed.
     #[error("{0}")]
     Failed(Arc<str>),
-    /// It took longer than a flight may.
+    /// It exceeded the time limit.
     #[error("loading took too long")]
     TimedOut,
-    /// The load panicked; the panic itself is in the log.
+    /// It panicked; the log has the panic.
     #[error("loading broke off")]
     Panicked,
 }

@@ -1,4 +1,4 @@
-//! The start with an empty memory: the shared tier and the origin race, and whoever is right first wins.
+//! Loads with an empty memory: the shared tier and the origin race.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,40 +13,40 @@ use super::scope::{Learned, Scope};
 use super::stats::Outcome;
 use super::tier::{Digest, Found, Tier, Verdict};
 
-/// How long the shared tier alone may try before the origin is asked too, when somebody waits.
+/// Head start of the shared tier while a caller waits.
 const HEDGE: Duration = Duration::from_millis(80);
-/// How long the origin may take to tell the version before a value is used unverified, marked stale.
+/// Time limit of the origin's version. After it a value from the shared tier is used unverified and stale.
 const VERSION_LIMIT: Duration = Duration::from_secs(1);
-/// How far another machine's clock may be ahead before a date says nothing about an age any more.
+/// Longest lead of another machine's clock that still allows an age.
 const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// What the origin makes of a value found in the shared tier.
+/// A value from the shared tier, compared with what the origin says.
 enum Confirmed<V> {
-    /// It is published: current, or of unknown standing and good enough for the family.
+    /// Published: current, or of unknown age and good enough for the family.
     Usable(Arc<Entry<V>>),
-    /// It is good for the time that the origin fails, if at all.
+    /// Good enough only while the origin fails.
     Stale(Arc<Entry<V>>),
-    /// It cannot be decoded.
+    /// Unusable.
     Nothing,
 }
 
-/// What is known of the version that the origin has.
+/// What the origin says about its version.
 #[derive(Clone, Copy)]
 enum Told {
-    /// That version of this epoch, by a read that began then and, where it is current, was overtaken by none; and the digest
-    /// of the value that was written to the shared tier for it.
+    /// The version, its epoch, the digest of the value that was written for it, and when the read began. `is_current`:
+    /// no later read has overtaken it.
     Version { version: u64, digest: Option<Digest>, epoch: u64, begun: Instant, is_current: bool },
     /// The origin failed or was too slow.
     Nothing,
 }
 
 impl<O: Origin> Inner<O> {
-    /// Asks the shared tier and, as soon as that has nothing, the origin: also 80 ms after somebody waits, or at once if
-    /// the last calls to the shared tier failed, and after 1 s when nobody waits.
+    /// Queries the shared tier. Queries the origin as soon as the tier has nothing, 80 ms after a caller waits (at once
+    /// if the tier's last calls failed), or after 1 s.
     ///
-    /// The shared tier's value counts as fresh only when the origin confirms its version and the digest of this very value
-    /// or, without versions, when it is young enough. When the origin fails, or does not answer with the version within 1 s,
-    /// the value is used as a stale one, if the family serves such.
+    /// A value of the shared tier is fresh only if the origin confirms its version and digest or, without versions, if
+    /// it is young enough. If the origin fails, or takes over 1 s for the version, the value is stale, for families
+    /// that serve such values.
     pub(super) async fn race(
         &self,
         key: &O::Key,
@@ -129,8 +129,8 @@ impl<O: Origin> Inner<O> {
         self.serve_stale(key, stale).ok_or(error)
     }
 
-    /// After the origin failed, with nothing but an outdated value in memory: another instance may have written a newer
-    /// one to the shared tier before.
+    /// The origin failed and memory has only an outdated value: another instance may have written a newer one to the
+    /// shared tier.
     pub(super) async fn rescue(
         &self,
         key: &O::Key,
@@ -146,7 +146,7 @@ impl<O: Origin> Inner<O> {
         }
     }
 
-    /// What the shared tier holds, as fresh as it is: put into memory, but for what the family would not even serve while
+    /// Puts the value of the shared tier into memory, as old as it is, unless the family would not serve it even while
     /// its origin fails.
     pub(super) async fn recall(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
         let (shared, scope) = (self.shared.as_ref()?, self.scope(key));
@@ -158,13 +158,13 @@ impl<O: Origin> Inner<O> {
         }
     }
 
-    /// In a task of its own: a call that loses the race still runs to its end, and is counted.
+    /// In its own task: a call that loses the race still ends, and is counted.
     async fn ask(&self, key: &O::Key, shared: &Arc<dyn Tier>) -> Option<Found> {
         let (shared, family, id) = (Arc::clone(shared), self.family, self.origin.id(key));
         self.runtime.spawn(async move { shared.get(&family, &id).await }).await.ok().flatten()
     }
 
-    /// Better than nothing, where the family says so: it is known to be outdated, or too old to be fresh.
+    /// Publishes an outdated or old value, for families that serve such values.
     fn serve_stale(&self, key: &O::Key, stale: Option<Arc<Entry<O::Value>>>) -> Option<Landed<O::Value>> {
         let entry = stale?;
         let one_step = self.slots.lock();
@@ -177,7 +177,7 @@ impl<O: Origin> Inner<O> {
         Some(Landed { entry, outcome: Outcome::Stale })
     }
 
-    /// Makes an entry of the value found, and publishes it if it may be served now.
+    /// Builds an entry from a value, and publishes it if it may be served now.
     fn confirm(
         &self,
         key: &O::Key,
@@ -194,7 +194,7 @@ impl<O: Origin> Inner<O> {
                 Some(_) => Verdict::Forged,
                 None => Verdict::Unrecorded,
             },
-            // No writer has that version, unless the data changed since the origin was asked.
+            // No writer has that version, unless the data changed since the query.
             (_, Told::Version { version, is_current: true, .. })
                 if found.version > version.max(scope.known().fence) =>
             {
@@ -210,7 +210,7 @@ impl<O: Origin> Inner<O> {
         let now = self.clock.now();
         let utc = self.clock.utc();
         let age = Duration::try_from(utc - found.loaded_at).unwrap_or_default();
-        // A value from the future may be of any age: it is good for the time that the origin fails.
+        // A value from the future may have any age: it serves only while the origin fails.
         let is_dated = found.loaded_at <= utc + MAX_CLOCK_SKEW;
         let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots.lock();
@@ -218,7 +218,7 @@ impl<O: Origin> Inner<O> {
             Told::Version { epoch, begun, is_current, .. } => {
                 ((is_current && verdict == Verdict::Proven).then_some(begun), epoch)
             }
-            // Without versions its age says whether it is fresh.
+            // Without versions its age decides.
             Told::Nothing if !scope.has_versions() => (is_dated.then_some(born), 0),
             Told::Nothing => (None, scope.known().epoch),
         };

@@ -1,4 +1,4 @@
-//! Reading through the cache.
+//! Reads through the cache.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,9 +20,9 @@ use super::scope::{Known, Scope, Scopes};
 use super::stats::{Counters, Outcome, Statistics};
 use super::tier::Tier;
 
-/// Without any value to serve, callers get the remembered error this long before the origin is queried again.
+/// Without a fallback, callers get the last error for this long before the origin is queried again.
 const WITHOUT_VALUE: Duration = Duration::from_millis(500);
-/// The most keys about which failures are remembered. Beyond that, all of these memories are dropped at once.
+/// Most keys whose failures are remembered. Beyond that all of them are forgotten.
 const MAX_SLOTS: usize = 10_000;
 
 /// The cache of one family. Cheap to clone; clones share everything.
@@ -34,10 +34,10 @@ impl<O: Origin> Clone for Cache<O> {
     }
 }
 
-/// A value as it was read.
+/// The result of a read.
 #[derive(Debug)]
 pub struct Read<V> {
-    /// The value and where it came from.
+    /// The value and its source.
     pub entry: Arc<Entry<V>>,
     /// How the read ended; never [`Outcome::Error`].
     pub outcome: Outcome,
@@ -45,33 +45,33 @@ pub struct Read<V> {
     pub fresh_for: Duration,
 }
 
-/// What is held, without counting as a read.
+/// A value in memory, seen without a read.
 #[derive(Debug)]
 pub struct Held<V> {
     /// The value.
     pub entry: Arc<Entry<V>>,
     /// When it was last known to be current; `None` for a builtin value.
     pub validated_at: Option<OffsetDateTime>,
-    /// Whether it is past its freshness, known to be outdated, or builtin.
+    /// Whether it is expired, outdated or builtin.
     pub stale: bool,
 }
 
-/// No value could be had, and the family serves none.
+/// There is no value that the family may serve.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct ReadError(#[from] pub LoadError);
 
-/// A value that may be served although it is not fresh.
+/// A value that may be served stale.
 struct Fallback<V> {
     entry: Arc<Entry<V>>,
-    /// How long to wait for something better while the origin is not known to fail.
+    /// How long to wait for a fresh one, unless the origin is known to fail.
     patience: Duration,
 }
 
 impl<O: Origin> Cache<O> {
-    /// An empty cache. Flights run on `runtime`, whatever becomes of their callers. `floor` is served when there is
-    /// nothing else, as [`Source::Builtin`] with version 0. `shared` is asked when memory has nothing, or nothing
-    /// better than an outdated value while the origin fails; not at all for a family that keeps nothing there.
+    /// Creates an empty cache. Loads run on `runtime`, independent of their callers. `floor` is served when there is
+    /// nothing else, as [`Source::Builtin`] with version 0. `shared` is queried when memory has nothing, or only an
+    /// outdated value while the origin fails; never for a family that keeps nothing there.
     pub fn new(
         family: Family,
         origin: O,
@@ -99,7 +99,7 @@ impl<O: Origin> Cache<O> {
         });
         let memory = moka::sync::Cache::builder().name(family.name);
         let memory = memory.weigher(|_, entry: &Arc<Entry<O::Value>>| entry.weight);
-        // A value that outweighs the bound would be refused, and loaded again for every read.
+        // A value beyond the bound would be refused, and loaded again by every read.
         let memory = match family.max_bytes {
             Some(bytes) => memory.max_capacity(bytes),
             None => memory,
@@ -123,15 +123,14 @@ impl<O: Origin> Cache<O> {
         }))
     }
 
-    /// Reads a value: from memory when it is fresh, else through a flight.
+    /// Reads a value: fresh from memory, or else through a load.
     ///
-    /// A caller with a value to fall back on waits at most the family's soft limit, or its hard limit when that value is
-    /// known to be outdated or is the floor. One without waits at most the hard limit. While the origin is known to fail,
-    /// nobody with a fallback waits at all. Every call counts as exactly one read with one outcome. Cancelling it changes
-    /// nothing for others.
+    /// A caller with a fallback waits at most the family's soft limit, or the hard limit if the fallback is outdated or
+    /// the floor. A caller without one waits at most the hard limit. While the origin is known to fail, callers with a
+    /// fallback do not wait. Every call counts as one read with one outcome. Cancelling it affects no other caller.
     ///
     /// # Errors
-    /// [`ReadError`] when there is no value, none could be loaded, and the family has nothing to fall back on.
+    /// [`ReadError`] when no value could be loaded and there is no fallback.
     pub async fn read(&self, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
         let read = match self.0.hit(key) {
             Some(read) => Ok(read),
@@ -141,27 +140,26 @@ impl<O: Origin> Cache<O> {
         read
     }
 
-    /// Reads a value that is fresh in memory, if `take` has a use for it. Only then it counts as a read; otherwise nothing
-    /// has happened. Waits for nothing.
+    /// Reads a fresh value from memory, if `take` accepts it. Only then it counts as a read. Never waits.
     pub fn hit<T>(&self, key: &O::Key, take: impl FnOnce(Read<O::Value>) -> Option<T>) -> Option<T> {
         let taken = take(self.0.hit(key)?)?;
         self.0.counters.record(Outcome::Memory);
         Some(taken)
     }
 
-    /// Validates or loads the value now, whatever earlier failures say. Not a read.
+    /// Validates or loads the value now, despite earlier failures. Not a read.
     ///
     /// # Errors
-    /// The [`LoadError`] of the flight.
+    /// The [`LoadError`] of the load.
     pub async fn refresh(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
         let flight = self.0.flight(key);
         flight.landed().await.map(|landed| landed.entry)
     }
 
-    /// As [`Cache::refresh`], but not before earlier failures allow it: 1 s after the first, doubling to 30 s.
+    /// As [`Cache::refresh`], after the pause that earlier failures demand: 1 s, doubling to 30 s.
     ///
     /// # Errors
-    /// The [`LoadError`] of the flight.
+    /// The [`LoadError`] of the load.
     pub async fn refresh_when_due(&self, key: &O::Key) -> Result<Arc<Entry<O::Value>>, LoadError> {
         let failures = self.0.slots.lock().get(key).and_then(|slot| slot.failures);
         let wait = failures.map_or(Duration::ZERO, |failures| failures.due_in(self.0.clock.now()));
@@ -169,21 +167,19 @@ impl<O: Origin> Cache<O> {
         self.refresh(key).await
     }
 
-    /// Takes over what another process left in the shared tier, for one that starts and would rather know something old than
-    /// nothing: fresh, or as stale as the family may serve while its origin fails. `None` where there is nothing such, or
-    /// no shared tier. Not a read.
+    /// Reads what another process left in the shared tier, fresh or as stale as the family may serve while its origin
+    /// fails. `None` if there is no such value or no shared tier. Not a read.
     pub async fn recall(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
         self.0.recall(key).await
     }
 
-    /// Tells flights that somebody waits for them, as long as the answer is kept: they take less time for the shared tier
-    /// then. For callers that wait without reading.
+    /// Makes loads hurry, as for a waiting reader, until the result is dropped. For callers that wait without a read.
     #[must_use]
     pub fn wait(&self) -> Waits<'_> {
         self.0.wait()
     }
 
-    /// What is held, the floor included. Not a read; waits for nothing.
+    /// Returns the value in memory, or the floor. Not a read; never waits.
     pub fn held(&self, key: &O::Key) -> Option<Held<O::Value>> {
         let inner = &self.0;
         let entry = inner.memory.get(key).or_else(|| inner.floor.clone())?;
@@ -193,14 +189,14 @@ impl<O: Origin> Cache<O> {
         Some(Held { stale: !fresh || entry.source == Source::Builtin, validated_at, entry })
     }
 
-    /// The counters since the start of the process.
+    /// Returns the counters since the start of the process.
     pub fn statistics(&self) -> Statistics {
         let memory = &self.0.memory;
         Statistics::read(&self.0.counters, memory.entry_count(), memory.weighted_size())
     }
 }
 
-/// Somebody who waits. Dropped, nobody does any more.
+/// A caller that waits, until it is dropped.
 #[derive(Debug)]
 pub struct Waits<'c>(&'c watch::Sender<usize>);
 
@@ -224,7 +220,7 @@ impl<O: Origin> Inner<O> {
         Some(read)
     }
 
-    /// A fresh value from memory, and whether it should be refreshed.
+    /// Returns a fresh value from memory, and whether it should be refreshed.
     fn fresh(&self, key: &O::Key) -> Option<(Read<O::Value>, bool)> {
         let now = self.clock.now();
         let fresh =
@@ -234,8 +230,7 @@ impl<O: Origin> Inner<O> {
                 }
                 Standing::Expired { .. } | Standing::Outdated => None,
             };
-        // What is due may have been replaced in memory by a value of the same version. Nothing else can be hidden
-        // there: a newer version makes this one outdated.
+        // `memory` may have a younger value of the same version. A newer version would make this one outdated.
         let in_front = self.in_front(key).and_then(fresh).filter(|(_, refresh_due)| !refresh_due);
         in_front.or_else(|| {
             let found = fresh(self.memory.get(key)?)?;
@@ -249,8 +244,8 @@ impl<O: Origin> Inner<O> {
         Some(Arc::clone(&front.entry.read()))
     }
 
-    /// Not for what the shared tier gave: the origin's word on it, when it comes, is a value of the same version. Nor
-    /// without a scope, as no newer value makes one outdated there.
+    /// Not for values of the shared tier, which the origin replaces at the same version. Nor without a scope, where no
+    /// newer value makes one outdated.
     fn put_in_front(&self, key: &O::Key, entry: &Arc<Entry<O::Value>>) {
         if entry.source != Source::Origin || self.origin.scope(key).is_none() {
             return;
@@ -270,7 +265,7 @@ impl<O: Origin> Inner<O> {
 
         let (flight, failing, error) = {
             let mut slots = self.slots.lock();
-            // A flight may have landed since the first look at memory.
+            // A load may have ended since the first look at memory.
             if let Some((read, _)) = self.fresh(key) {
                 return Ok(read);
             }
@@ -278,7 +273,7 @@ impl<O: Origin> Inner<O> {
                 slots.retain(|_, slot| slot.flights.is_flying());
             }
             let slot = slots.entry(key.clone()).or_default();
-            // A read of the version since then shows that the origin answers again.
+            // A version that was read since shows that the origin answers again.
             let answers =
                 |failures: &Backoff| known.seen.is_some_and(|seen| failures.ended_before(seen.begun));
             let failing = slot.failures.filter(|failures| !answers(failures));
@@ -318,7 +313,7 @@ impl<O: Origin> Inner<O> {
         stale(fallback).ok_or(ReadError(failure))
     }
 
-    /// What may be served in place of a fresh value, by the rule of the family.
+    /// Returns the value that the family serves in place of a fresh one.
     fn fallback(&self, key: &O::Key, known: &Known) -> Option<Fallback<O::Value>> {
         let family = &self.family;
         let held = self.memory.get(key).and_then(|entry| {
@@ -347,7 +342,7 @@ impl<O: Origin> Inner<O> {
         let mut slots = self.slots.lock();
         let slot = slots.entry(key.clone()).or_default();
         if slot.failures.is_none_or(|failures| failures.due_in(now).is_zero()) {
-            // Nobody waits for it.
+            // No caller waits.
             drop(self.join_or_start(key, &scope, slot));
         }
     }

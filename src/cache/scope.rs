@@ -1,4 +1,4 @@
-//! Scopes: what is invalidated together, and the newest version known of it.
+//! Scopes: sets of values with one version, which invalidates them together.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,20 +11,20 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::outage::Outage;
 
-/// How long versions must not fall for the next fall to count as another restore.
+/// Versions must not fall for this long before the next fall counts as another restore.
 const REPLACED_ONCE: Duration = Duration::from_mins(1);
 
-/// What is invalidated together, such as `catalogue` or `user:{id}`.
+/// The name of a scope, such as `catalogue` or `user:{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ScopeName(Arc<str>);
 
 impl ScopeName {
-    /// The scope of that name.
+    /// Creates a name.
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 
-    /// Its name in `cache_version`.
+    /// The name in `cache_version`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,18 +36,18 @@ impl fmt::Display for ScopeName {
     }
 }
 
-/// What this instance knows of a scope. A copy of one moment.
+/// What this instance knows of a scope at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The highest version learned from the database.
+    /// Highest version read from the database.
     pub fence: u64,
-    /// When it was learned.
+    /// When the fence was learned.
     pub learned: Instant,
-    /// The newest read of the version, and when it began.
+    /// The last read of the version.
     pub seen: Option<Seen>,
-    /// Counts replacements of the database: versions of different epochs do not compare.
+    /// Number of times the database was replaced. Versions of different epochs do not compare.
     pub epoch: u64,
-    /// When the current epoch began; a read begun earlier may have seen the database before.
+    /// Start of the epoch. A read that began earlier may have seen the previous database.
     pub epoch_began: Instant,
 }
 
@@ -57,29 +57,28 @@ impl Known {
     }
 }
 
-/// A version that the database showed to a read.
+/// A version, and when the read of it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub version: u64,
     pub begun: Instant,
 }
 
-/// What a version told.
+/// What a version means for the scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learned {
     /// The fence rose.
     Raised,
-    /// Nothing new.
+    /// The version is known.
     Unchanged,
-    /// The database was restored or replaced: the fence fell, and the epoch changed.
+    /// The fence fell and the epoch rose: the database was restored or replaced.
     Lowered,
-    /// The read began before the fence was learned; it shows an older state and says nothing.
+    /// The read began before the fence was learned, so it shows an older state.
     Older,
 }
 
 impl Learned {
-    /// Warns when the database was restored or replaced, once while versions go up and down. Must be called without a
-    /// lock: a log may be slow.
+    /// Warns once when the database was restored or replaced. The caller must hold no lock, because logging may block.
     pub fn log(self, scope: &Scope, version: u64, now: Instant) {
         let is_news = {
             let mut replaced = scope.replaced.lock();
@@ -100,12 +99,12 @@ impl Learned {
     }
 }
 
-/// One scope. Shared by every entry, flight and listener that deals with it.
+/// A scope. Shared by its entries, loads and follower.
 #[derive(Debug)]
 pub struct Scope {
     name: ScopeName,
     known: RwLock<Known>,
-    /// Versions that fell: the database was restored, or several answer in turn.
+    /// Falls of the version: a restore, or several databases that answer in turn.
     replaced: Mutex<Outage>,
 }
 
@@ -118,12 +117,12 @@ impl Scope {
         }
     }
 
-    /// The scope of values that nothing invalidates.
+    /// Creates the scope of values that no version invalidates.
     pub(super) fn none(now: Instant) -> Self {
         Self::new(ScopeName::new(""), now)
     }
 
-    /// Whether changes of what it covers are known by a version.
+    /// Whether a version invalidates its values.
     pub(super) fn has_versions(&self) -> bool {
         !self.name.0.is_empty()
     }
@@ -136,8 +135,8 @@ impl Scope {
         change(&mut self.known.write())
     }
 
-    /// Takes in the version that a read of the database showed, and when that read began. Returns what it told, and the
-    /// epoch that the version belongs to, in one step: another read may see the database replaced right after.
+    /// Records a version and when its read began. Returns its meaning and its epoch in one step, because another read
+    /// may see the database replaced right after.
     fn learn_read(&self, version: u64, begun: Instant, now: Instant) -> (Learned, u64) {
         self.update(|known| {
             let learned = match version.cmp(&known.fence) {
@@ -163,7 +162,7 @@ impl Scope {
     }
 }
 
-/// The scopes of everything this instance holds.
+/// All scopes of this instance.
 #[derive(Debug)]
 pub struct Scopes {
     clock: Clock,
@@ -172,12 +171,12 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// No scopes yet.
+    /// Creates an empty set.
     pub fn new(clock: Clock) -> Self {
         Self { clock, held: Mutex::default(), changes: watch::channel(0).0 }
     }
 
-    /// The scope of that name, made when it is new. Scopes that nobody holds any more are forgotten.
+    /// Returns the scope, created if new. Drops scopes without users.
     pub(super) fn of(&self, name: &ScopeName) -> Arc<Scope> {
         let mut held = self.held.lock();
         if let Some(scope) = held.get(name) {
@@ -189,14 +188,14 @@ impl Scopes {
         scope
     }
 
-    /// The names of all scopes held.
+    /// Returns the names of all scopes.
     pub fn names(&self) -> Vec<String> {
         let held = self.held.lock();
         held.keys().map(ToString::to_string).collect()
     }
 
-    /// Takes in the versions that the follower read, and when that read began: moves fences, and validates what is held at
-    /// an equal version. A scope absent from `versions` has never changed.
+    /// Records the versions that the follower read, and when the read began: moves fences, and validates values at
+    /// equal versions. A scope absent from `versions` has never changed.
     pub fn learn_versions(&self, versions: &HashMap<String, u64>, begun: Instant) {
         let scopes: Vec<_> = {
             let held = self.held.lock();
@@ -214,14 +213,12 @@ impl Scopes {
         }
     }
 
-    /// Takes in a version as [`Scope::learn_read`] does. Logs nothing, because callers may hold a lock: they call
-    /// [`Learned::log`] once they hold none.
+    /// Records a version. Callers may hold a lock, so they call [`Learned::log`] afterwards.
     pub(super) fn learn_read(&self, scope: &Scope, version: u64, begun: Instant) -> (Learned, u64) {
         scope.learn_read(version, begun, self.clock.now())
     }
 
-    /// Marks all values of a scope as outdated, although the database shows no other version: its data changed without
-    /// one. The caller loads them.
+    /// Marks all values of a scope as outdated: its data changed without a new version. The caller reloads them.
     pub fn outdate(&self, name: &ScopeName) {
         let now = self.clock.now();
         self.of(name).update(|known| {
@@ -230,8 +227,7 @@ impl Scopes {
         });
     }
 
-    /// Changes whenever the follower's reads move a fence, hence at most 5 times per second. What a flight learns is not
-    /// news to others: the flight publishes the value that belongs to it.
+    /// Signals that a follower's read moved a fence, at most 5 times per second. A load publishes its value itself.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Counters of reads. They add up: every read ends in exactly one outcome.
+//! Counters of reads. Every read has exactly one outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,16 +15,16 @@ closed_enum!(
         Memory = "memory",
         /// A value from the shared tier.
         Kv = "kv",
-        /// A value past its freshness, or the builtin one, because the origin failed or was slow.
+        /// An expired or builtin value, because the origin failed or was slow.
         Stale = "stale",
-        /// A value loaded for this read, by its own caller or another that it joined.
+        /// A value loaded for this read or for one that shared the load.
         Origin = "origin",
-        /// None at all.
+        /// No value.
         Error = "error",
     }
 );
 
-/// Live counters of one family, since the start of the process.
+/// Live counters of one family.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     outcomes: [AtomicU64; Outcome::ALL.len()],
@@ -36,7 +36,7 @@ pub(super) struct Counters {
 
 impl Counters {
     pub fn record(&self, outcome: Outcome) {
-        // Relaxed: counters order nothing, and a sum read a moment late is still right.
+        // Relaxed: the counters order nothing, and may be a moment late.
         self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -61,7 +61,7 @@ impl Counters {
     }
 }
 
-/// A copy of the counters.
+/// A copy of the counters since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Statistics {
     /// All reads: the sum of the five outcomes.
@@ -84,7 +84,7 @@ pub struct Statistics {
     pub validations: u64,
     /// Values in memory.
     pub entries: u64,
-    /// Their bytes, without what later queries build.
+    /// Their size in bytes, without indexes that later queries build.
     pub bytes: u64,
 }
 
@@ -119,7 +119,7 @@ impl Statistics {
         self.origin + self.error
     }
 
-    /// Hits among all reads with one decimal, such as `96.5%`; `0.0%` before the first read.
+    /// Hits among all reads, such as `96.5%`; `0.0%` before the first read.
     pub fn hit_ratio(&self) -> String {
         let per_mille = (self.hits() * 1_000 + self.reads / 2).checked_div(self.reads).unwrap_or(0);
         format!("{}.{}%", per_mille / 10, per_mille % 10)

@@ -1,4 +1,4 @@
-//! The tier behind the memory of every instance, as the cache sees it.
+//! The interface between a cache and the tier that all instances share.
 
 use std::pin::Pin;
 
@@ -10,14 +10,14 @@ use super::family::Family;
 /// A call in progress.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// SHA-256 of a value, as the bytes of its JSON.
+/// SHA-256 of a value's JSON.
 pub type Digest = [u8; 32];
 
 /// A cache that all instances share. It never fails a read: a fault is a miss.
 ///
 /// `id` is what [`Origin::id`](super::Origin::id) returns for the key.
 pub trait Tier: Send + Sync + 'static {
-    /// Returns the name under which the tier keeps a value; `None` if the id does not fit into one.
+    /// Returns the name of a value in the tier; `None` if the id is invalid there.
     fn key(&self, family: &Family, id: &str) -> Option<String>;
 
     /// Looks a value up.
@@ -29,16 +29,16 @@ pub trait Tier: Send + Sync + 'static {
     /// Records what the origin says about a value that [`get`](Self::get) returned.
     fn judged(&self, family: &Family, id: &str, found: &Found, verdict: Verdict);
 
-    /// Returns whether an answer is worth waiting for: the last calls did not all fail.
+    /// Whether an answer is worth waiting for: the last calls did not all fail.
     fn is_closed(&self) -> bool;
 }
 
 /// A value found in the shared tier. Only the origin knows whether it is current.
 #[derive(Debug)]
 pub struct Found {
-    /// The version of its scope when it was written, by its own account.
+    /// The version of its scope, as its writer says.
     pub version: u64,
-    /// When its writer read it from the origin, by its own account.
+    /// When its writer read it from the origin, as the writer says.
     pub loaded_at: OffsetDateTime,
     /// The value as JSON.
     pub json: String,
@@ -49,13 +49,13 @@ pub struct Found {
 /// What the origin says about a value found in the shared tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The current value: its digest is the one that its writer recorded. Without versions, any readable value.
+    /// The current value: its writer recorded its digest. Without versions, any readable value.
     Proven,
     /// Readable and unproven; it may serve while the origin fails.
     Unproven,
-    /// At the current version, but no writer recorded a digest for it.
+    /// At the current version, without a recorded digest.
     Unrecorded,
-    /// Not what any writer wrote.
+    /// No writer wrote it.
     Forged,
     /// Not a value of its family.
     Unreadable,

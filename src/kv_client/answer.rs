@@ -1,4 +1,4 @@
-//! An answer of Cloudflare's, and what it means.
+//! Answers of Cloudflare's API, and their classes.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use serde_json::Value;
 
 use super::error::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
 
-/// No wait that a header asks for is taken as longer, so that sums of times cannot overflow.
+/// Longest wait taken from a header, in seconds, so that sums of times cannot overflow.
 pub(super) const LONGEST_WAIT: u64 = 86_400;
-/// GET of a value that is not there; a wrong namespace or account is a 404 as well.
+/// GET of an absent value. A wrong namespace or account is a 404, too.
 const KEY_NOT_FOUND: u64 = 10_009;
 
-/// An answer, read as far as it went.
+/// An answer, as far as it arrived.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// Why the body is not whole.
+    /// Why the body is incomplete.
     pub(super) broken: Option<KvFailure>,
 }
 
-/// What surrounds every answer but a value. `messages` is left out on purpose: that a token is valid is told there
-/// under 10000, the code of a refused one in `errors`.
+/// The envelope of every answer but a value. `messages` is left out on purpose: a valid token is reported there under
+/// 10000, the code of a refused one in `errors`.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     success: bool,
-    // Loosely typed: one odd code must not hide the others.
+    // Loosely typed, so that an odd code does not hide the others.
     #[serde(default)]
     errors: Value,
     #[serde(default)]
@@ -51,14 +51,14 @@ impl Envelope {
 }
 
 impl Answer {
-    /// Whether it says that there is no such key.
+    /// Whether the key is absent.
     pub(super) fn is_missing(&self) -> bool {
         let says_so = |envelope: Envelope| envelope.errors().any(|(code, _)| code == KEY_NOT_FOUND);
         self.status == StatusCode::NOT_FOUND && self.envelope().is_some_and(says_so)
     }
 
-    /// The answer to a GET of a value: raw bytes, always `application/octet-stream` (an emulator may say nothing), but
-    /// errors in an envelope. The throttle's has been seen under status 200.
+    /// Returns the raw bytes of a value (`application/octet-stream`, or no type from an emulator). Errors come in an
+    /// envelope, also under status 200.
     pub(super) fn into_value(self) -> Result<Option<Vec<u8>>, KvError> {
         if self.is_missing() {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Answer {
         if refused { Err(self.into_error()) } else { Ok(Some(self.body)) }
     }
 
-    /// The `result` of any other answer.
+    /// Returns the `result` of any other answer.
     pub(super) fn into_result(self) -> Result<Value, KvError> {
         match self.envelope() {
             Some(envelope)
@@ -84,7 +84,7 @@ impl Answer {
         }
     }
 
-    /// The `result`, as it must be.
+    /// Returns the `result` as a type.
     pub(super) fn into_typed<T: DeserializeOwned>(self) -> Result<T, KvError> {
         let status = Some(self.status.as_u16());
         let malformed = KvError { status, ..KvError::new(KvErrorClass::Failure(KvFailure::Malformed)) };
@@ -116,16 +116,16 @@ impl Answer {
         }
     }
 
-    /// For codes that decide nothing, and answers without an envelope.
+    /// For codes without a class, and answers without an envelope.
     fn class_of_status(&self, has_envelope: bool) -> KvErrorClass {
         let malformed = KvErrorClass::Failure(self.broken.unwrap_or(KvFailure::Malformed));
         match self.status.as_u16() {
             429 => KvErrorClass::Throttled { retry_after: self.retry_after() },
             500.. => KvErrorClass::Failure(KvFailure::Server),
             408 => KvErrorClass::Failure(KvFailure::Timeout),
-            // The gateway says these without an envelope.
+            // The gateway sends these without an envelope.
             400 | 413 | 414 => KvErrorClass::Configuration(KvMisconfiguration::Request),
-            // A page with any other status is not Cloudflare's API: a challenge, a redirect, a proxy on the way.
+            // A page with another status is not from Cloudflare's API: a challenge, a redirect, a proxy.
             _ if !has_envelope => malformed,
             401 | 403 => KvErrorClass::Permission,
             402..500 => KvErrorClass::Configuration(KvMisconfiguration::Request),
@@ -141,7 +141,8 @@ impl Answer {
     }
 }
 
-/// What a code means, if it decides. No public page lists the codes: these were read in other clients and their tests.
+/// Returns the class of a code, if it has one. No public page lists the codes: they are from other clients and their
+/// tests.
 fn class_of_code(
     status: StatusCode,
     code: u64,
@@ -149,16 +150,16 @@ fn class_of_code(
     retry_after: Option<Duration>,
 ) -> Option<KvErrorClass> {
     Some(match code {
-        // Also under other statuses than 429, 200 among them.
+        // Under any status, 200 included.
         971 | 10_429 => KvErrorClass::Throttled { retry_after },
         10_048 => KvErrorClass::Quota,
         _ if status.is_server_error() => return None,
         10_011 | 10_013 => KvErrorClass::Configuration(KvMisconfiguration::Namespace),
         7_000 | 7_003 | 10_404 => KvErrorClass::Configuration(KvMisconfiguration::Account),
-        // The same codes with other messages mean a refused token.
+        // With other messages these codes mean a refused token.
         1_000 if message.contains("timeout") => KvErrorClass::Failure(KvFailure::Server),
         10_001 if message.contains("internal error") => KvErrorClass::Failure(KvFailure::Server),
-        // Under other statuses some of them mean other things, such as 10000 a method that is not allowed.
+        // Under other statuses some mean something else: 10000 may be a method that is not allowed.
         1_000 | 6_003 | 6_111 | 9_106 | 9_109 | 10_000 | 10_001
             if matches!(status.as_u16(), 200 | 400 | 401 | 403) =>
         {

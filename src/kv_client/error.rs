@@ -1,4 +1,4 @@
-//! What can be wrong with KV, in words that people search for.
+//! Errors of KV, in words that people search for.
 
 use std::error::Error;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use super::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
 
-/// What an error means for the calls to come.
+/// What an error means for later calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvErrorClass {
-    /// Nothing will work until somebody changes a setting.
+    /// Calls fail until an operator changes a setting.
     Configuration(KvMisconfiguration),
-    /// The token does not open KV. No waiting mends it.
+    /// The token does not open KV. Waiting does not help.
     Permission,
-    /// This kind of operation is used up until 00:00 UTC; others may go on.
+    /// The operation is out of quota until 00:00 UTC; others are not.
     Quota,
-    /// No call of any kind is welcome for a while.
+    /// No call of any kind is allowed for a while.
     Throttled {
-        /// How long, where Cloudflare says so; at most a day. It blocks for up to 5 minutes.
+        /// The time, if Cloudflare gave one; at most a day. It blocks for up to 5 minutes.
         retry_after: Option<Duration>,
     },
-    /// It did not work this time.
+    /// This call failed.
     Failure(KvFailure),
 }
 
@@ -35,38 +35,38 @@ pub enum KvMisconfiguration {
     Request,
 }
 
-/// What did not work.
+/// How a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvFailure {
     /// The time limit passed.
     Timeout,
-    /// No connection, or one that broke before an answer.
+    /// No connection, or one that broke before the answer.
     Connect,
     /// Cloudflare reports a fault of its own.
     Server,
-    /// The answer is not one of KV's, such as a web page, or broke off.
+    /// Not an answer of KV's, such as a web page, or an incomplete one.
     Malformed,
-    /// The answer, or what should be sent, is larger than KV's limits allow.
+    /// An answer or request beyond KV's limits.
     TooLarge,
 }
 
-/// A call that failed. Prints what it was without the token, the key, or any text of Cloudflare's.
+/// A failed call. Prints neither token nor key nor text from Cloudflare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvError {
     /// What it means.
     pub class: KvErrorClass,
-    /// The status of the answer, if one came.
+    /// Status of the answer.
     pub status: Option<u16>,
-    /// The code in its `errors`, if one was there: the one that decided, or the first.
+    /// Code in `errors`: the one that decided the class, or the first.
     pub code: Option<u64>,
-    /// Cloudflare's name for the request (`cf-ray`), which its support asks for.
+    /// Cloudflare's id of the request (`cf-ray`), for its support.
     pub ray: Option<String>,
-    /// What the system or TLS says of a connection that failed.
+    /// The system's or TLS's word on a failed connection.
     pub(super) detail: Option<String>,
 }
 
 impl KvError {
-    /// An error of that class, of which no more is known.
+    /// Creates an error of a class without details.
     pub const fn new(class: KvErrorClass) -> Self {
         Self { class, status: None, code: None, ray: None, detail: None }
     }
@@ -103,7 +103,7 @@ impl KvError {
         }
     }
 
-    /// The way out.
+    /// How to fix it.
     pub const fn remedy(&self) -> &'static str {
         use KvMisconfiguration::{Account, Namespace, Request};
         match self.class {

@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A key that is safe as one segment of a path: 1 to 512 bytes out of `A-Z a-z 0-9 : . _ -`, neither `.` nor `..`.
+/// A key that is safe as a path segment: 1 to 512 bytes in `A-Z a-z 0-9 : . _ -`, neither `.` nor `..`.
 ///
-/// KV itself forbids only `.`, `..` and the empty key, but `DELETE …/values/..` would be sent as `DELETE …/`: next door
-/// to deleting the namespace.
+/// KV forbids only `.`, `..` and the empty key, but `DELETE …/values/..` would become `DELETE …/`, close to deleting
+/// the namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KvKey(String);
 
-/// A key that is refused before anything is sent.
+/// A key that is refused before any call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a KV key has 1 to 512 characters out of A-Z a-z 0-9 : . _ - and is neither `.` nor `..`")]
 pub struct InvalidKvKey;
@@ -39,13 +39,13 @@ impl fmt::Display for KvKey {
     }
 }
 
-/// One pair of a bulk write.
+/// A pair of a bulk write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvPair {
     /// Its key.
     pub key: KvKey,
-    /// Its value: any bytes, at most 25 MiB (as base64, if it is not UTF-8).
+    /// Any bytes, at most 25 MiB (as base64 if not UTF-8).
     pub value: Vec<u8>,
-    /// How long KV keeps it; rounded up to whole seconds, and to 60 s at least.
+    /// Life in KV, rounded up to whole seconds and at least 60 s.
     pub time_to_live: Duration,
 }

@@ -1,13 +1,10 @@
-//! Cloudflare Workers KV over its REST API: one call per method, every answer sorted into a class.
+//! Cloudflare Workers KV over its REST API: one call per method, every answer classified.
 //!
-//! Whether to call at all, to try again, or to leave KV alone for a while is decided elsewhere. No call is ever made
-//! twice here, no redirect followed and no proxy variable obeyed (a host that reaches the internet through a proxy only
-//! has no KV). TLS trusts the system's root certificates: the image ships Debian's, they are renewed with it, and an
-//! operator can add an authority without a new release. Plain http, which the settings allow on this machine only,
-//! trusts none and needs none.
+//! Callers decide whether to call or to retry. TLS trusts the system's root certificates, which are renewed with the
+//! image and to which operators can add their own. Plain http, allowed on this machine only, trusts none.
 //!
-//! What Cloudflare answers, and its limits, are from <https://developers.cloudflare.com/api/resources/kv/> and
-//! <https://developers.cloudflare.com/kv/platform/limits/>; codes that no page lists were seen by other clients.
+//! Answers and limits are from <https://developers.cloudflare.com/api/resources/kv/> and
+//! <https://developers.cloudflare.com/kv/platform/limits/>. Codes that no page lists were seen by other clients.
 
 mod answer;
 mod error;
@@ -33,19 +30,19 @@ pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, 
 use self::answer::{Answer, LONGEST_WAIT};
 use crate::clock::Clock;
 
-/// Until TCP and TLS stand. Cloudflare's edge is near everywhere; what takes longer is broken.
+/// Limit for TCP and TLS: Cloudflare's edge is near everywhere.
 const CONNECT: Duration = Duration::from_millis(500);
-/// A whole GET. The origin is raced meanwhile, so a slower value is of no use.
+/// Limit of a GET. It races the origin, so a slower value is useless.
 const READ: Duration = Duration::from_secs(1);
-/// A whole change. Nobody waits for it.
+/// Limit of a change, for which no request waits.
 const WRITE: Duration = Duration::from_secs(3);
-/// The largest value that KV keeps: 25 MiB.
+/// KV's largest value: 25 MiB.
 const MAX_VALUE: usize = 25 << 20;
-/// The most that is read of an answer: the largest value, and room.
+/// Largest answer: the largest value, and some more.
 const MAX_ANSWER: usize = MAX_VALUE + (1 << 20);
-/// Limits of one bulk call: pairs or keys, and bytes.
+/// Limits of a bulk call: pairs or keys, and bytes.
 const MAX_BATCH: (usize, usize) = (10_000, 100_000_000);
-/// Cloudflare refuses a shorter life with 10034.
+/// Cloudflare refuses a shorter life with code 10034.
 const MIN_TIME_TO_LIVE: u64 = 60;
 /// Everything but RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -53,22 +50,22 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// A namespace of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct KvNamespace {
-    /// What `CLOUDFLARE_KV_NAMESPACE_ID` must hold.
+    /// The value for `CLOUDFLARE_KV_NAMESPACE_ID`.
     pub id: String,
-    /// What the dashboard shows.
+    /// Its name in the dashboard.
     pub title: String,
 }
 
-/// What Cloudflare says of the token. Not whether it opens KV.
+/// Cloudflare's word on the token, which says nothing about its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenStatus {
-    /// In use.
+    /// Active.
     Active,
-    /// Switched off in the dashboard.
+    /// Disabled in the dashboard.
     Disabled,
-    /// Past its end.
+    /// Expired.
     Expired,
-    /// Not asked: the base URL does not show where Cloudflare's other routes are.
+    /// Not checked: the base URL does not lead to Cloudflare's other routes.
     Skipped,
 }
 
@@ -85,21 +82,21 @@ impl fmt::Display for TokenStatus {
     }
 }
 
-/// How many calls Cloudflare still grants, to this token or user in all: `Ratelimit` and `Ratelimit-Policy`
+/// State of the rate limit of the token or user: `Ratelimit` and `Ratelimit-Policy`
 /// (<https://developers.cloudflare.com/fundamentals/api/reference/limits/>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KvAllowance {
     /// Calls left.
     pub left: u64,
-    /// Calls in a whole window, where the answer says so: 1,200 in 5 minutes.
+    /// Calls per window, if the answer names it: 1,200 in 5 minutes.
     pub quota: Option<u64>,
-    /// When they are full again.
+    /// When the window ends.
     pub full_at: Instant,
 }
 
-/// A client of one namespace. Share it: it holds the connections.
+/// A client of one namespace, with its connections.
 ///
-/// Dropping the future of a call abandons the call; a change may have been made nevertheless.
+/// A call whose future is dropped may still have changed KV.
 pub struct KvClient {
     http: Client,
     namespaces: String,
@@ -116,10 +113,10 @@ impl fmt::Debug for KvClient {
 }
 
 impl KvClient {
-    /// Makes no call.
+    /// Builds the client without a call.
     ///
     /// # Errors
-    /// [`KvFailure::Connect`] when TLS cannot be set up: the system has no root certificates.
+    /// [`KvFailure::Connect`] when the system has no root certificates.
     pub fn new(connection: &KvConnection, clock: Clock) -> Result<Self, KvError> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", connection.token.reveal()))
             .map_err(|_| KvError::new(KvErrorClass::Permission))?;
@@ -153,31 +150,31 @@ impl KvClient {
         })
     }
 
-    /// The value, or nothing where KV knows none (any more, or yet: KV takes 60 s and more to show a change). At most 1 s.
-    /// One read of the daily quota, either way.
+    /// Returns the value, or `None` if KV has none or does not show it yet, which can take over 60 s. Costs one read.
+    /// At most 1 s.
     ///
     /// # Errors
-    /// Every class. Only 404 with code 10009 is a miss; a wrong namespace answers 404 too.
+    /// Every class. Only a 404 with code 10009 is a miss: a wrong namespace is a 404, too.
     pub async fn get(&self, key: &KvKey) -> Result<Option<Vec<u8>>, KvError> {
         self.send(self.http.get(self.value_url(key)), READ).await?.into_value()
     }
 
-    /// Writes a value of any bytes, kept for `time_to_live`: rounded up to whole seconds, and to 60 s at least. One write.
-    /// At most one per key and second. At most 3 s; after a failure it may be written or not.
+    /// Writes a value of any bytes for `time_to_live`, rounded up to whole seconds and at least 60 s. Costs one write;
+    /// KV takes one per key and second. At most 3 s. After a failure the value may have been written.
     ///
     /// # Errors
-    /// Every class; [`KvFailure::TooLarge`] beyond 25 MiB, and then nothing is sent.
+    /// Every class; [`KvFailure::TooLarge`] beyond 25 MiB, before anything is sent.
     pub async fn put(&self, key: &KvKey, value: Vec<u8>, time_to_live: Duration) -> Result<(), KvError> {
         if value.len() > MAX_VALUE {
             return Err(KvError::new(KvErrorClass::Failure(KvFailure::TooLarge)));
         }
         let url = format!("{}?expiration_ttl={}", self.value_url(key), seconds(time_to_live));
-        // With any other type but multipart/form-data the body is stored as it is, too; this one says so.
+        // Any type but multipart/form-data stores the body unchanged.
         let request = self.http.put(url).header(CONTENT_TYPE, "application/octet-stream").body(value);
         self.send(request, WRITE).await?.into_result().map(drop)
     }
 
-    /// Deletes a value, or does nothing where there is none. One delete. Otherwise like [`put`](Self::put).
+    /// Deletes a value, if there is one. Costs one delete. Otherwise like [`put`](Self::put).
     ///
     /// # Errors
     /// Every class.
@@ -186,11 +183,11 @@ impl KvClient {
         if answer.is_missing() { Ok(()) } else { answer.into_result().map(drop) }
     }
 
-    /// Writes pairs in one call, each one write, and returns the keys that KV did not take. No call for no pairs.
-    /// At most 3 s; after a failure any of them may be written.
+    /// Writes pairs in one call, or makes no call for none. Costs one write each. Returns the keys that KV refused. At
+    /// most 3 s. After a failure any of them may have been written.
     ///
     /// # Errors
-    /// Every class; [`KvFailure::TooLarge`] beyond 10,000 pairs, 25 MiB in a value or 100 MB in all, and then nothing is
+    /// Every class; [`KvFailure::TooLarge`] beyond 10,000 pairs, 25 MiB in a value or 100 MB in all, before anything is
     /// sent.
     pub async fn put_many(&self, pairs: &[KvPair]) -> Result<Vec<KvKey>, KvError> {
         let wire: Vec<_> = pairs.iter().map(WirePair::from).collect();
@@ -201,16 +198,16 @@ impl KvClient {
         self.send_batch(self.http.put(format!("{}/bulk", self.namespace)), &wire, keys).await
     }
 
-    /// Deletes keys in one call, each one delete. Otherwise like [`put_many`](Self::put_many).
+    /// Deletes keys in one call. Costs one delete each. Otherwise like [`put_many`](Self::put_many).
     ///
     /// # Errors
-    /// Every class; [`KvFailure::TooLarge`] beyond 10,000 keys, and then nothing is sent.
+    /// Every class; [`KvFailure::TooLarge`] beyond 10,000 keys, before anything is sent.
     pub async fn delete_many(&self, keys: &[KvKey]) -> Result<Vec<KvKey>, KvError> {
         let wire: Vec<_> = keys.iter().map(KvKey::as_str).collect();
         self.send_batch(self.http.post(format!("{}/bulk/delete", self.namespace)), &wire, keys.iter()).await
     }
 
-    /// Asks for the namespace itself: the cheapest proof that token, account and namespace fit. At most 1 s.
+    /// Queries the namespace: the cheapest proof of token, account and namespace. At most 1 s.
     ///
     /// # Errors
     /// Every class.
@@ -218,7 +215,7 @@ impl KvClient {
         self.send(self.http.get(&self.namespace), READ).await?.into_typed()
     }
 
-    /// The namespaces of the account, the first 100 by title: to name them to whoever set a wrong id. At most 1 s.
+    /// Returns the first 100 namespaces of the account by title, to suggest one for a wrong id. At most 1 s.
     ///
     /// # Errors
     /// Every class.
@@ -227,8 +224,8 @@ impl KvClient {
         self.send(self.http.get(url), READ).await?.into_typed()
     }
 
-    /// Asks whether the token lives: as a user's and, if Cloudflare knows no such one, as the account's own. At most 2 s.
-    /// [`TokenStatus::Skipped`], without a call, unless the base URL ends in `/accounts/` and the account's id.
+    /// Verifies the token as a user's and, if that is unknown, as the account's. At most 2 s. Returns
+    /// [`TokenStatus::Skipped`] without a call unless the base URL ends in `/accounts/` and the account's id.
     ///
     /// # Errors
     /// [`KvErrorClass::Permission`] when neither is known; else every class.
@@ -240,7 +237,7 @@ impl KvClient {
         }
     }
 
-    /// What the last answer that arrived says is left; nothing before the first.
+    /// Returns the rate limit's state from the last answer.
     pub fn allowance(&self) -> Option<KvAllowance> {
         *self.allowance.lock()
     }
@@ -292,7 +289,7 @@ impl KvClient {
     }
 }
 
-/// Whole seconds, as KV takes them.
+/// Rounds up to whole seconds and KV's minimum.
 fn seconds(time_to_live: Duration) -> u64 {
     let rounded_up = time_to_live.as_secs().saturating_add(u64::from(time_to_live.subsec_nanos() > 0));
     rounded_up.max(MIN_TIME_TO_LIVE)

@@ -1,24 +1,24 @@
-//! What is set of the shared tier.
+//! Settings of Cloudflare KV.
 
 use std::fmt;
 use std::str::FromStr;
 
 use reqwest::Url;
 
-/// The variables of Cloudflare KV.
+/// The settings as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KvSettings {
-    /// None of the three that are needed, or only some.
+    /// Some or all of the three required variables are missing.
     NotConfigured {
-        /// The missing ones, when others are set.
+        /// The missing ones, if others are set.
         missing: Vec<&'static str>,
     },
-    /// All of them.
+    /// All are set.
     Configured(KvConnection),
 }
 
 impl KvSettings {
-    /// What is wrong with them, and the way out; nothing when none or all of them are set.
+    /// Returns what is wrong and how to fix it; `None` if none or all are set.
     pub fn remark(&self) -> Option<(String, &'static str)> {
         match self {
             Self::NotConfigured { missing } if missing.is_empty() => None,
@@ -32,27 +32,27 @@ impl KvSettings {
     }
 }
 
-/// Where the namespace is and what opens it.
+/// The namespace and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvConnection {
     /// The API token.
     pub token: KvToken,
     /// The account.
     pub account_id: KvId,
-    /// The namespace, by its id; its title is another thing.
+    /// The id of the namespace, not its title.
     pub namespace_id: KvId,
     /// Everything before `/storage/kv/namespaces`.
     pub base_url: KvBaseUrl,
 }
 
-/// A value that cannot be used. Never says what was given: that may be a secret in the wrong variable.
+/// An unusable value. Never shows it, because it may be a secret in the wrong variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct InvalidKvSetting(&'static str);
 
-/// An API token. Neither printed nor logged: `Debug` hides it, and there is no `Display`.
+/// An API token. `Debug` hides it, and there is no `Display`.
 ///
-/// Not checked by its shape, of which there are several: tokens of old stay valid
+/// Its format is not checked, because older formats stay valid
 /// (<https://developers.cloudflare.com/fundamentals/api/get-started/token-formats/>).
 #[derive(Clone, PartialEq, Eq)]
 pub struct KvToken(String);
@@ -61,7 +61,7 @@ impl KvToken {
     /// What is expected of one.
     pub const EXPECTED: &str = "a token of visible ASCII characters, without `Bearer` before it";
 
-    /// The token itself, for the `Authorization` header alone.
+    /// Returns the token, for the `Authorization` header only.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -83,7 +83,7 @@ impl FromStr for KvToken {
     }
 }
 
-/// The id of an account or a namespace: one segment of a path.
+/// The id of an account or a namespace: one path segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvId(String);
 
@@ -92,7 +92,7 @@ impl KvId {
     pub const EXPECTED: &str =
         "an id of 32 hexadecimal characters, as Cloudflare's dashboard shows it (not a name or title)";
 
-    /// The bare id.
+    /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -101,7 +101,7 @@ impl KvId {
 impl FromStr for KvId {
     type Err = InvalidKvSetting;
 
-    /// A byte order mark or line break around it, as copying leaves them, is taken off: Cloudflare answers 7003 to it.
+    /// Strips a byte order mark and white space, left by copying: Cloudflare answers 7003 to them.
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let id = trimmed(given);
         let segment = (1..=32).contains(&id.len())
@@ -110,7 +110,7 @@ impl FromStr for KvId {
     }
 }
 
-/// Everything before `/storage/kv/namespaces`: https, or http on this machine; without a slash at its end.
+/// Everything before `/storage/kv/namespaces`: https, or http on this machine, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvBaseUrl {
     url: String,
@@ -122,18 +122,18 @@ impl KvBaseUrl {
     pub const EXPECTED: &str = "an address that begins with https:// (http:// on this machine only), without user, \
                                 query or fragment, such as https://api.cloudflare.com/client/v4/accounts/0123abcd";
 
-    /// Cloudflare's own (<https://developers.cloudflare.com/api/resources/kv/>).
+    /// Returns Cloudflare's own address (<https://developers.cloudflare.com/api/resources/kv/>).
     pub fn of_account(account_id: &KvId) -> Self {
         let url = format!("https://api.cloudflare.com/client/v4/accounts/{}", account_id.as_str());
         Self { url, is_encrypted: true }
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn as_str(&self) -> &str {
         &self.url
     }
 
-    /// Whether it begins with https.
+    /// Whether it is https.
     pub fn is_encrypted(&self) -> bool {
         self.is_encrypted
     }
@@ -142,7 +142,7 @@ impl KvBaseUrl {
 impl FromStr for KvBaseUrl {
     type Err = InvalidKvSetting;
 
-    /// The token travels to this address, so it must not do so in the clear.
+    /// The token travels to this address, so it must be encrypted.
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let refusal = InvalidKvSetting(Self::EXPECTED);
         let url = Url::parse(trimmed(given)).map_err(|_| refusal)?;
@@ -162,7 +162,7 @@ impl FromStr for KvBaseUrl {
     }
 }
 
-/// A byte order mark is no white space to `str::trim`.
+/// `str::trim` keeps a byte order mark.
 fn trimmed(given: &str) -> &str {
     given.trim_matches(|c: char| c == '\u{feff}' || c.is_whitespace())
 }

@@ -1,4 +1,4 @@
-//! How many operations the tier may make of a day, and how many it has made. Pure.
+//! The day's budget of operations, and its use. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use time::{Date, OffsetDateTime};
 
 use crate::store::KvUsed;
 
-/// Reads that may be made at once, also right after a start: a process that crashes every 5 s makes 69,000 a day.
+/// Reads at once, also right after a start: a process that crashes every 5 s makes 69,000 a day.
 const BURST: u32 = 4;
-/// What an instance uses at most of the day's limit: 2,880 of the free plan's 100,000, one every 30 s.
+/// Most that one instance uses of the daily limit: 2,880 of the free plan's 100,000, one every 30 s.
 const SHARE: f64 = 0.0288;
 
-/// Operations that the account may make per day in UTC. What is used stays within 90 % of each: the rest is for people.
+/// Operations that the account may make per UTC day. Instances use at most 90 % of each and leave the rest to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KvLimits {
     /// Lookups, found or not.
@@ -24,16 +24,16 @@ pub struct KvLimits {
 }
 
 impl KvLimits {
-    /// Those of the free plan (<https://developers.cloudflare.com/kv/platform/limits/>).
+    /// The free plan (<https://developers.cloudflare.com/kv/platform/limits/>).
     pub const FREE_PLAN: Self = Self { reads: 100_000, writes: 1_000, deletes: 1_000 };
 
-    /// What instances may use of a limit.
+    /// Returns what instances may use of a limit.
     pub const fn usable(limit: u64) -> u64 {
         limit / 10 * 9 + limit % 10 * 9 / 10
     }
 }
 
-/// A bucket of reads that fills steadily.
+/// A bucket of reads, refilled steadily.
 #[derive(Debug)]
 pub(super) struct Bucket {
     interval: Duration,
@@ -41,20 +41,20 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// A full one, for a limit of so many reads a day.
+    /// Creates a full bucket for a daily limit.
     pub fn new(limit: u64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a limit of more than 2^52 reads is none")]
         let seconds = 86_400.0 / (limit.max(1) as f64 * SHARE);
         Self { interval: Duration::from_secs_f64(seconds), full_at: None }
     }
 
-    /// Whether there is one in it.
+    /// Whether it has a read left.
     pub fn has_one(&self, now: Instant) -> bool {
         let rest = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         rest <= self.interval * (BURST - 1)
     }
 
-    /// Takes one out, if there is one.
+    /// Takes a read, if one is left.
     pub fn take(&mut self, now: Instant) -> bool {
         let has_one = self.has_one(now);
         if has_one {
@@ -64,7 +64,7 @@ impl Bucket {
     }
 }
 
-/// What was used of the day: reads by this instance, writes and deletes by all.
+/// Operations of the day: reads by this instance, writes and deletes by all.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     reads: Option<(Date, u64)>,
@@ -78,18 +78,18 @@ impl Spending {
         self.reads = Some((now.date(), today.map_or(0, |(_, count)| count) + 1));
     }
 
-    /// Takes in what the ledger says.
+    /// Records what the ledger says.
     pub fn take_in(&mut self, used: KvUsed) {
         self.used = Some(used);
     }
 
-    /// The budget of today.
+    /// Returns today's budget.
     pub fn report(&self, limits: KvLimits, now: OffsetDateTime) -> KvBudget {
         let today = now.date();
         let resets_at = today.next_day().unwrap_or(today).midnight().assume_utc();
         let of = |used, limit| KvBudgetLine { used, limit: KvLimits::usable(limit), resets_at };
         let reads = self.reads.filter(|(day, _)| *day == today).map_or(0, |(_, count)| count);
-        // Unknown until the database has told; none yet, when what it told was of another day.
+        // Unknown before the ledger has answered; 0 if its answer is of another day.
         let told =
             |count: fn(KvUsed) -> u64| self.used.map(|used| if used.day == today { count(used) } else { 0 });
         KvBudget {
@@ -100,10 +100,10 @@ impl Spending {
     }
 }
 
-/// What was used of the day.
+/// Use of the day's budget.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct KvBudget {
-    /// Lookups by this instance, found or not; each makes 2,880 a day and a burst of 4 at most, on the free plan.
+    /// Lookups by this instance, found or not: on the free plan at most 2,880 a day and a burst of 4.
     pub reads: KvBudgetLine,
     /// Pairs written by all instances.
     pub writes: KvBudgetLine,
@@ -114,22 +114,22 @@ pub struct KvBudget {
 /// One kind of operation.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct KvBudgetLine {
-    /// Operations of today; `None` as long as the database has not told.
+    /// Operations of today; `None` until the database has answered.
     pub used: Option<u64>,
-    /// How many there may be: 90 % of what the plan allows.
+    /// The limit: 90 % of the plan's.
     pub limit: u64,
-    /// When counting begins anew.
+    /// When counting starts again.
     #[serde(with = "time::serde::rfc3339")]
     pub resets_at: OffsetDateTime,
 }
 
-/// Whether the day began so little ago that what is just done may have been paid for on the day before.
+/// Whether the previous day may have paid for an operation that ends now.
 pub(super) fn is_day_young(now: OffsetDateTime) -> bool {
     now.hour() == 0 && now.minute() == 0
 }
 
-/// Quotas return at 00:00 UTC (<https://developers.cloudflare.com/kv/platform/pricing/>). In the first minutes of a day
-/// other clocks may still be in the one before.
+/// Returns the time to 00:00 UTC, when quotas return (<https://developers.cloudflare.com/kv/platform/pricing/>). In the
+/// first minutes of a day other clocks may still be in the previous one.
 pub(super) fn until_renewal(now: OffsetDateTime) -> Duration {
     let passed = (now - now.replace_time(time::Time::MIDNIGHT)).unsigned_abs();
     if passed < Duration::from_mins(5) {

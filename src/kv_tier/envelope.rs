@@ -1,5 +1,4 @@
-//! The envelope around a value in the shared tier: readable JSON that says what it is, so that nothing else is ever
-//! taken for it.
+//! The envelope of a value in the shared tier: readable JSON that identifies it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::cache::{Digest, Found};
 
-/// The layout of the envelope itself.
+/// Layout of the envelope.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -23,23 +22,23 @@ struct Envelope<'a> {
     value: &'a RawValue,
 }
 
-/// SHA-256 of a value, byte by byte as it is in the envelope.
+/// Returns the SHA-256 of a value, byte by byte as in the envelope.
 pub(super) fn digest(value: &str) -> Digest {
     Sha256::digest(value).into()
 }
 
-/// Why what lies under a key is not taken for its value. Each is a miss.
+/// Why the content of a key is not its value. Each is a miss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rejected {
     /// Not an envelope, or cut short.
     Unreadable,
-    /// Of another format or schema: an older or newer release wrote it.
+    /// Of another format or schema, written by another release.
     OtherSchema,
     /// Written for another key.
     OtherKey,
 }
 
-/// Puts a value into an envelope. `None` when it cannot be written as JSON.
+/// Puts a value into an envelope. `None` if that is not possible as JSON.
 pub(super) fn seal(
     key: &str,
     schema: u32,
@@ -51,13 +50,12 @@ pub(super) fn seal(
     serde_json::to_vec(&envelope).ok()
 }
 
-/// Opens an envelope, if it is one for this key and schema. Its date is no reason to refuse it: this machine's clock may be
-/// the one that is wrong.
+/// Opens the envelope of this key and schema. Accepts any date, because the local clock may be the wrong one.
 ///
 /// # Errors
-/// [`Rejected`], whatever the bytes are; never panics.
+/// [`Rejected`], for any bytes; never panics.
 pub(super) fn open(bytes: &[u8], key: &str, schema: u32) -> Result<Found, Rejected> {
-    /// Read first, so that another release's envelope is told from a damaged one.
+    /// Read first, to distinguish another release's envelope from a damaged one.
     #[derive(Deserialize)]
     struct Header {
         format: u32,
@@ -110,7 +108,7 @@ mod tests {
         assert_eq!(open(&bytes, "chatchonk:test:catalogue.1:x", 1).unwrap_err(), Rejected::OtherKey);
     }
 
-    /// What may become of an envelope on its way, or by somebody else's hand.
+    /// What may happen to an envelope in transit or in the store.
     #[derive(Debug, Clone)]
     enum Mutation {
         Change { at: usize, byte: u8 },
@@ -187,7 +185,7 @@ mod tests {
         }
     }
 
-    /// `PROPTEST_CASES=1000000` tries more of them by hand.
+    /// `PROPTEST_CASES=1000000` runs more.
     fn cases() -> ProptestConfig {
         let set = ProptestConfig::default();
         let usual = ProptestConfig::with_cases(256).cases;
@@ -204,7 +202,8 @@ mod tests {
         ) {
             let bytes = mutations.iter().fold(sealed(), |bytes, mutation| mutation.apply(&bytes));
             if let Ok(opened) = open(&bytes, KEY, 1) {
-                // A changed digit or letter inside version, date or value cannot be told; structure, key and schema can.
+                // A changed character inside version, date or value is undetectable here; structure, key and schema are
+                // checked.
                 let whole: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
                 prop_assert_eq!((&whole["format"], &whole["schema"]), (&FORMAT.into(), &1.into()));
                 prop_assert_eq!(&whole["key"], KEY);

@@ -8,7 +8,7 @@ use super::operation::Operation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
     pub reason: &'static str,
-    /// The way out.
+    /// How to fix it.
     pub remedy: &'static str,
 }
 
@@ -18,13 +18,13 @@ impl Fault {
         reason: "Workers KV has not answered yet",
         remedy: "nothing to do: the first answer is awaited",
     };
-    /// Less than a tenth of the calls is left that Cloudflare grants.
+    /// Less than a tenth of Cloudflare's rate limit is left.
     pub const HELD_BACK: Self = Self {
         reason: "little is left of the calls that Cloudflare's API grants in 5 minutes",
         remedy: "nothing to do: calls go on later; a token owned by the account does not share its limit with people",
     };
 
-    /// All instances together have used what the settings allow them of the day.
+    /// All instances together have used the day's budget.
     pub const fn over_budget(operation: Operation) -> Self {
         let reason = match operation {
             Operation::Read => "the day's budget of reads from Workers KV is used up",

@@ -1,5 +1,5 @@
-//! When the shared tier may be used: circuit breaker, faults of configuration, throttling, quota and this instance's share of
-//! reads in one state machine, pure on a given time.
+//! Decides when the shared tier may be used: circuit breaker, configuration, throttling, quota and this instance's
+//! share of reads in one state machine. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use super::operation::{Operation, Skip};
 
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 3;
-/// The first pause of an open breaker, and its longest.
+/// First and longest pause of an open breaker.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// The pause between two probes while the configuration is wrong.
+/// Pause between probes while the configuration is wrong.
 const CONFIGURATION_PAUSE: Duration = Duration::from_mins(1);
-/// The pause when Cloudflare throttles without saying for how long.
+/// Pause when Cloudflare throttles without a time.
 const THROTTLED_PAUSE: Duration = Duration::from_mins(5);
 
 /// How a call ended.
@@ -28,9 +28,9 @@ pub(super) enum Ended {
     Failed,
     /// Refused because of a setting: token, account, namespace, request.
     Misconfigured,
-    /// Too many calls; the next may follow after this long, if Cloudflare said so.
+    /// Too many calls; come back after this time, if Cloudflare gave one.
     Throttled(Option<Duration>),
-    /// The day's quota of this operation is used up; it returns after this long, at 00:00 UTC.
+    /// The day's quota of the operation is used up; it returns after this time, at 00:00 UTC.
     OutOfQuota(Operation, Duration),
 }
 
@@ -43,14 +43,14 @@ pub(super) struct Turn {
     pub news: News,
 }
 
-/// What the end of a call is worth in the log.
+/// What to log about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     /// Nothing.
     None,
-    /// A warning: the gate shut, or shut for a cause that this outage did not have yet.
+    /// A warning: the gate shut, or for a new cause in this outage.
     Fault,
-    /// A line: it answers again, and has done so for a while.
+    /// A recovery that has lasted.
     Recovery,
 }
 
@@ -74,14 +74,14 @@ pub(super) struct Gate {
     reads: Bucket,
     /// Whether any call has ended.
     is_tried: bool,
-    /// The fault of the last call that failed and moved nothing.
+    /// Fault of the last call that failed without shutting the gate.
     last: Option<Fault>,
-    /// From a fault that is worth a line to the recovery that is. Its causes are reasons.
+    /// The outage in the log; its causes are reasons.
     outage: Outage<&'static str>,
 }
 
 impl Gate {
-    /// Creates a gate that admits all calls, within this instance's share of `reads` a day.
+    /// Creates a gate that admits all calls, reads within this instance's share of `reads` a day.
     pub fn new(reads: u64) -> Self {
         Self {
             state: State::Closed { failures: 0 },
@@ -93,7 +93,7 @@ impl Gate {
         }
     }
 
-    /// Admits a call, or says why not. The caller makes an admitted call: the first read after a pause is the probe. Writes
+    /// Admits a call, or says why not. The first read after a pause is the probe, so the caller must make it. Writes
     /// and deletes never probe, because they cost quota and can wait.
     pub fn admit(&mut self, operation: Operation, now: Instant) -> Result<(), Skip> {
         if operation == Operation::Read && !self.reads.has_one(now) {
@@ -113,7 +113,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Admits a probe that costs no quota, if one is due: after a failure, so that health is accurate without traffic.
+    /// Admits a probe without quota, if one is due after a failure: health must be accurate without traffic.
     pub fn admit_probe(&mut self, now: Instant) -> bool {
         match self.state {
             State::Closed { failures } => failures > 0,
@@ -135,17 +135,17 @@ impl Gate {
         is_due
     }
 
-    /// Whether a call may be waited for: the last ones did not all fail.
+    /// Whether the last calls did not all fail.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// Whether that operation is out of quota.
+    /// Whether the operation is out of quota.
     fn is_spent(&self, operation: Operation, now: Instant) -> bool {
         self.spent[operation as usize].is_some_and(|(until, _)| now < until)
     }
 
-    /// The name of the state, in the words of circuit breakers.
+    /// Returns the state in the words of circuit breakers.
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Closed { .. } => "closed",
@@ -154,7 +154,7 @@ impl Gate {
         }
     }
 
-    /// The fault to show; `None` while the last call went well and no operation is out of quota.
+    /// Returns the fault to show; `None` while the last call succeeded and no operation is out of quota.
     pub fn fault(&self, now: Instant) -> Option<Fault> {
         let spent = Operation::ALL.iter().find(|operation| self.is_spent(**operation, now));
         match self.state {
@@ -167,7 +167,7 @@ impl Gate {
         }
     }
 
-    /// Takes out the operations whose quota has returned since the last time.
+    /// Takes out the operations whose quota has returned since the last call.
     pub fn take_renewed(&mut self, now: Instant) -> Vec<Operation> {
         let mut renewed = Vec::new();
         for (operation, spent) in Operation::ALL.iter().zip(&mut self.spent) {
@@ -178,7 +178,7 @@ impl Gate {
         renewed
     }
 
-    /// Records that calls are made, if they are. Returns whether a recovery has lasted long enough by now.
+    /// Records whether calls are made. Returns whether a recovery has lasted.
     pub fn look(&mut self, now: Instant) -> News {
         if self.is_closed() { self.works(now) } else { News::None }
     }
@@ -187,7 +187,7 @@ impl Gate {
         self.outage.works(now).map_or(News::None, |_| News::Recovery)
     }
 
-    /// Records how a call ended, and its fault if it failed. `jitter` (0 to 255) shortens pauses by up to a quarter.
+    /// Records the end of a call, with its fault if it failed. `jitter` (0 to 255) shortens pauses by up to a quarter.
     pub fn end(&mut self, ended: Ended, fault: Option<Fault>, now: Instant, jitter: u8) -> Turn {
         self.is_tried = true;
         if let Ended::OutOfQuota(operation, rest) = ended {
@@ -219,7 +219,7 @@ impl Gate {
             State::Open { until, failures: Some(failures), why: Skip::BreakerOpen, fault }
         };
         match (ended, self.state) {
-            // A call that started before the gate shut proves nothing about what came after.
+            // A call from before the gate shut proves nothing.
             (Ended::Well | Ended::Failed, state @ State::Open { .. }) | (Ended::OutOfQuota(..), state) => {
                 state
             }
@@ -234,13 +234,13 @@ impl Gate {
         }
     }
 
-    /// Keeps one operation away until its quota returns. An answer all the same, so a probe that gets it reopens the gate.
+    /// Blocks one operation until its quota returns. Being an answer, it reopens the gate if it ends a probe.
     fn spend(&mut self, operation: Operation, rest: Duration, fault: Option<Fault>, now: Instant) -> Turn {
         let is_news = !self.is_spent(operation, now);
         self.spent[operation as usize] = Some((now + rest, fault));
         let reopened = matches!(self.state, State::HalfOpen { .. });
         if reopened {
-            // Whether this is a recovery shows at the next look.
+            // The next look shows whether this is a recovery.
             self.state = State::Closed { failures: 0 };
         }
         Turn { reopened, news: if is_news { News::Fault } else { News::None } }

@@ -6,10 +6,10 @@ use crate::cache::Family;
 use crate::kv_client::{InvalidKvKey, KvKey};
 use crate::store::KvKnownKey;
 
-/// How long a key of an older schema stays once its successor has been written: a deploy that is rolled back finds it.
+/// Time that a key of an older schema stays after its successor was written, for deploys that are rolled back.
 const SUPERSEDED_STAYS: Duration = Duration::from_hours(24);
 
-/// Returns the prefix of all keys of a deployment.
+/// Returns the prefix of a deployment's keys.
 pub fn key_prefix(environment: &str) -> String {
     format!("chatchonk:{environment}:")
 }
@@ -17,19 +17,19 @@ pub fn key_prefix(environment: &str) -> String {
 /// Builds the key of a value.
 ///
 /// # Errors
-/// [`InvalidKvKey`] when a part has a character that keys cannot have, or all of them together are too long.
+/// [`InvalidKvKey`] when a part has an invalid character, or the key is too long.
 pub fn key_of(environment: &str, family: &str, schema: u32, id: &str) -> Result<KvKey, InvalidKvKey> {
     format!("{}{family}.{schema}:{id}", key_prefix(environment)).parse()
 }
 
-/// Splits a key of the deployment into family, schema and id.
+/// Splits a key into family, schema and id.
 fn parts<'k>(key: &'k str, environment: &str) -> Option<(&'k str, u32, &'k str)> {
     let (name, id) = key.strip_prefix(&key_prefix(environment))?.split_once(':')?;
     let (family, schema) = name.rsplit_once('.')?;
     Some((family, schema.parse().ok()?, id))
 }
 
-/// Returns the keys of older schemas whose successors have existed for long enough.
+/// Returns the keys of older schemas whose successors are old enough.
 pub(super) fn superseded(known: &[KvKnownKey], environment: &str, families: &[Family]) -> Vec<KvKey> {
     let is_superseded = |old: &&KvKnownKey| {
         let (family, schema, id) = parts(&old.key, environment)?;

@@ -1,12 +1,9 @@
-//! What all instances agree on before they write or delete.
+//! The ledger: what instances agree on before they write or delete.
 
 use crate::cache::Pending;
 use crate::store::{KvClaim, KvClaimed, KvKnownKey, KvSpending, KvUsed, Store, StoreError};
 
-/// What all instances know together. Without it nothing is written or deleted. Two kinds exist: the database, and the
-/// simulated one.
-///
-/// Contracts are those of [`Store`]'s methods.
+/// The ledger that all instances share: the database, or the simulator. Contracts are those of [`Store`]'s methods.
 pub trait Ledger: Send + Sync + 'static {
     /// See [`Store::claim_kv_writes`].
     fn claim<'a>(

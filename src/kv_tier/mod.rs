@@ -1,7 +1,6 @@
-//! The shared tier of the cache: Cloudflare KV within its quotas, and without ever failing a read.
+//! The shared tier of the cache: Cloudflare KV within its quotas. It never fails a read.
 //!
-//! Reads pass a gate. Writes and deletes wait in a queue, which a flush empties once the ledger has granted them to this
-//! instance.
+//! Reads pass a gate. Writes and deletes wait in a queue until the ledger grants them and a flush sends them.
 
 mod budget;
 mod delete;

@@ -3,19 +3,17 @@
 use crate::cache::Pending;
 use crate::kv_client::{KvAllowance, KvClient, KvError, KvKey, KvPair};
 
-/// The calls of one namespace. Two kinds exist: Cloudflare's, and the simulated one that proves the cache.
-///
-/// Contracts and limits are those of [`KvClient`]'s methods of the same names.
+/// The calls to one namespace: Cloudflare's, or the simulator's. Contracts are those of [`KvClient`]'s methods.
 pub trait Namespace: Send + Sync + 'static {
     /// Looks a key up.
     fn get<'a>(&'a self, key: &'a KvKey) -> Pending<'a, Result<Option<Vec<u8>>, KvError>>;
-    /// Writes pairs; returns the keys that were not taken.
+    /// Writes pairs; returns the keys that KV refused.
     fn put_many<'a>(&'a self, pairs: &'a [KvPair]) -> Pending<'a, Result<Vec<KvKey>, KvError>>;
-    /// Deletes keys; returns those that were not taken.
+    /// Deletes keys; returns those that KV refused.
     fn delete_many<'a>(&'a self, keys: &'a [KvKey]) -> Pending<'a, Result<Vec<KvKey>, KvError>>;
-    /// Asks for the namespace itself, which costs no quota.
+    /// Queries the namespace itself, which costs no quota.
     fn probe(&self) -> Pending<'_, Result<(), KvError>>;
-    /// How many calls are left, as the last answer told.
+    /// Returns the rate limit's state, as the last answer gave it.
     fn allowance(&self) -> Option<KvAllowance>;
 }
 

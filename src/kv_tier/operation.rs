@@ -1,4 +1,4 @@
-//! Operations on Cloudflare KV, and why one is not made.
+//! Operations on Cloudflare KV, and reasons to skip them.
 
 use crate::domain::closed::closed_enum;
 
@@ -7,7 +7,7 @@ closed_enum!(
     Operation {
         /// Looking a key up, found or not.
         Read = "read",
-        /// Writing a pair; each pair of a bulk write counts.
+        /// Writing a pair, also within a bulk write.
         Write = "write",
         /// Deleting a key.
         Delete = "delete",
@@ -19,7 +19,7 @@ closed_enum!(
     Skip {
         /// The last calls failed.
         BreakerOpen = "breaker_open",
-        /// Token, account or namespace are wrong.
+        /// Token, account or namespace is wrong.
         Misconfigured = "misconfigured",
         /// Cloudflare asked to wait, or little is left of its rate limit.
         Throttled = "throttled",

@@ -1,4 +1,4 @@
-//! What waits to be written to the shared tier or deleted from it, and what is known of its keys. Pure.
+//! Writes and deletes that wait, and what is known of their keys. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use crate::cache::{Backoff, Digest};
 use crate::kv_client::{KvKey, KvPair};
 
-/// The shortest time between two writes of one key; Cloudflare itself allows one a second.
+/// Shortest time between two writes of a key; Cloudflare allows one per second.
 const BETWEEN_WRITES: Duration = Duration::from_mins(1);
-/// The shortest time between two deletes of one key.
+/// Shortest time between two deletes of a key.
 const BETWEEN_DELETES: Duration = Duration::from_hours(1);
-/// How long a key that was found absent is taken to be so: KV itself remembers it for that long at least.
+/// A key counts as absent for this long, because KV caches absence at least as long.
 const ABSENT: Duration = Duration::from_secs(30);
-/// The first pause after a flush that failed, and the longest.
+/// First and longest pause after a failed flush.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
-/// The most keys that wait, and the most of which something is known.
+/// Most keys that wait, and most keys with knowledge.
 const MAX_KEYS: usize = 1_000;
-/// The most keys of one flush: a batch that is larger than what is left of a day would never go.
+/// Most keys of a flush: a batch beyond the rest of the day's budget would never go.
 const MAX_BATCH: usize = 50;
 
 /// A pair to write.
@@ -24,14 +24,14 @@ const MAX_BATCH: usize = 50;
 pub(super) struct Write {
     pub key: KvKey,
     pub version: u64,
-    /// Of the value in `bytes`.
+    /// Digest of the value in `bytes`.
     pub digest: Digest,
     pub bytes: Vec<u8>,
     /// How long it may serve in an outage.
     pub keep: Duration,
-    /// Whether the ledger has given it to this instance already.
+    /// Whether the ledger has granted it to this instance.
     pub claimed: bool,
-    /// Not to be written earlier.
+    /// Earliest time to write it.
     pub not_before: Option<Instant>,
 }
 
@@ -47,11 +47,11 @@ struct Known {
     written: Option<Instant>,
     deleted: Option<Instant>,
     absent: Option<Instant>,
-    /// The shared tier has that version, and need not get it again before then.
+    /// The tier has this version, and needs it again only then.
     held: Option<(u64, Instant)>,
 }
 
-/// The queue. Bounded: beyond [`MAX_KEYS`] keys a new one is not taken.
+/// The queue. Beyond [`MAX_KEYS`] keys it takes no new one.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<KvKey, Write>,
@@ -61,7 +61,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a pair, in place of an older one of the same key, unless the shared tier is known to hold that version.
+    /// Queues a pair in place of an older one of its key, unless the tier is known to have this version.
     pub fn put(&mut self, pending: Write, now: Instant) {
         let waits = self.waiting.get(&pending.key).map(|waiting| waiting.version);
         let is_newest = waits.is_none_or(|version| version < pending.version);
@@ -71,7 +71,7 @@ impl Queue {
         }
     }
 
-    /// Takes out what may be written now, at most a batch.
+    /// Takes out a batch of pairs that may be written now.
     pub fn due(&mut self, now: Instant) -> Vec<Write> {
         if self.is_paused(now) {
             return Vec::new();
@@ -94,7 +94,7 @@ impl Queue {
         due
     }
 
-    /// Takes a key to delete, unless that was done within the hour.
+    /// Queues a key to delete, unless it was deleted within the hour.
     pub fn delete(&mut self, key: KvKey, now: Instant) {
         let deleted = self.known.get(&key).and_then(|known| known.deleted);
         let recently = deleted.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_DELETES);
@@ -103,7 +103,7 @@ impl Queue {
         }
     }
 
-    /// Takes out what may be deleted now, at most a batch.
+    /// Takes out a batch of keys to delete.
     pub fn due_deletes(&mut self, now: Instant) -> Vec<KvKey> {
         if self.is_paused(now) {
             return Vec::new();
@@ -115,7 +115,7 @@ impl Queue {
         due
     }
 
-    /// Remembers what was written, for half of its life: in the other half it may be written again.
+    /// Records writes. For half of their life they are not repeated.
     pub fn written(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
         for Write { key, version, keep, .. } in pairs {
             if let Some(known) = self.known_of(&key, now) {
@@ -130,7 +130,7 @@ impl Queue {
         self.backoff = None;
     }
 
-    /// Remembers what was deleted: whoever has a value for such a key may write it at once.
+    /// Records deletes. Such a key may be written at once.
     pub fn deleted(&mut self, keys: &[KvKey], now: Instant) {
         for key in keys {
             if let Some(known) = self.known_of(key, now) {
@@ -139,49 +139,49 @@ impl Queue {
         }
     }
 
-    /// Remembers until then that the shared tier holds that version.
+    /// Records that the tier has a version until then.
     pub fn holds(&mut self, key: &KvKey, version: u64, until: Instant, now: Instant) {
         if let Some(known) = self.known_of(key, now) {
             (known.held, known.absent) = (Some((version, until)), None);
         }
     }
 
-    /// Remembers that the shared tier does not have the key.
+    /// Records that the tier lacks the key.
     pub fn lacks(&mut self, key: &KvKey, now: Instant) {
         if let Some(known) = self.known_of(key, now) {
             (known.held, known.absent) = (None, Some(now));
         }
     }
 
-    /// How long ago the key was found absent, if it was and nothing was written since.
+    /// Returns how long ago the key was found absent, unless it was written since.
     pub fn missing_for(&self, key: &KvKey, now: Instant) -> Option<Duration> {
         let absent = self.known.get(key).and_then(|known| known.absent);
         absent.map(|at| now.saturating_duration_since(at))
     }
 
-    /// Whether the key was found absent just now: asking again would bring the same answer.
+    /// Whether the key was found absent just now, so that another query is useless.
     pub fn is_known_absent(&self, key: &KvKey, now: Instant) -> bool {
         self.missing_for(key, now).is_some_and(|missing| missing < ABSENT)
     }
 
-    /// Puts back what could not be written, unless something newer has come meanwhile.
+    /// Puts back what could not be written, unless newer values wait.
     pub fn put_back(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
         for pending in pairs {
             self.put(pending, now);
         }
     }
 
-    /// Waits with everything after a flush that failed: 2 s, doubling to 5 min until one succeeds.
+    /// Pauses everything after a failed flush: 2 s, doubling to 5 min.
     pub fn failed(&mut self, now: Instant) {
         self.backoff = Some(Backoff::after(self.backoff, PAUSES, now, 0));
     }
 
-    /// Waits no longer: the shared tier answers again.
+    /// Ends the pause: the tier answers again.
     pub fn resume(&mut self) {
         self.backoff = None;
     }
 
-    /// How many keys wait, to be written or deleted.
+    /// Returns the number of keys that wait.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.deletes.len()
     }
@@ -195,7 +195,8 @@ impl Queue {
         held.is_some_and(|(of, until)| of == version && now < until)
     }
 
-    /// What is known of a key, to be changed; nothing when too much is known already. The ledger then keeps writes apart.
+    /// Returns what is known of a key, to change it; `None` when too many keys are known. The ledger then prevents
+    /// repeated writes.
     fn known_of(&mut self, key: &KvKey, now: Instant) -> Option<&mut Known> {
         if self.known.len() >= MAX_KEYS && !self.known.contains_key(key) {
             let counts =
@@ -214,7 +215,7 @@ impl Queue {
     }
 }
 
-/// How long after it was written a value may be written again: for the last half of its life.
+/// Returns the age from which a value may be written again: half of its life.
 pub(super) fn rewrite_after(keep: Duration) -> Duration {
     keep / 2
 }

@@ -1,4 +1,4 @@
-//! Counters of the shared tier, and its report for health.
+//! Counters of the shared tier, and its report.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::budget::KvBudget;
 use super::fault::Fault;
 use super::operation::{Operation, Skip};
 
-/// How many calls the percentiles look back on.
+/// Number of calls that the percentiles cover.
 const WINDOW: usize = 128;
 
 closed_enum!(
@@ -37,7 +37,7 @@ closed_enum!(
         Connect = "connect",
         /// Cloudflare reports a fault of its own.
         Server = "server",
-        /// An answer that is none of KV's.
+        /// Not an answer of KV's.
         Malformed = "malformed",
         /// Larger than the limits allow.
         TooLarge = "too_large",
@@ -60,12 +60,12 @@ impl From<KvErrorClass> for CallOutcome {
     }
 }
 
-/// The calls of one kind of operation since the start of the process.
+/// Calls of one operation since the start of the process.
 #[derive(Debug, Clone)]
 pub struct KvCalls {
-    /// The kind; asking for the namespace itself counts as a read.
+    /// The operation; querying the namespace counts as a read.
     pub operation: Operation,
-    /// How many ended how.
+    /// Number by outcome.
     pub outcomes: Vec<(CallOutcome, u64)>,
     /// How long they took.
     pub took: Durations,
@@ -122,7 +122,7 @@ impl Counters {
         self.outcomes[operation as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The calls by operation.
+    /// Returns the calls by operation.
     pub fn by_operation(&self) -> Vec<KvCalls> {
         let calls = |operation: &Operation| {
             let outcomes = &self.outcomes[*operation as usize];
@@ -161,21 +161,21 @@ impl Counters {
     }
 }
 
-/// How the shared tier stands.
+/// State of the shared tier.
 #[derive(Debug, Clone, Serialize)]
 pub struct KvReport {
-    /// Whether the last call went well and nothing is held back.
+    /// Whether the last call succeeded and no operation is out of quota.
     #[serde(skip)]
     pub available: bool,
     /// The circuit breaker: `closed`, `open` or `half_open`.
     pub state: &'static str,
     /// What is wrong, in plain words.
     pub reason: Option<&'static str>,
-    /// The way out.
+    /// How to fix it.
     pub remedy: Option<&'static str>,
     /// Calls to Cloudflare.
     pub calls: u64,
-    /// Reads that found a whole envelope.
+    /// Reads that found a valid envelope.
     pub hits: u64,
     /// Reads that found nothing.
     pub misses: u64,
@@ -183,7 +183,7 @@ pub struct KvReport {
     pub rejected: u64,
     /// Calls that failed.
     pub failures: u64,
-    /// Calls not made, by reason; reasons that never came up are left out.
+    /// Calls not made, by reason, without reasons that never occurred.
     pub skipped: BTreeMap<Skip, u64>,
     /// Pairs written by this instance.
     pub writes: u64,
@@ -200,9 +200,9 @@ pub struct KvReport {
 /// Percentiles, in milliseconds; absent before the first call.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct LatencyReport {
-    /// Half of the calls were quicker.
+    /// Median.
     pub p50: Option<f64>,
-    /// All but one in twenty were quicker.
+    /// 95th percentile.
     pub p95: Option<f64>,
 }
 

@@ -1,5 +1,4 @@
-//! The shared tier: Cloudflare KV as the caches see it. Calls pass a gate, writes wait in a queue, and nothing in here
-//! ever fails a request or holds up a hit.
+//! The tier over Cloudflare KV. Reads pass the gate, writes wait in the queue; nothing here fails or delays a hit.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,13 +24,13 @@ use super::operation::{Operation, Skip};
 use super::queue::{Queue, Write, rewrite_after};
 use super::stats::{CallOutcome, Counters, KvCalls, KvReport};
 
-/// How often the queue is written, in one call.
+/// Pause between flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
-/// How many flushes lie between two looks at what was used of the day: a minute.
+/// Flushes between two reads of the day's use: a minute.
 const FLUSHES_PER_LOOK: u32 = 30;
-/// How many lie between two looks for keys that an older release left: an hour.
+/// Flushes between two sweeps: an hour.
 const FLUSHES_PER_SWEEP: u32 = 1_800;
-/// What Cloudflare grants in 5 minutes where it does not say
+/// Cloudflare's rate limit per 5 minutes where no answer names it
 /// (<https://developers.cloudflare.com/fundamentals/api/reference/limits/>).
 const USUAL_ALLOWANCE: u64 = 1_200;
 
@@ -49,15 +48,15 @@ pub(super) struct Inner {
     pub queue: Mutex<Queue>,
     pub spending: Mutex<Spending>,
     pub counters: Counters,
-    /// The operations that the ledger fails for.
+    /// Operations for which the ledger fails.
     pub ledger_outage: Mutex<Outage<Operation>>,
-    /// One flush at a time, so that whoever flushes last waits for the one under way.
+    /// One flush at a time: the last flush of a server waits for the current one.
     pub flushing: tokio::sync::Mutex<()>,
 }
 
 impl SharedTier {
-    /// A tier over `namespace`. `environment` keeps the keys of deployments apart. What is used of `limits` stays within
-    /// 90 % of them.
+    /// Creates a tier over `namespace`. `environment` separates the keys of deployments. Use stays within 90 % of
+    /// `limits`.
     pub fn new(namespace: impl Namespace, environment: String, limits: KvLimits, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             namespace: Box::new(namespace),
@@ -74,14 +73,14 @@ impl SharedTier {
         }))
     }
 
-    /// Names the ledger. Until then nothing is written or deleted. The first call counts.
+    /// Connects the ledger, before which nothing is written or deleted. The first call counts.
     pub fn connect(&self, ledger: impl Ledger) {
-        // A second database in one process is a fault of the caller that changes nothing for those who read.
+        // A second database in one process is a caller's error without effect on reads.
         let _ = self.0.ledger.set(Box::new(ledger));
     }
 
-    /// Keeps the tier going: probes it at the start, writes the queue every 2 s, and looks again after a fault, so that
-    /// health tells the truth even without traffic. Runs until it is dropped.
+    /// Runs until dropped: probes at the start and after a fault, so that health is accurate without traffic, and
+    /// flushes every 2 s.
     pub async fn run(&self) {
         self.probe().await;
         let mut flushes = 0_u32;
@@ -95,7 +94,7 @@ impl SharedTier {
             }
             let news = self.0.gate.lock().look(now);
             log_recovery(news);
-            // Not in the head of the loop, which would hold the gate while the log is written.
+            // A `for` over the call would hold the gate while logging.
             let renewed = self.0.gate.lock().take_renewed(now);
             for operation in renewed {
                 tracing::info!(%operation, "Cloudflare KV's quota is back");
@@ -110,12 +109,12 @@ impl SharedTier {
         }
     }
 
-    /// Its calls to Cloudflare, by operation.
+    /// Returns the calls to Cloudflare by operation.
     pub fn calls(&self) -> Vec<KvCalls> {
         self.0.counters.by_operation()
     }
 
-    /// How the tier stands.
+    /// Returns the state of the tier.
     pub fn report(&self) -> KvReport {
         let inner = &self.0;
         let now = inner.clock.now();
@@ -127,9 +126,9 @@ impl SharedTier {
         KvReport::new(state, fault, inner.queue.lock().len(), budget, &inner.counters)
     }
 
-    /// Asks for the namespace, which costs no quota of reads.
+    /// Queries the namespace, which costs no quota.
     async fn probe(&self) {
-        // The gate and the log have it already.
+        // The gate and the log have the result.
         let _ = self.0.call(Operation::Read, self.0.namespace.probe()).await;
     }
 }
@@ -147,7 +146,7 @@ impl Tier for SharedTier {
         let Some(keep) = family.keep_shared else { return };
         let Some(key) = self.0.key(family, id) else { return };
         if version == 0 {
-            // The scope has no row: nothing would distinguish one state of the data from another.
+            // A scope without a row has no versions to compare.
             return;
         }
         if let Some(bytes) = envelope::seal(key.as_str(), family.schema, version, loaded_at, value) {
@@ -167,7 +166,7 @@ impl Tier for SharedTier {
             Verdict::Unproven => inner.counters.hit(),
             Verdict::Proven => {
                 inner.counters.hit();
-                // It need not be written again.
+                // It needs no other write.
                 if let Some(keep) = family.keep_shared {
                     let now = inner.clock.now();
                     let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
@@ -188,8 +187,7 @@ impl Inner {
         key_of(&self.environment, family.name, family.schema, id).ok()
     }
 
-    /// Looks a value up. A fault, a miss and an envelope that is damaged are all `None`, counted and, where the state
-    /// changes, logged. At most the client's 1 s.
+    /// Looks a value up, within the client's 1 s. Faults, misses and damaged envelopes are counted and return `None`.
     async fn get(&self, family: &Family, id: &str) -> Option<Found> {
         let key = self.key(family, id)?;
         if let Err(skip) = self.admits_read(&key) {
@@ -204,7 +202,7 @@ impl Inner {
         };
         match envelope::open(&bytes, key.as_str(), family.schema) {
             Ok(found) => Some(found),
-            // Another release wrote it, and still reads it.
+            // Another release wrote it and reads it.
             Err(reason @ Rejected::OtherSchema) => {
                 self.counters.rejected(reason);
                 None
@@ -225,7 +223,7 @@ impl Inner {
         self.gate.lock().admit(Operation::Read, now)
     }
 
-    /// Counts a value that no writer wrote, and queues its deletion, so that an instance which has the value writes it.
+    /// Counts a value that no writer wrote, and queues its deletion, so that an instance with the value writes it.
     fn damaged(&self, key: KvKey, reason: impl std::fmt::Debug) {
         self.counters.rejected(reason);
         let now = self.clock.now();
@@ -234,7 +232,7 @@ impl Inner {
         queue.delete(key, now);
     }
 
-    /// Makes a call, times it, and takes in how it went: moves the gate, and tells the log of every change once.
+    /// Makes a call, times it, moves the gate and logs changes.
     pub async fn call<T>(
         &self,
         operation: Operation,
@@ -245,12 +243,12 @@ impl Inner {
         let result = call.instrument(span).await;
         let taken = self.clock.now().saturating_duration_since(begun);
         let took = self.took(operation, result);
-        // Last: whoever sees the count sees what came of it.
+        // Last, so that the count is visible only with its effects.
         self.counters.call(operation, taken);
         took
     }
 
-    /// KV is never an error.
+    /// A fault of KV is never an error of the server.
     fn took<T>(&self, operation: Operation, result: Result<T, KvError>) -> Result<T, KvError> {
         let now = self.clock.now();
         let error = match result {
@@ -280,7 +278,7 @@ impl Inner {
         self.ended(ended, Some((fault, fault.reason)));
     }
 
-    /// Others share what Cloudflare grants to the token: the last tenth is theirs.
+    /// Holds calls back when a tenth of the token's rate limit is left, which others may need.
     fn hold_back(&self, now: std::time::Instant) {
         let Some(allowance) = self.namespace.allowance() else { return };
         let is_little = allowance.left * 10 < allowance.quota.unwrap_or(USUAL_ALLOWANCE);
