@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::outgoing;
+
 use super::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
 
 /// What an error means for later calls.
@@ -73,11 +75,7 @@ impl KvError {
 
     /// Keeps the innermost cause: the outer ones repeat the URL.
     pub(super) fn failed(failure: KvFailure, error: &reqwest::Error) -> Self {
-        let mut cause: Option<&dyn Error> = error.source();
-        while let Some(inner) = cause.and_then(Error::source) {
-            cause = Some(inner);
-        }
-        let detail = cause.map(|cause| cause.to_string().chars().take(200).collect());
+        let detail = Some(outgoing::innermost_cause(error));
         Self { detail, ..Self::new(KvErrorClass::Failure(failure)) }
     }
 

@@ -20,7 +20,7 @@ use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, RequestBuilder};
 use serde::{Deserialize, Serialize};
 
 pub use error::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
@@ -29,6 +29,7 @@ pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, 
 
 use self::answer::{Answer, LONGEST_WAIT};
 use crate::clock::Clock;
+use crate::outgoing;
 
 /// Limit for TCP and TLS: Cloudflare's edge is near everywhere.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -121,20 +122,11 @@ impl KvClient {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", connection.token.reveal()))
             .map_err(|_| KvError::new(KvErrorClass::Permission))?;
         authorization.set_sensitive(true);
-        let mut builder = Client::builder()
-            .user_agent(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
+        let http = outgoing::client(connection.base_url.is_encrypted())
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .connect_timeout(CONNECT)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy();
-        builder = if connection.base_url.is_encrypted() {
-            builder.https_only(true)
-        } else {
-            builder.tls_certs_only([])
-        };
-        let http = builder.build().map_err(|error| KvError::failed(KvFailure::Connect, &error))?;
+            .build()
+            .map_err(|error| KvError::failed(KvFailure::Connect, &error))?;
         let base = connection.base_url.as_str();
         let namespaces = format!("{base}/storage/kv/namespaces");
         let account = format!("/accounts/{}", connection.account_id.as_str());
@@ -284,7 +276,13 @@ impl KvClient {
         if let Some(allowance) = allowance(response.headers(), self.clock.now()) {
             *self.allowance.lock() = Some(allowance);
         }
-        let (body, broken) = read(&mut response).await;
+        // The status counts even if the body breaks off.
+        let (body, broken) = match outgoing::read(&mut response, MAX_ANSWER).await {
+            Ok(Some(body)) => (body, None),
+            Ok(None) => (Vec::new(), Some(KvFailure::TooLarge)),
+            Err(error) if error.is_timeout() => (Vec::new(), Some(KvFailure::Timeout)),
+            Err(_) => (Vec::new(), Some(KvFailure::Malformed)),
+        };
         Ok(Answer { status: response.status(), headers: response.headers().clone(), body, broken })
     }
 }
@@ -293,25 +291,6 @@ impl KvClient {
 fn seconds(time_to_live: Duration) -> u64 {
     let rounded_up = time_to_live.as_secs().saturating_add(u64::from(time_to_live.subsec_nanos() > 0));
     rounded_up.max(MIN_TIME_TO_LIVE)
-}
-
-/// Reads as far as it goes: the status counts even if the body breaks off.
-async fn read(response: &mut Response) -> (Vec<u8>, Option<KvFailure>) {
-    let mut body = Vec::new();
-    if response.content_length().is_some_and(|length| length > MAX_ANSWER as u64) {
-        return (body, Some(KvFailure::TooLarge));
-    }
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
-                return (body, Some(KvFailure::TooLarge));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return (body, None),
-            Err(error) if error.is_timeout() => return (body, Some(KvFailure::Timeout)),
-            Err(_) => return (body, Some(KvFailure::Malformed)),
-        }
-    }
 }
 
 /// `Ratelimit: "default";r=1199;t=300` and `Ratelimit-Policy: "burst";q=1200;w=300`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use reqwest::Url;
+use crate::outgoing;
 
 /// The settings as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +58,6 @@ pub struct InvalidKvSetting(&'static str);
 pub struct KvToken(String);
 
 impl KvToken {
-    /// What is expected of one.
-    pub const EXPECTED: &str = "a token of visible ASCII characters, without `Bearer` before it";
-
     /// Returns the token, for the `Authorization` header only.
     pub(super) fn reveal(&self) -> &str {
         &self.0
@@ -79,7 +76,9 @@ impl FromStr for KvToken {
     fn from_str(given: &str) -> Result<Self, Self::Err> {
         let token = trimmed(given);
         let sendable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        sendable.then(|| Self(token.to_owned())).ok_or(InvalidKvSetting(Self::EXPECTED))
+        sendable
+            .then(|| Self(token.to_owned()))
+            .ok_or(InvalidKvSetting("a token of visible ASCII characters, without `Bearer` before it"))
     }
 }
 
@@ -88,10 +87,6 @@ impl FromStr for KvToken {
 pub struct KvId(String);
 
 impl KvId {
-    /// What is expected of one. Whether it is hexadecimal is for Cloudflare to say, which names the fault.
-    pub const EXPECTED: &str =
-        "an id of 32 hexadecimal characters, as Cloudflare's dashboard shows it (not a name or title)";
-
     /// Returns the id.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -106,36 +101,31 @@ impl FromStr for KvId {
         let id = trimmed(given);
         let segment = (1..=32).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        segment.then(|| Self(id.to_owned())).ok_or(InvalidKvSetting(Self::EXPECTED))
+        // Cloudflare itself reports an id that is not hexadecimal.
+        segment.then(|| Self(id.to_owned())).ok_or(InvalidKvSetting(
+            "an id of 32 hexadecimal characters, as Cloudflare's dashboard shows it (not a name or title)",
+        ))
     }
 }
 
 /// Everything before `/storage/kv/namespaces`: https, or http on this machine, without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KvBaseUrl {
-    url: String,
-    is_encrypted: bool,
-}
+pub struct KvBaseUrl(String);
 
 impl KvBaseUrl {
-    /// What is expected of one.
-    pub const EXPECTED: &str = "an address that begins with https:// (http:// on this machine only), without user, \
-                                query or fragment, such as https://api.cloudflare.com/client/v4/accounts/0123abcd";
-
     /// Returns Cloudflare's own address (<https://developers.cloudflare.com/api/resources/kv/>).
     pub fn of_account(account_id: &KvId) -> Self {
-        let url = format!("https://api.cloudflare.com/client/v4/accounts/{}", account_id.as_str());
-        Self { url, is_encrypted: true }
+        Self(format!("https://api.cloudflare.com/client/v4/accounts/{}", account_id.as_str()))
     }
 
     /// Returns the address.
     pub fn as_str(&self) -> &str {
-        &self.url
+        &self.0
     }
 
     /// Whether it is https.
     pub fn is_encrypted(&self) -> bool {
-        self.is_encrypted
+        self.0.starts_with("https:")
     }
 }
 
@@ -144,21 +134,11 @@ impl FromStr for KvBaseUrl {
 
     /// The token travels to this address, so it must be encrypted.
     fn from_str(given: &str) -> Result<Self, Self::Err> {
-        let refusal = InvalidKvSetting(Self::EXPECTED);
-        let url = Url::parse(trimmed(given)).map_err(|_| refusal)?;
-        let is_encrypted = url.scheme() == "https";
-        let is_loopback = url.host_str().is_some_and(|host| {
-            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-        });
-        let is_bare = url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if !is_bare || !(is_encrypted || url.scheme() == "http" && is_loopback) {
-            return Err(refusal);
-        }
-        Ok(Self { url: url.as_str().trim_end_matches('/').to_owned(), is_encrypted })
+        let url = outgoing::secret_base(given).ok_or(InvalidKvSetting(
+            "an address that begins with https:// (http:// on this machine only), without user, query or fragment, such \
+             as https://api.cloudflare.com/client/v4/accounts/0123abcd",
+        ))?;
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
     }
 }
 
