@@ -1,4 +1,4 @@
-//! The one API that handlers call for models and providers.
+//! The API by which handlers read models and providers.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 
 use crate::cache::{
-    CATALOGUE, Cache, Entry, LoadError, Loaded, Meter, Origin, Outcome, Proof, Read, ReadError, ScopeName,
-    Scopes, Source, Statistics, Tier,
+    CATALOGUE, Cache, LoadError, Loaded, Meter, Origin, Outcome, Proof, Read, ReadError, ScopeName, Scopes,
+    Source, Statistics, Tier,
 };
 use crate::clock::Clock;
 use crate::domain::closed::closed_enum;
@@ -19,13 +19,13 @@ use crate::outage::Outage;
 use crate::status::Status;
 use crate::store::{Connections, DatabaseFault, IgnoredDetails, Store, StoreError};
 
-/// The scope of everything in the catalogue, as the triggers name it.
+/// The catalogue's scope, as in the triggers.
 pub const SCOPE: &str = "catalogue";
-/// How many left-out rows or ignored details a line of the log names. `chatchonk check` names more.
+/// Maximum of rejected rows or ignored details in a log line; `chatchonk check` shows more.
 const EXAMPLES: usize = 20;
 
 closed_enum!(
-    /// Where an instance has the catalogue from, best first.
+    /// Where an instance got the catalogue from, best first.
     CatalogueSource {
         /// Loaded from the database.
         Postgres = "postgres",
@@ -56,59 +56,44 @@ pub struct Catalogue {
     scopes: Arc<Scopes>,
 }
 
-/// The catalogue as one request sees it: one snapshot, one revision.
-#[derive(Debug, Clone)]
-pub struct CatalogueRead {
-    entry: Arc<Entry<Snapshot>>,
-    /// How the read ended.
-    pub outcome: Outcome,
-    /// How long the catalogue stays fresh; zero when it is stale.
-    pub fresh_for: Duration,
-}
+/// The catalogue for one request: one snapshot, one revision.
+pub type CatalogueRead = Read<Snapshot>;
 
 /// What this instance holds, for health.
 #[derive(Debug, Clone)]
 pub struct CatalogueReport {
-    /// The catalogue itself.
+    /// The catalogue.
     pub read: CatalogueRead,
-    /// When it was read from its source.
-    pub loaded_at: OffsetDateTime,
     /// When it was last known to be current; `None` when builtin.
     pub validated_at: Option<OffsetDateTime>,
     /// Whether it is past its freshness, known to be outdated, or builtin.
     pub stale: bool,
 }
 
-impl From<Read<Snapshot>> for CatalogueRead {
-    fn from(read: Read<Snapshot>) -> Self {
-        Self { entry: read.entry, outcome: read.outcome, fresh_for: read.fresh_for }
-    }
-}
-
 impl CatalogueRead {
-    /// The catalogue.
+    /// Returns the catalogue.
     pub fn snapshot(&self) -> &Snapshot {
         &self.entry.value
     }
 
-    /// Whether both reads found the very same value in memory, so that what was made of one holds for the other.
+    /// Returns whether both reads share one value in memory.
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)
     }
 
-    /// Where this instance has it from.
+    /// Returns where this instance got the catalogue from.
     pub fn source(&self) -> CatalogueSource {
         self.entry.source.into()
     }
 
-    /// The version of the scope `catalogue`; 0 when builtin.
+    /// Returns the version of the scope `catalogue`; 0 when builtin.
     pub fn revision(&self) -> u64 {
         self.entry.version
     }
 }
 
 impl Catalogue {
-    /// A catalogue that serves `builtin` until a database is connected. Loads run on `runtime`.
+    /// Creates a catalogue that serves `builtin` until a database is connected. Loads run on `runtime`.
     pub fn new(
         builtin: Snapshot,
         shared: Option<Arc<dyn Tier>>,
@@ -139,33 +124,33 @@ impl Catalogue {
         Self { cache, store, failure, status, scopes }
     }
 
-    /// Names the database to load from. The first call counts.
+    /// Sets the database to load from. Only the first call counts.
     pub fn connect(&self, store: Store) {
-        // A second database in one process is a fault of the caller that changes nothing for those who read.
+        // A second call is the caller's bug; readers are unaffected.
         let _ = self.store.set(store);
     }
 
-    /// The catalogue for one request. Waits for the first source of the process, and as the cache says after that.
+    /// Reads the catalogue for one request. Waits until the first source is decided, then reads the cache.
     ///
     /// # Errors
-    /// [`ReadError`] never, as long as there is a builtin catalogue; handlers still turn it into a 503.
+    /// Never [`ReadError`] with a builtin catalogue; handlers still map it to a 503.
     pub async fn read(&self) -> Result<CatalogueRead, ReadError> {
         if !self.status.is_decided() {
             let _waits = self.cache.wait();
             self.status.decided().await;
         }
-        Ok(self.cache.read(&Whole).await?.into())
+        self.cache.read(&Whole).await
     }
 
-    /// The catalogue for one request, if it is fresh in memory and `take` has a use for it. Only then it counts as a read.
+    /// Passes the catalogue to `take` if it is fresh in memory. Counts as a read only if `take` returns a value.
     pub fn hit<T>(&self, take: impl FnOnce(CatalogueRead) -> Option<T>) -> Option<T> {
         if !self.status.is_decided() {
             return None;
         }
-        self.cache.hit(&Whole, |read| take(CatalogueRead::from(read)))
+        self.cache.hit(&Whole, take)
     }
 
-    /// Loads or validates it now; what is held serves on when that fails.
+    /// Loads or validates the catalogue now. On failure the one held stays.
     ///
     /// # Errors
     /// Why it could not be loaded.
@@ -173,7 +158,7 @@ impl Catalogue {
         self.cache.refresh(&Whole).await.map(drop)
     }
 
-    /// As [`Catalogue::refresh`], but not before earlier failures allow it.
+    /// Like [`Catalogue::refresh`], but waits for the back-off after failures.
     ///
     /// # Errors
     /// Why it could not be loaded.
@@ -181,13 +166,13 @@ impl Catalogue {
         self.cache.refresh_when_due(&Whole).await.map(drop)
     }
 
-    /// Returns why the database gives no catalogue, until a load succeeds.
+    /// Returns why the last load failed.
     pub fn failure(&self) -> Option<DatabaseFault> {
         *self.failure.lock()
     }
 
-    /// Loads the catalogue aside and compares it with the one held. Equal version means equal data, unless an edit did not
-    /// raise the version: returns whether that happened.
+    /// Compares the catalogue held with the tables. Returns whether they differ at the same version, which happens if an edit
+    /// did not raise it.
     ///
     /// # Errors
     /// [`StoreError`] when the load fails.
@@ -199,8 +184,8 @@ impl Catalogue {
         Ok(held.is_some_and(|held| text(&held.entry.value) != text(&loaded.snapshot)))
     }
 
-    /// Raises the version, so that every instance loads what was edited without a raise, and loads it here. Where the
-    /// version cannot be written, only this instance loads it, at the old version.
+    /// Raises the version, so that all instances load the unannounced edit, and loads it here. If the version cannot be
+    /// raised, only this instance loads it.
     ///
     /// # Errors
     /// Why it could not be loaded.
@@ -212,47 +197,46 @@ impl Catalogue {
         self.refresh().await
     }
 
-    /// What is held now. Not a read; waits for nothing.
+    /// Returns what is held now, without waiting or counting a read.
     pub fn report(&self) -> Option<CatalogueReport> {
         self.cache.held(&Whole).map(|held| CatalogueReport {
-            loaded_at: held.entry.loaded_at,
             validated_at: held.validated_at,
             stale: held.stale,
             read: CatalogueRead { entry: held.entry, outcome: Outcome::Memory, fresh_for: Duration::ZERO },
         })
     }
 
-    /// A reader of the cache's counters.
+    /// Returns a reader of the cache's counters.
     pub fn meter(&self) -> Meter {
         self.cache.meter()
     }
 
-    /// The connections to its database; `None` before one is connected.
+    /// Counts the database connections; `None` before [`Catalogue::connect`].
     pub fn connections(&self) -> Option<Connections> {
         self.store.get().map(Store::connections)
     }
 
-    /// The counters of the cache.
+    /// Returns the cache's counters.
     pub fn statistics(&self) -> Statistics {
         self.cache.statistics()
     }
 }
 
-/// The only key of the family: the whole catalogue.
+/// The family's only key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Whole;
 
 /// The database as the cache's origin.
 struct Database {
     store: Arc<OnceLock<Store>>,
-    /// Why the last load failed.
+    /// Why the last load failed, if it did.
     failure: Arc<Mutex<Option<DatabaseFault>>>,
-    /// The version loaded last, and how many models it lists.
+    /// Version and number of listed models of the last load.
     listed: Mutex<Option<(u64, usize)>>,
     clock: Clock,
-    /// Loads that leave out rows: how many, with examples.
+    /// Loads that reject rows: the count and examples.
     left_out: Mutex<Outage<(usize, String)>>,
-    /// Loads that ignore details: how many, with examples.
+    /// Loads that ignore details: the count and examples.
     ignored: Mutex<Outage<(usize, String)>>,
 }
 
@@ -261,51 +245,35 @@ impl Database {
         self.store.get().ok_or(LoadError::NoOrigin)
     }
 
-    /// Remembers how many models a version lists. Returns how many the version before listed, if those were more.
+    /// Records how many models a version lists. Returns the previous version's number if it was higher.
     fn lists(&self, version: u64, listed: usize) -> Option<usize> {
         let mut last = self.listed.lock();
         let (_, before) = last.replace((version, listed)).filter(|(of, _)| *of != version)?;
         (before > listed).then_some(before)
     }
 
-    /// Logs the rows that were left out, in other words than before, once while rows are broken and corrected in turn.
+    /// Logs rejected rows when they differ, but only once while they break and recover in turn.
     fn log_left_out(&self, rows: &[String], now: Instant) {
         let (skipped, examples) = (rows.len(), examples(rows));
-        match news(&self.left_out, (skipped, &examples), now) {
-            News::Fault => tracing::warn!(skipped, examples, "left out rows that cannot be understood"),
-            News::Recovery => tracing::info!("every row can be understood again"),
-            News::None => {}
+        if skipped == 0 {
+            if self.left_out.lock().works(now).is_some() {
+                tracing::info!("every row can be understood again");
+            }
+        } else if self.left_out.lock().fails((skipped, examples.clone()), now) {
+            tracing::warn!(skipped, examples, "left out rows that cannot be understood");
         }
     }
 
-    /// Logs the ignored details, likewise.
+    /// Logs ignored details likewise.
     fn log_ignored(&self, ignored: &IgnoredDetails, now: Instant) {
         let (details_ignored, examples) = (ignored.count(), examples(ignored.named()));
-        match news(&self.ignored, (details_ignored, &examples), now) {
-            News::Fault => {
-                tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
+        if details_ignored == 0 {
+            if self.ignored.lock().works(now).is_some() {
+                tracing::info!("every detail can be understood again");
             }
-            News::Recovery => tracing::info!("every detail can be understood again"),
-            News::None => {}
+        } else if self.ignored.lock().fails((details_ignored, examples.clone()), now) {
+            tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
         }
-    }
-}
-
-/// What a load is worth in the log.
-enum News {
-    None,
-    Fault,
-    Recovery,
-}
-
-/// Records how many rows or details a load could not understand, with examples. The lock is released before the caller
-/// logs.
-fn news(outage: &Mutex<Outage<(usize, String)>>, found: (usize, &str), now: Instant) -> News {
-    let mut outage = outage.lock();
-    match found {
-        (0, _) if outage.works(now).is_some() => News::Recovery,
-        (1.., examples) if outage.fails((found.0, examples.to_owned()), now) => News::Fault,
-        _ => News::None,
     }
 }
 
@@ -345,7 +313,7 @@ impl Origin for Database {
         match self.store()?.version_and_digest(SCOPE, shared_key).await {
             Ok(Some((version, digest))) => Ok(Proof { version, digest }),
             Ok(None) => Err(StoreError::Unusable(DatabaseFault::NoVersion).into()),
-            // A role that may read the catalogue alone, or a database that was not migrated: then nothing proves a value.
+            // The role may lack access to the digests, or the table may be missing: then no value can be verified.
             Err(error) if matches!(error.fault(), DatabaseFault::Forbidden | DatabaseFault::NotMigrated) => {
                 Ok(Proof { version: self.version(key).await?, digest: None })
             }

@@ -1,4 +1,4 @@
-//! The one source of time for freshness, back-off and timers alike.
+//! The source of time for freshness, back-off and timers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-/// The system's time, or one that a test moves by hand. Cheap to clone; clones tell the same time.
+/// The system's time, or a manual one for tests. Cheap to clone; clones share their time.
 #[derive(Debug, Clone)]
 pub struct Clock(Kind);
 
@@ -19,64 +19,54 @@ enum Kind {
 
 #[derive(Debug)]
 struct Manual {
-    start: Instant,
-    start_utc: OffsetDateTime,
-    passed: Duration,
-    sleepers: Vec<(Duration, oneshot::Sender<()>)>,
+    now: Instant,
+    utc: OffsetDateTime,
+    /// When each sleeper is due.
+    sleepers: Vec<(Instant, oneshot::Sender<()>)>,
 }
 
-/// The hand that moves a manual clock.
+/// Advances a manual clock.
 #[derive(Debug, Clone)]
 pub struct ClockHand(Arc<Mutex<Manual>>);
 
-/// A limit that passed first.
+/// A time limit passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the time limit passed")]
 pub struct Elapsed;
 
 impl Clock {
-    /// The system's time.
+    /// Returns the system's clock.
     pub fn system() -> Self {
         Self(Kind::System)
     }
 
-    /// A clock that stands still until its hand is moved. For tests without real I/O: sockets keep real time.
+    /// Creates a clock that only its hand advances. For tests without real I/O, because sockets use real time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
-    pub fn manual(start_utc: OffsetDateTime) -> (Self, ClockHand) {
-        let manual = Arc::new(Mutex::new(Manual {
-            start: Instant::now(),
-            start_utc,
-            passed: Duration::ZERO,
-            sleepers: Vec::new(),
-        }));
+    pub fn manual(utc: OffsetDateTime) -> (Self, ClockHand) {
+        let manual = Manual { now: Instant::now(), utc, sleepers: Vec::new() };
+        let manual = Arc::new(Mutex::new(manual));
         (Self(Kind::Manual(Arc::clone(&manual))), ClockHand(manual))
     }
 
-    /// Monotonic time, for measuring.
+    /// Returns monotonic time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
     pub fn now(&self) -> Instant {
         match &self.0 {
             Kind::System => Instant::now(),
-            Kind::Manual(manual) => {
-                let manual = manual.lock();
-                manual.start + manual.passed
-            }
+            Kind::Manual(manual) => manual.lock().now,
         }
     }
 
-    /// Wall-clock time, for people and for other machines.
+    /// Returns wall-clock time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
     pub fn utc(&self) -> OffsetDateTime {
         match &self.0 {
             Kind::System => OffsetDateTime::now_utc(),
-            Kind::Manual(manual) => {
-                let manual = manual.lock();
-                manual.start_utc + manual.passed
-            }
+            Kind::Manual(manual) => manual.lock().utc,
         }
     }
 
-    /// Waits. Cancelling the wait costs nothing.
+    /// Waits. Cancel safe.
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Kind::System => tokio::time::sleep(duration).await,
@@ -84,12 +74,12 @@ impl Clock {
                 let woken = {
                     let mut manual = manual.lock();
                     let (wake, woken) = oneshot::channel();
-                    let due = manual.passed + duration;
+                    let due = manual.now + duration;
                     manual.sleepers.push((due, wake));
                     woken
                 };
                 if !duration.is_zero() {
-                    // An error means that the clock is gone: nothing will ever move it again.
+                    // The clock was dropped, so the wait would never end.
                     let _ = woken.await;
                 }
             }
@@ -102,7 +92,7 @@ impl Clock {
     /// [`Elapsed`] when the limit passes first; the future is dropped then.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
         if let Kind::System = self.0 {
-            // Not by `select!`: a future that is always ready would use up the task's budget, and with it the timer's.
+            // Not `select!`: a future that is always ready would use up the task's budget, and with it the timer's.
             return tokio::time::timeout(limit, future).await.map_err(|_| Elapsed);
         }
         tokio::select! {
@@ -114,16 +104,17 @@ impl Clock {
 }
 
 impl ClockHand {
-    /// How many wait for the time to move. Those who have given up waiting do not count.
+    /// Counts sleepers that have not been cancelled.
     pub fn sleepers(&self) -> usize {
         self.0.lock().sleepers.iter().filter(|(_, wake)| !wake.is_closed()).count()
     }
 
-    /// Moves the time on and wakes everybody whose wait is over.
+    /// Advances the time and wakes sleepers that are due.
     pub fn advance(&self, duration: Duration) {
         let mut manual = self.0.lock();
-        manual.passed += duration;
-        let now = manual.passed;
+        manual.now += duration;
+        manual.utc += duration;
+        let now = manual.now;
         let (due, waiting): (Vec<_>, _) =
             std::mem::take(&mut manual.sleepers).into_iter().partition(|(at, _)| *at <= now);
         manual.sleepers = waiting;
@@ -134,13 +125,13 @@ impl ClockHand {
         }
     }
 
-    /// Moves the time on to the next moment at which somebody's wait is over, by `limit` at most, and wakes them.
+    /// Advances to the next sleeper that is due, by at most `limit`, and wakes it.
     pub fn advance_to_next(&self, limit: Duration) {
         let next = {
             let mut manual = self.0.lock();
             manual.sleepers.retain(|(_, wake)| !wake.is_closed());
-            let passed = manual.passed;
-            manual.sleepers.iter().map(|(due, _)| due.saturating_sub(passed)).min()
+            let now = manual.now;
+            manual.sleepers.iter().map(|(due, _)| due.saturating_duration_since(now)).min()
         };
         self.advance(next.map_or(limit, |next| next.min(limit)));
     }
@@ -151,7 +142,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_limit_ends_a_future_that_never_lets_the_timer_have_a_turn() {
+    async fn time_limit_ends_a_future_that_is_always_ready() {
         let busy = async {
             loop {
                 tokio::task::coop::consume_budget().await;
@@ -161,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_manual_clock_wakes_exactly_those_whose_wait_is_over() {
+    async fn manual_clock_wakes_only_sleepers_that_are_due() {
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let short = tokio::spawn({
             let clock = clock.clone();

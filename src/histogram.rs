@@ -1,13 +1,13 @@
-//! Durations counted in buckets, for whoever reads them later: recording takes two additions and nothing else.
+//! Counts durations in buckets. Recording costs two atomic additions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets, in seconds; a last bucket takes what is longer.
+/// Upper bounds of the buckets in seconds; one more bucket holds longer durations.
 pub const BOUNDS: [f64; 16] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Live counts. Shared without a lock; a reading may miss what is recorded at the same time.
+/// Live counts, without a lock: a read may miss concurrent records.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -19,12 +19,12 @@ impl Histogram {
     pub fn record(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < duration.as_secs_f64());
-        // Relaxed: counters order nothing, and a sum read a moment late is still right.
+        // Relaxed, because counters order nothing.
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// A copy of the counts.
+    /// Returns a copy of the counts.
     pub fn read(&self) -> Durations {
         Durations {
             counts: std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed)),
@@ -36,19 +36,19 @@ impl Histogram {
 /// Counts of durations at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Durations {
-    /// How many fell into each bucket of [`BOUNDS`], and how many were longer.
+    /// Count per bucket of [`BOUNDS`], and of longer durations.
     pub counts: [u64; BOUNDS.len() + 1],
-    /// All of them together.
+    /// Sum of all durations.
     pub total: Duration,
 }
 
 impl Durations {
-    /// How many there were.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The mean of those since `before`, in milliseconds with three decimals; `None` where there was none.
+    /// Returns the mean since `before`, in milliseconds with three decimals; `None` without any.
     pub fn mean_since(&self, before: &Self) -> Option<f64> {
         let count = u32::try_from(self.count().saturating_sub(before.count())).unwrap_or(u32::MAX);
         let mean = self.total.saturating_sub(before.total).checked_div(count)?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() {
+    fn duration_falls_into_the_first_bucket_that_fits() {
         let histogram = Histogram::default();
         let mut expected = [0; BOUNDS.len() + 1];
         for (bucket, bound) in BOUNDS.iter().enumerate() {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn readings_add_up() {
+    fn histograms_add_up() {
         let histogram = Histogram::default();
         histogram.record(Duration::from_hours(1));
         let mut twice = histogram.read();

@@ -1,27 +1,27 @@
-//! Which failures and recoveries are worth a line in the log. Pure on a given time.
+//! Decides which failures and recoveries to log. Reads no clock.
 
 use std::time::{Duration, Instant};
 
-/// A recovery that lasts this long ends the story: the next outage starts again with the shortest proof.
+/// After a recovery this long, the next outage starts again with the shortest proof.
 const STEADY: Duration = Duration::from_mins(10);
-/// How long a second recovery must last to count, where the first did not last.
+/// Minimum proof of a recovery after one that did not last.
 const DOUBTED: Duration = Duration::from_mins(1);
-/// The most causes of one outage that are logged. Rows that break in ever new ways must not fill memory.
+/// Maximum of logged causes per outage, which bounds memory.
 const MAX_CAUSES: usize = 64;
 
-/// An outage and its recovery as one state, so that something that comes and goes does not fill the log.
+/// Tracks outages and recoveries, so that a flapping fault does not fill the log.
 ///
-/// Each cause is worth one line per outage. A recovery counts once it has lasted: at first for the shortest proof, then,
-/// where recoveries do not last, for longer and longer, up to 10 minutes.
+/// Each cause is logged once per outage. A recovery counts once it has lasted for the proof: at first the shortest one,
+/// then, while recoveries do not last, longer ones up to 10 minutes.
 #[derive(Debug)]
 pub(crate) struct Outage<C = ()> {
-    /// The causes so far; empty without an outage.
+    /// Causes so far; empty without an outage.
     causes: Vec<C>,
-    /// Since when it works again, while that proves nothing yet.
+    /// Start of a recovery that does not count yet.
     working: Option<Instant>,
     recovered: Option<Instant>,
     shortest: Duration,
-    /// How long it must work to count as recovered.
+    /// How long a recovery must last to count.
     proof: Duration,
 }
 
@@ -31,12 +31,12 @@ impl<C: PartialEq> Outage<C> {
         Self { causes: Vec::new(), working: None, recovered: None, shortest, proof: shortest }
     }
 
-    /// Records a failure. Returns whether it is worth a line: an outage begins, or has a new cause.
+    /// Records a failure. Returns whether to log it: an outage begins, or has a new cause.
     pub fn fails(&mut self, cause: C, now: Instant) -> bool {
         let proven =
             self.working.take().is_some_and(|since| now.saturating_duration_since(since) >= self.proof);
         if proven && !self.causes.is_empty() {
-            // It has worked for long enough, and nothing asked since.
+            // The recovery lasted long enough, but no call to `works` noticed.
             self.causes.clear();
             self.recovered = Some(now);
         }
@@ -51,7 +51,7 @@ impl<C: PartialEq> Outage<C> {
         true
     }
 
-    /// Records that it works. Returns the causes of the outage that ends with that, which is worth a line.
+    /// Records a success. Returns the causes of an outage that ends now, which is worth a log line.
     pub fn works(&mut self, now: Instant) -> Option<Vec<C>> {
         if self.causes.is_empty() {
             return None;
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn what_worked_from_the_start_has_not_recovered() {
+    fn success_without_an_outage_is_not_a_recovery() {
         let (mut outage, now) = outage();
         assert!(outage.works(now).is_none() && outage.works(now + STEADY).is_none());
     }
 
     #[test]
-    fn a_connection_that_is_made_and_fails_again_is_one_outage() {
+    fn flapping_connection_is_one_outage() {
         let (mut outage, now) = outage();
         let lines = (0..150).map(|n| now + 2 * n * SECOND).filter(|at| {
             let recovers = outage.works(*at).is_some();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_counts_once_when_it_has_lasted() {
+    fn lasting_recovery_is_reported_once() {
         let (mut outage, now) = outage();
         assert!(outage.fails((), now));
         assert_eq!(outage.works(now + SECOND), None);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_long_after_an_unreported_recovery_is_logged() {
+    fn failure_long_after_an_unreported_recovery_is_logged() {
         let (mut outage, now) = (Outage::new(Duration::ZERO), Clock::system().now());
         assert!(outage.fails((), now));
         assert!(outage.works(now).is_some());
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_that_take_turns_are_logged_once_each() {
+    fn alternating_causes_are_logged_once_each() {
         let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
         let turns = ["down", "slow", "down", "slow"].map(|cause| outage.fails(cause, now));
         assert_eq!(turns, [true, true, false, false]);
@@ -130,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn causes_that_never_repeat_are_logged_up_to_a_bound() {
+    fn distinct_causes_are_logged_up_to_a_bound() {
         let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
         assert_eq!((0..1_000).filter(|cause| outage.fails(*cause, now)).count(), MAX_CAUSES);
     }
 
     #[test]
-    fn recoveries_that_do_not_last_are_logged_ever_more_rarely() {
+    fn short_recoveries_are_logged_ever_more_rarely() {
         for shortest in [Duration::ZERO, PROOF] {
             let (mut outage, mut now) = (Outage::new(shortest), Clock::system().now());
             let mut lines = 0;

@@ -1,4 +1,4 @@
-//! What the background checks last saw: the facts behind the health routes, read without I/O and without waiting.
+//! Latest results of the background checks, which the health routes read without I/O or waiting.
 
 mod history;
 
@@ -20,50 +20,50 @@ pub use history::{
 };
 
 closed_enum!(
-    /// What kind of database this instance uses.
+    /// Kind of database.
     DatabaseKind {
-        /// The one of `DATABASE_URL`.
+        /// The database of `DATABASE_URL`.
         Postgres = "postgres",
         /// A private PostgreSQL on this machine.
         Embedded = "embedded",
-        /// None: the builtin catalogue alone.
+        /// None: only the builtin catalogue.
         None = "none",
     }
 );
 
-/// How the database stands.
+/// State of the database.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DatabaseState {
-    /// No look at it has ended yet.
+    /// Not checked yet.
     Unknown,
-    /// Answers.
+    /// The database answers.
     Up {
-        /// The round trip of the last look.
+        /// Round trip of the last check.
         latency: Duration,
-        /// A fault that does not keep the catalogue from being loaded, such as refused writes.
+        /// A fault that still allows loading the catalogue, such as refused writes.
         fault: Option<DatabaseFault>,
     },
-    /// Does not answer, or not usefully.
+    /// The database does not answer, or is unusable.
     Down(DatabaseFault),
-    /// There is none.
+    /// There is no database.
     NotConfigured,
 }
 
-/// The last look at the database.
+/// Last check of the database.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DatabaseReport {
-    /// What kind it is.
+    /// Its kind.
     pub kind: DatabaseKind,
-    /// How the connection to it is protected; `None` where there is none.
+    /// Protection of the connection; `None` without a database.
     pub tls: Option<DatabaseTls>,
-    /// How it stands.
+    /// Its state.
     pub state: DatabaseState,
-    /// When that was seen.
+    /// When it was checked.
     pub checked_at: Option<OffsetDateTime>,
 }
 
 impl DatabaseState {
-    /// What is wrong with it, if it answers or is expected to.
+    /// Returns the fault, if any.
     pub fn fault(self) -> Option<DatabaseFault> {
         match self {
             Self::Up { fault, .. } => fault,
@@ -74,14 +74,14 @@ impl DatabaseState {
 }
 
 impl DatabaseReport {
-    /// The round trip of the last look, in milliseconds with two decimals; `None` when it does not answer.
+    /// Returns the last round trip in milliseconds, with two decimals; `None` when the database does not answer.
     pub fn latency_ms(&self) -> Option<f64> {
         let DatabaseState::Up { latency, .. } = self.state else { return None };
         Some((latency.as_secs_f64() * 1e5).round() / 1e2)
     }
 }
 
-/// Shared by the background checks, which write it, and the health routes, which read it.
+/// Written by the background checks, read by the health routes.
 #[derive(Debug)]
 pub struct Status {
     clock: Clock,
@@ -96,7 +96,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// The status at the start of the process: nothing has been looked at yet.
+    /// Creates the status of a starting process.
     pub fn new(clock: Clock, kind: DatabaseKind) -> Self {
         Self {
             started: clock.now(),
@@ -116,18 +116,18 @@ impl Status {
         }
     }
 
-    /// Sets how the connection to the database is protected, where that is not local.
+    /// Sets the protection of a connection that is not local.
     pub fn with_tls(mut self, tls: DatabaseTls) -> Self {
         self.database.get_mut().tls = Some(tls);
         self
     }
 
-    /// The last look at the database.
+    /// Returns the last check of the database.
     pub fn database(&self) -> DatabaseReport {
         *self.database.read()
     }
 
-    /// Takes in a new look at the database; returns the state before.
+    /// Records a check of the database. Returns the previous state.
     pub fn set_database(&self, state: DatabaseState) -> DatabaseState {
         let mut report = self.database.write();
         report.checked_at = Some(self.clock.utc());
@@ -138,63 +138,63 @@ impl Status {
         std::mem::replace(&mut report.state, state)
     }
 
-    /// Where the listener reports.
+    /// Returns the state that the listener updates.
     pub fn listener(&self) -> &Arc<RwLock<ListenerState>> {
         &self.listener
     }
 
-    /// Whether the very first connection was refused for a fault of configuration and none has worked since.
+    /// Returns whether the first connection was refused due to configuration, and none has succeeded since.
     pub fn is_misconfigured(&self) -> bool {
         self.misconfigured.load(Ordering::Relaxed)
     }
 
-    /// Sets or clears what [`Self::is_misconfigured`] tells.
+    /// Sets [`Self::is_misconfigured`].
     pub fn set_misconfigured(&self, misconfigured: bool) {
         self.misconfigured.store(misconfigured, Ordering::Relaxed);
     }
 
-    /// Whether the process is about to stop.
+    /// Returns whether the process is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// From here on readiness is refused.
+    /// Makes readiness fail from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the first source of the catalogue is decided.
+    /// Returns whether the first source of the catalogue is decided.
     pub fn is_decided(&self) -> bool {
         *self.decided.borrow()
     }
 
-    /// Lets those go on who wait for the first source.
+    /// Releases callers that wait for the first source.
     pub fn decide(&self) {
         self.decided.send_replace(true);
     }
 
     /// Waits until the first source is decided.
     pub async fn decided(&self) {
-        // The sender lives in `self`, so the wait can only end well.
+        // The wait cannot fail, because `self` owns the sender.
         let _ = self.decided.subscribe().wait_for(|decided| *decided).await;
     }
 
-    /// What became of all this: the last hour, and the last changes. Locked for moments only.
+    /// Returns the last hour and the last changes. Held locked only for moments.
     pub fn history(&self) -> &RwLock<History> {
         &self.history
     }
 
-    /// When the process began.
+    /// Returns when the process started.
     pub fn started_at(&self) -> OffsetDateTime {
         self.started_at
     }
 
-    /// How long the process has run.
+    /// Returns how long the process has run.
     pub fn uptime(&self) -> Duration {
         self.clock.now().saturating_duration_since(self.started)
     }
 
-    /// Now.
+    /// Returns the current time.
     pub fn utc(&self) -> OffsetDateTime {
         self.clock.utc()
     }

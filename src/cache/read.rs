@@ -45,6 +45,12 @@ pub struct Read<V> {
     pub fresh_for: Duration,
 }
 
+impl<V> Clone for Read<V> {
+    fn clone(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), ..*self }
+    }
+}
+
 /// A value in memory, seen without a read.
 #[derive(Debug)]
 pub struct Held<V> {

@@ -1,15 +1,12 @@
-//! What can go wrong with the embedded PostgreSQL, each with its remedy in the text.
+//! Errors of the embedded PostgreSQL, each with its fix in the text.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
-/// Why there is no embedded PostgreSQL.
-///
-/// The text of each variant is meant for the person who started the server: one line where possible, with what to do
-/// about it. Nothing in this module logs an error that it returns.
+/// Why the embedded PostgreSQL does not run. The texts tell the operator what to do, in one line where possible.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EmbeddedError {
-    /// No PostgreSQL of a supported version is installed on this machine.
+    /// No supported version of PostgreSQL is installed.
     #[error(
         "{}; install PostgreSQL 15 or later (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install \
          postgresql-server; macOS: brew install postgresql@17), or set DATABASE_URL",
@@ -19,54 +16,54 @@ pub enum EmbeddedError {
         )
     )]
     NotInstalled {
-        /// The newest major version found, when there is one and it is too old.
+        /// The newest major version found, which is too old.
         newest: Option<u32>,
     },
 
-    /// Another process of ours holds the data folder.
+    /// Another chatchonk process uses the data folder.
     #[error(
-        "another chatchonk{} uses the data folder {}: stop it, or give this one a folder of its own with DATA_DIR",
+        "another chatchonk{} uses the data folder {}: stop it, or give this one its own folder with DATA_DIR",
         pid.map_or_else(String::new, |pid| format!(" (process {pid})")),
         folder.display()
     )]
     InUse {
         /// The data folder.
         folder: PathBuf,
-        /// The other process, as far as the lock file tells.
+        /// The other process, if the lock file names it.
         pid: Option<u32>,
     },
 
-    /// The user PostgreSQL runs as cannot enter or write the folder.
+    /// PostgreSQL's user cannot enter or write the folder.
     #[error("the folder {} is closed to the user {user}: {remedy}", folder.display())]
     NotReachable {
-        /// The outermost folder that is closed.
+        /// The outermost inaccessible folder.
         folder: PathBuf,
-        /// The user's name, or its number when it has no name.
+        /// The user's name, or number without a name.
         user: String,
-        /// What to do about it.
+        /// How to fix it.
         remedy: String,
     },
 
-    /// The process is root's, and there is no other user that PostgreSQL could run as.
+    /// The process runs as root, and no unprivileged user exists.
     #[error(
         "PostgreSQL refuses to run as root, and this machine has neither a user postgres nor nobody: \
          start chatchonk as an ordinary user, or set DATABASE_URL"
     )]
     NoUnprivilegedUser,
 
-    /// A folder that must be ours belongs to somebody else.
+    /// A folder of ours belongs to another user.
     #[error(
         "{} is not a folder of the user {user}: remove it, or choose another data folder with DATA_DIR",
         folder.display()
     )]
     NotOurs {
-        /// The folder, of the cluster or of its socket.
+        /// The cluster's or socket's folder.
         folder: PathBuf,
-        /// The user it would have to belong to.
+        /// Its expected owner.
         user: String,
     },
 
-    /// There is something in the cluster's folder that is not a cluster. It is left alone.
+    /// The cluster's folder holds something else, which is left alone.
     #[error(
         "{} holds files but no PostgreSQL cluster: move it away, or choose another data folder with DATA_DIR",
         folder.display()
@@ -76,37 +73,37 @@ pub enum EmbeddedError {
         folder: PathBuf,
     },
 
-    /// The PostgreSQL of a predecessor that was killed does not stop.
+    /// The PostgreSQL of a killed predecessor does not stop.
     #[error("PostgreSQL (process {pid}) was left behind in {} and does not stop: end it by hand", folder.display())]
     OrphanStays {
-        /// The process.
+        /// Its process id.
         pid: u32,
-        /// The folder of its cluster.
+        /// Its cluster's folder.
         folder: PathBuf,
     },
 
-    /// A program of PostgreSQL could not be run at all.
+    /// A program of PostgreSQL could not be run.
     #[error("cannot run {} as the user {user}: {source}", program.display())]
     CannotRun {
         /// The program.
         program: PathBuf,
-        /// The user it was to run as.
+        /// The user to run it as.
         user: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// `initdb` failed; no trace of the attempt is left.
+    /// `initdb` failed; its files are removed.
     #[error("initdb failed: {output}")]
     Initdb {
-        /// The end of what it wrote.
+        /// The end of its output.
         output: String,
     },
 
     /// The server ended, or did not accept connections in time.
     #[error("PostgreSQL {reason}; the end of its log {}:\n{tail}", log.display())]
     DidNotStart {
-        /// What was observed.
+        /// What happened.
         reason: String,
         /// The log file.
         log: PathBuf,
@@ -114,23 +111,29 @@ pub enum EmbeddedError {
         tail: String,
     },
 
-    /// The file system refused something else.
+    /// Another file operation failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Files {
-        /// What was tried, an infinitive.
+        /// The operation, as an infinitive.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// The server runs, but its database could not be made.
+    /// The server runs, but creating its database failed.
     #[error("cannot create the embedded database: {0}")]
     Database(#[source] sqlx::Error),
 }
 
-/// The last lines of a program's output, bounded, for an error's text.
+/// Builds [`EmbeddedError::Files`] for `map_err`; `action` is an infinitive.
+pub(super) fn files(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
+    let path = path.to_path_buf();
+    move |source| EmbeddedError::Files { action, path, source }
+}
+
+/// Returns the last lines of a program's output, for an error's text.
 pub(super) fn tail(output: &[u8]) -> String {
     const BYTES: usize = 2_000;
     const LINES: usize = 15;
@@ -146,14 +149,14 @@ mod tests {
     use super::{EmbeddedError, tail};
 
     #[test]
-    fn a_missing_installation_names_the_remedy() {
+    fn missing_installation_names_the_fix() {
         let text = EmbeddedError::NotInstalled { newest: Some(13) }.to_string();
         assert!(text.starts_with("the newest PostgreSQL found is version 13; install"), "{text}");
         assert!(text.ends_with("or set DATABASE_URL"), "{text}");
     }
 
     #[test]
-    fn the_tail_is_bounded_and_starts_at_a_line() {
+    fn tail_is_bounded_and_starts_at_a_line() {
         let long = (0..1_000).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
         let tail = tail(long.as_bytes());
         assert!(tail.starts_with("line 985\n"), "{tail}");
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_of_nothing_is_empty() {
+    fn tail_of_empty_output_is_empty() {
         assert_eq!(tail(b""), "");
     }
 }

@@ -1,41 +1,39 @@
-//! The folders of a cluster, and the lock that keeps a second server out of them.
+//! The folders of a cluster, and their lock.
 
-use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    process,
-};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{EmbeddedError, owner::Owner};
+use super::error::{EmbeddedError, files};
+use super::owner::Owner;
 
-/// Short, because the path of a Unix socket is limited to 107 bytes (103 on macOS), and a data folder's may be long.
+/// Short, because a Unix socket's path is limited to 107 bytes (103 on macOS).
 const SOCKET_PARENT: &str = "/tmp";
 
 const LOCK: &str = "chatchonk.lock";
 
-/// The folders of one cluster, ours alone while this value lives.
+/// The folders of a cluster, locked for this process.
 #[derive(Debug)]
 pub(super) struct Folders {
     pub(super) owner: Owner,
-    /// Ours; absolute, symbolic links resolved.
+    /// Data folder: absolute, symbolic links resolved.
     pub(super) data: PathBuf,
-    /// The owner's, below `data`; absent until initdb has succeeded.
+    /// Below `data`, the owner's; absent until initdb succeeds.
     pub(super) cluster: PathBuf,
-    /// The owner's, for nobody else to enter.
+    /// Private to the owner.
     pub(super) socket: PathBuf,
     /// The server's log, below `data`.
     pub(super) log: PathBuf,
-    /// The system lets go of it when the file is closed, however our process ends. PostgreSQL does not inherit it:
-    /// the standard library opens all files close-on-exec.
+    /// Released however the process ends. PostgreSQL does not inherit it, because Rust opens files close-on-exec.
     _lock: File,
 }
 
 impl Folders {
-    /// Makes what is missing and takes the lock. Blocks on the file system.
+    /// Creates missing folders and takes the lock. Blocks on the file system.
     pub(super) fn claim(data_dir: &Path, major: u32) -> Result<Self, EmbeddedError> {
         let owner = Owner::find()?;
         let data = data_folder(data_dir, &owner)?;
@@ -46,7 +44,7 @@ impl Folders {
         Ok(Self { owner, data, cluster, socket, log, _lock: lock })
     }
 
-    /// Whether there is a cluster to start.
+    /// Returns whether a cluster exists.
     pub(super) fn has_cluster(&self) -> Result<bool, EmbeddedError> {
         match fs::metadata(&self.cluster) {
             Ok(folder) if folder.uid() != self.owner.uid => {
@@ -58,7 +56,7 @@ impl Folders {
         }
     }
 
-    /// The log, emptied: what it says is about this start.
+    /// Opens the log and empties it.
     pub(super) fn new_log(&self) -> Result<File, EmbeddedError> {
         let open = OpenOptions::new().create(true).append(true).open(&self.log);
         open.and_then(|log| log.set_len(0).map(|()| log)).map_err(files("open", &self.log))
@@ -66,21 +64,15 @@ impl Folders {
 }
 
 impl Drop for Folders {
-    /// So that not every data folder there ever was leaves a socket folder behind. It is made anew when it is needed,
-    /// and it stays where a server still uses it, as only an empty folder can be removed. The lock is still held here.
+    /// Removes the socket folder unless a server uses it: only an empty folder can be removed. The lock is still held.
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.socket);
     }
 }
 
-/// Whether anybody ever took the lock of this data folder.
-pub(super) fn has_lock(data_dir: &Path) -> bool {
+/// Returns whether a server has used this data folder before.
+pub fn was_used(data_dir: &Path) -> bool {
     data_dir.join(LOCK).exists()
-}
-
-fn files(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
-    let path = path.to_path_buf();
-    move |source| EmbeddedError::Files { action, path, source }
 }
 
 fn data_folder(data_dir: &Path, owner: &Owner) -> Result<PathBuf, EmbeddedError> {
@@ -93,7 +85,7 @@ fn data_folder(data_dir: &Path, owner: &Owner) -> Result<PathBuf, EmbeddedError>
     let missing: Vec<&Path> = data_dir.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::create_dir_all(data_dir).map_err(denied("create"))?;
     if owner.is_other {
-        // Whatever our umask: the owner has to pass through the folders we just made.
+        // Whatever our umask, the owner must be able to enter the new folders.
         for folder in missing.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(files("open", folder))?;
         }
@@ -117,19 +109,19 @@ fn lock(data: &Path, owner: &Owner) -> Result<File, EmbeddedError> {
         }
         Err(TryLockError::Error(error)) => return Err(files("lock", &path)(error)),
     }
-    // Only for the other's message: a lock without it holds just as well.
+    // Only for the other process's message; the lock holds without it.
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", process::id()));
     Ok(file)
 }
 
-/// The parent is open to everybody, so what stands there already is only used when it is provably ours.
+/// Creates the socket folder. Any user can write to its parent, so an existing folder must be ours.
 fn socket_folder(data: &Path, owner: &Owner) -> Result<PathBuf, EmbeddedError> {
     let folder = socket_path(data);
     match DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => owner.give(&folder)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(&folder).map_err(files("look at", &folder))?;
-            // We were ended before we could give it away.
+            // A start was interrupted before `give`.
             let is_half_made = owner.is_other && found.uid() == 0;
             if !found.is_dir() || !(found.uid() == owner.uid || is_half_made) {
                 return Err(EmbeddedError::NotOurs { folder, user: owner.name.clone() });
@@ -155,14 +147,14 @@ mod tests {
     use super::{EmbeddedError, Owner, socket_folder, socket_path};
 
     #[test]
-    fn the_socket_path_is_short_and_differs_between_data_folders() {
+    fn socket_path_is_short_and_unique_per_data_folder() {
         let long = socket_path(Path::new(&format!("/{}", "folder/".repeat(100))));
         assert!(long.join(".s.PGSQL.5432").as_os_str().len() < 104, "{}", long.display());
         assert_ne!(long, socket_path(Path::new("/srv/chatchonk")));
     }
 
     #[test]
-    fn a_link_in_place_of_the_socket_folder_is_refused() {
+    fn link_in_place_of_the_socket_folder_is_refused() {
         let data = tempfile::tempdir().unwrap();
         let place = socket_path(data.path());
         symlink(data.path(), &place).unwrap();

@@ -1,25 +1,23 @@
-//! Making a cluster, such that an interruption at any point is healed by the next start.
+//! Creates a cluster. An interruption at any point is cleaned up by the next start.
 
-use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::error::{EmbeddedError, tail};
+use super::error::{EmbeddedError, files, tail};
 use super::folders::Folders;
 use super::installation::Installation;
 use super::settings::{Profile, USER};
 
-/// It takes about a second; a minute means that the disk hangs.
+/// It takes about a second; after a minute the disk probably hangs.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// macOS knows no `C.UTF-8`.
+/// macOS has no `C.UTF-8`.
 const CHARACTERS: &str = if cfg!(target_os = "macos") { "UTF-8" } else { "C.UTF-8" };
 
-/// Makes the cluster in a folder beside its place and moves it there when it is whole.
+/// Creates the cluster in a temporary folder, then moves it into place.
 pub(super) async fn run(
     installation: &Installation,
     folders: &Folders,
@@ -31,34 +29,33 @@ pub(super) async fn run(
             io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
                 EmbeddedError::NotACluster { folder: folders.cluster.clone() }
             }
-            _ => EmbeddedError::Files { action: "create", path: folders.cluster.clone(), source },
+            _ => files("create", &folders.cluster)(source),
         }),
         Err(error) => Err(error),
     };
     if made.is_err() {
-        // What remains is swept by the next attempt.
+        // The next attempt removes the rest.
         let _ = tokio::fs::remove_dir_all(&attempt).await;
     }
     made
 }
 
-/// An empty folder of the owner for initdb to fill, after sweeping what earlier attempts left.
+/// Creates an empty folder for initdb and removes those of earlier attempts.
 ///
-/// Its name is new each time. The initdb of a predecessor that was killed may still run for a moment; when it fails,
-/// as it will when its files vanish, it empties its folder, which therefore must not be ours.
+/// Its name is always new: the initdb of a killed predecessor may still run, and empties its own folder when it fails.
 async fn prepare(folders: &Folders) -> Result<PathBuf, EmbeddedError> {
     let prefix = format!("{}.initdb-", folders.cluster.display());
     let leftovers = leftovers(&folders.data, &prefix);
     let number = leftovers.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
     for (_, leftover) in leftovers {
-        // When the predecessor's initdb still writes there this fails, and the next attempt gets it.
+        // Fails while the predecessor's initdb still writes there; then the next attempt removes it.
         let _ = tokio::fs::remove_dir_all(&leftover).await;
     }
 
     let attempt = PathBuf::from(format!("{prefix}{number}"));
     DirBuilder::new().mode(0o700).create(&attempt).map_err(|source| match source.kind() {
         io::ErrorKind::PermissionDenied => folders.owner.not_reachable(folders.data.clone()),
-        _ => EmbeddedError::Files { action: "create", path: attempt.clone(), source },
+        _ => files("create", &attempt)(source),
     })?;
     folders.owner.give(&attempt)?;
     Ok(attempt)
@@ -78,16 +75,9 @@ async fn initdb(
     let program = installation.bin.join("initdb");
     let mut command = folders.owner.command(&program, &folders.data);
     command.arg("--pgdata").arg(attempt);
-    command.args([
-        "--username",
-        USER,
-        "--encoding=UTF8",
-        "--locale=C",
-        "--lc-ctype",
-        CHARACTERS,
-        "--no-instructions",
-    ]);
-    // Only the owner and root can enter the socket's folder, and there is no other way in.
+    command.args(["--username", USER, "--no-instructions"]);
+    command.args(["--encoding=UTF8", "--locale=C", "--lc-ctype", CHARACTERS]);
+    // Only the owner and root can enter the socket's folder, the only way in.
     command.arg("--auth=trust");
     if profile == Profile::Disposable {
         command.arg("--no-sync");

@@ -1,19 +1,17 @@
-//! Finding the PostgreSQL that is installed on this machine.
+//! Finds the installed PostgreSQL.
 
-use std::{
-    collections::HashSet,
-    ffi::OsStr,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::EmbeddedError;
 
-/// The oldest major version that our SQL runs on.
+/// The oldest major version that our SQL supports.
 const OLDEST: u32 = 15;
 
-/// Where packages put the programs, as (parent, prefix of the child, path below it).
+/// Where packages install the programs: parent, prefix of the child, path below it.
 const USUAL_FOLDERS: [(&str, &str, &str); 5] = [
     ("/usr/lib/postgresql", "", "bin"),          // Debian, Ubuntu
     ("/usr", "pgsql-", "bin"),                   // RHEL, Fedora from postgresql.org
@@ -22,7 +20,7 @@ const USUAL_FOLDERS: [(&str, &str, &str); 5] = [
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// A PostgreSQL server that is installed on this machine.
+/// An installed PostgreSQL server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// The folder with `initdb` and `postgres`, symbolic links resolved.
@@ -32,15 +30,15 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The newest installation among the folders of `path` (the variable `PATH`) and those where packages of Debian,
-    /// RHEL, Homebrew and Postgres.app put it. Of equal versions the first on `path` wins.
+    /// Finds the newest installation in `path` (the variable `PATH`) and the usual package folders. The first of equal
+    /// versions on `path` wins.
     ///
-    /// Runs `postgres --version` once per candidate, so it blocks for some milliseconds. Relative folders on `path`
-    /// are passed over: what the current folder holds must not be run, least of all by root.
+    /// Blocks for some milliseconds, because it runs `postgres --version` per candidate. Ignores relative folders, so that
+    /// nothing from the current folder is run, least of all as root.
     ///
     /// # Errors
     ///
-    /// [`EmbeddedError::NotInstalled`] when there is none, or none of version 15 or later.
+    /// [`EmbeddedError::NotInstalled`] when version 15 or later is missing.
     pub fn find(path: Option<&OsStr>) -> Result<Installation, EmbeddedError> {
         let on_path = path.into_iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
         let usual = USUAL_FOLDERS.iter().flat_map(|(parent, prefix, below)| children(parent, prefix, below));
@@ -48,21 +46,12 @@ impl Installation {
     }
 }
 
-/// The newest installation among `folders`; the first of equals.
+/// Returns the newest installation in `folders`; the first of equals.
 fn newest(folders: impl Iterator<Item = PathBuf>) -> Result<Installation, EmbeddedError> {
     let mut seen = HashSet::new();
-    let mut newest: Option<Installation> = None;
-    for bin in folders.filter_map(|folder| programs_in(&folder)) {
-        if !seen.insert(bin.clone()) {
-            continue;
-        }
-        if let Some(major) = major_of(&bin.join("postgres"))
-            && newest.as_ref().is_none_or(|best| major > best.major)
-        {
-            newest = Some(Installation { bin, major });
-        }
-    }
-    match newest {
+    let bins = folders.filter_map(|folder| programs_in(&folder)).filter(|bin| seen.insert(bin.clone()));
+    let found = bins.filter_map(|bin| Some(Installation { major: major_of(&bin.join("postgres"))?, bin }));
+    match found.reduce(|best, next| if next.major > best.major { next } else { best }) {
         Some(installation) if installation.major >= OLDEST => Ok(installation),
         too_old => {
             Err(EmbeddedError::NotInstalled { newest: too_old.map(|installation| installation.major) })
@@ -70,19 +59,14 @@ fn newest(folders: impl Iterator<Item = PathBuf>) -> Result<Installation, Embedd
     }
 }
 
-fn children(parent: &str, prefix: &str, below: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix)))
-        .map(|entry| entry.path().join(below))
-        .collect()
+fn children(parent: &str, prefix: &'static str, below: &'static str) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let matches = move |name: OsString| name.to_str().is_some_and(|name| name.starts_with(prefix));
+    entries.filter(move |entry| matches(entry.file_name())).map(move |entry| entry.path().join(below))
 }
 
-/// The folder that really holds the programs when `folder` has them. A folder of links, as `/usr/local/bin` often is,
-/// counts as the one it points to, so that one installation is not asked twice.
+/// Returns the folder that holds the programs. Resolves links, as in `/usr/local/bin`, so that no installation runs
+/// twice.
 fn programs_in(folder: &Path) -> Option<PathBuf> {
     let postgres = folder.join("postgres").canonicalize().ok()?;
     let bin = postgres.parent()?;
@@ -94,7 +78,7 @@ fn major_of(postgres: &Path) -> Option<u32> {
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The major version in, say, `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`, `18beta1` or `19devel`.
+/// Parses `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`, `18beta1` or `19devel`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL)")?.1.trim_start();
     let digits = number.find(|character: char| !character.is_ascii_digit()).unwrap_or(number.len());
@@ -124,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_major_version_of_releases_and_previews() {
+    fn major_version_is_read_from_releases_and_previews() {
         assert_eq!(parse_major("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(parse_major("postgres (PostgreSQL) 17"), Some(17));
@@ -133,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_major_version_wins_as_a_number() {
+    fn major_versions_are_compared_as_numbers() {
         let parent = tempfile::tempdir().unwrap();
         let folders = ["9.6", "17.2", "16.4"].map(|version| pretend(parent.path(), version));
         let bin = folders[1].clone();
@@ -141,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_links_counts_as_its_target() {
+    fn folder_of_links_counts_as_its_target() {
         let parent = tempfile::tempdir().unwrap();
         let bin = pretend(parent.path(), "16.4");
         let links = parent.path().join("links");
@@ -151,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_too_old_is_named() {
+    fn version_that_is_too_old_is_named() {
         let parent = tempfile::tempdir().unwrap();
         let found = newest([pretend(parent.path(), "14.9")].into_iter());
         assert!(matches!(found, Err(EmbeddedError::NotInstalled { newest: Some(14) })), "{found:?}");
     }
 
     #[test]
-    fn folders_without_the_programs_are_passed_over() {
+    fn folders_without_the_programs_are_ignored() {
         let parent = tempfile::tempdir().unwrap();
         let folders = [parent.path().to_path_buf(), parent.path().join("absent")];
         assert!(matches!(newest(folders.into_iter()), Err(EmbeddedError::NotInstalled { newest: None })));

@@ -1,19 +1,17 @@
 //! A private PostgreSQL for local runs and tests.
 //!
-//! When no `DATABASE_URL` is given, the server runs the PostgreSQL that is installed on the machine as its child:
-//! [`Installation::find`], then [`Cluster::start`], then [`Cluster::stop`]. Nothing listens on a network. Production
-//! never comes here.
+//! Without `DATABASE_URL`, the server runs the installed PostgreSQL as its child: [`Installation::find`],
+//! [`Cluster::start`], [`Cluster::stop`]. Nothing listens on a network. Not for production.
 //!
 //! ```text
-//! <data folder>/chatchonk.lock       held by our process for as long as it uses the folder
-//! <data folder>/pg15/                the cluster, one per major version: a newer PostgreSQL starts a new one
-//! <data folder>/pg15.initdb-1/       a cluster in the making
+//! <data folder>/chatchonk.lock       held by our process while it uses the folder
+//! <data folder>/pg15/                the cluster, one per major version
+//! <data folder>/pg15.initdb-1/       an unfinished cluster
 //! <data folder>/pg15.log             the server's log, emptied at each start
 //! /tmp/chatchonk-<hash of the data folder>/   the socket
 //! ```
 //!
-//! The module stands at the bottom: it uses nothing else of this crate, reads no environment variables, and logs no
-//! error that it returns.
+//! The module uses nothing else of this crate, reads no environment variables, and does not log the errors it returns.
 
 mod error;
 mod folders;
@@ -24,66 +22,56 @@ mod owner;
 mod postmaster;
 mod settings;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::io;
+use std::path::Path;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-pub use self::{
-    error::EmbeddedError,
-    installation::Installation,
-    settings::{Options, Profile, default_data_dir},
-};
-use self::{
-    folders::Folders,
-    postmaster::Postmaster,
-    settings::{DATABASE, PORT, USER},
-};
+use error::files;
+use folders::Folders;
+use postmaster::Postmaster;
+use settings::{DATABASE, PORT, USER};
 
-/// A running PostgreSQL that is ours alone.
+pub use error::EmbeddedError;
+pub use folders::was_used;
+pub use installation::Installation;
+pub use settings::{Options, Profile, default_data_dir};
+
+/// A running private PostgreSQL.
 ///
-/// Its processes form a process group of their own, so that a Ctrl-C in the terminal does not end them before
-/// [`Cluster::stop`] does. A cluster that is dropped instead, as by a panic, is asked to end, and not waited for. One
-/// whose process was killed leaves its PostgreSQL behind; the next start on the same data folder ends that first.
+/// Its processes form their own process group, so that a Ctrl-C in the terminal does not end them before
+/// [`Cluster::stop`]. Dropping it, as in a panic, asks PostgreSQL to end without waiting. If our process is killed,
+/// PostgreSQL keeps running; the next start on the same data folder ends it first.
 ///
-/// It is tied to no async runtime: one can start it and another stop it.
+/// One async runtime can start it and another stop it.
 #[derive(Debug)]
 pub struct Cluster {
-    // Dropped in this order: the lock must be the last to go.
+    // Dropped in this order: the lock must go last.
     postmaster: Postmaster,
     folders: Folders,
 }
 
 impl Cluster {
-    /// Starts PostgreSQL on `data_dir`, which is created when missing, and waits until the database answers.
+    /// Starts PostgreSQL on `data_dir`, creating it if missing, and waits until the database answers.
     ///
-    /// A new cluster takes a second or two, an existing one a fraction of that; the limits are 60 s for making a
-    /// cluster and 30 s for starting it. As root, PostgreSQL runs as the user `postgres`, else `nobody`, who has to be
-    /// able to pass through `data_dir` and all folders above it.
+    /// Creating a cluster takes a second or two (limit 60 s), starting one less (limit 30 s). As root, PostgreSQL runs as
+    /// the user `postgres`, else `nobody`, who must be able to enter `data_dir`.
     ///
-    /// Only one process can use a data folder at a time. An interruption at any point, dropping the future included,
-    /// leaves nothing that would hinder the next start.
+    /// Only one process can use a data folder at a time. An interruption at any point, including a dropped future, does
+    /// not block the next start.
     ///
     /// # Errors
-    ///
-    /// - [`EmbeddedError::InUse`]: another process of ours holds the folder, or this process does already.
-    /// - [`EmbeddedError::NotReachable`]: we cannot write the folder, or PostgreSQL's user cannot enter it.
-    /// - [`EmbeddedError::NoUnprivilegedUser`]: we are root, and there is no user to run PostgreSQL as.
-    /// - [`EmbeddedError::NotOurs`]: the folder of the cluster or of its socket belongs to another user.
-    /// - [`EmbeddedError::NotACluster`]: the cluster's folder holds something else.
-    /// - [`EmbeddedError::OrphanStays`]: the server that a killed predecessor left behind does not end.
-    /// - [`EmbeddedError::CannotRun`], [`EmbeddedError::Initdb`], [`EmbeddedError::DidNotStart`],
-    ///   [`EmbeddedError::Database`]: PostgreSQL does not work; the error carries the end of what it wrote.
-    /// - [`EmbeddedError::Files`]: the file system refused something else.
+    /// [`EmbeddedError`]; each variant says what is wrong and how to fix it.
     pub async fn start(
         installation: &Installation,
         data_dir: &Path,
         options: &Options,
     ) -> Result<Cluster, EmbeddedError> {
-        let folders = claim(data_dir.to_path_buf(), installation.major).await?;
+        let (path, major) = (data_dir.to_path_buf(), installation.major);
+        let claimed = tokio::task::spawn_blocking(move || Folders::claim(&path, major)).await;
+        // The task fails only while the runtime shuts down.
+        let folders = claimed.map_err(|error| files("claim", data_dir)(io::Error::other(error)))??;
         orphan::take_over(&folders).await?;
         let is_new = !folders.has_cluster()?;
         if is_new {
@@ -100,33 +88,14 @@ impl Cluster {
             "embedded PostgreSQL {} started; to look into it: psql -h {} -U {} {}",
             installation.major,
             cluster.folders.socket.display(),
-            cluster.user(),
-            cluster.database()
+            USER,
+            DATABASE
         );
         Ok(cluster)
     }
 
-    /// The folder of the Unix socket; its path is short enough for one. Only root and PostgreSQL's user can enter.
-    pub fn socket_dir(&self) -> &Path {
-        &self.folders.socket
-    }
-
-    /// The port in the name of the socket's file; there is no such port on a network.
-    pub fn port(&self) -> u16 {
-        PORT
-    }
-
-    /// The superuser of the cluster, who needs no password.
-    pub fn user(&self) -> &'static str {
-        USER
-    }
-
-    /// The database, which exists and is empty in a new cluster.
-    pub fn database(&self) -> &'static str {
-        DATABASE
-    }
-
-    /// How to connect to [`Self::database`]. The cluster allows 40 connections unless the settings say otherwise.
+    /// Returns how to connect to the database, which is empty in a new cluster, as its superuser over the Unix socket. The
+    /// cluster allows 40 connections unless the settings say otherwise.
     pub fn connect_options(&self) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.folders.socket)
@@ -134,31 +103,15 @@ impl Cluster {
             .username(USER)
             .database(DATABASE)
             .ssl_mode(PgSslMode::Disable)
-            // A slow statement of a cluster that is being made concerns nobody.
+            // Slow statements while a cluster is created are not worth logging.
             .disable_statement_logging()
     }
 
-    /// Stops PostgreSQL and lets go of the data folder.
+    /// Stops PostgreSQL, cutting open connections, and releases the data folder.
     ///
-    /// Open connections are cut. Waits up to 5 s for an orderly end and 7 s for a disorderly one before it kills; a
-    /// warning is logged when it had to.
+    /// Waits up to 5 s for an orderly end and 7 s for an immediate one, then kills it. Logs a warning unless the end was
+    /// orderly.
     pub async fn stop(self) {
-        let Cluster { postmaster, folders } = self;
-        postmaster.stop().await;
-        drop(folders);
-    }
-}
-
-/// Whether a server has used this data folder before. Changes nothing, unlike [`Cluster::start`].
-pub fn was_used(data_dir: &Path) -> bool {
-    folders::has_lock(data_dir)
-}
-
-async fn claim(data_dir: PathBuf, major: u32) -> Result<Folders, EmbeddedError> {
-    let path = data_dir.clone();
-    match tokio::task::spawn_blocking(move || Folders::claim(&data_dir, major)).await {
-        Ok(claimed) => claimed,
-        // The runtime is shutting down.
-        Err(error) => Err(EmbeddedError::Files { action: "claim", path, source: io::Error::other(error) }),
+        self.postmaster.stop().await;
     }
 }

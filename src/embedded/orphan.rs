@@ -1,30 +1,27 @@
-//! The PostgreSQL that a killed predecessor of ours left behind.
+//! Stops the PostgreSQL that a killed predecessor left behind.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use tokio::{net::UnixStream, time};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::net::UnixStream;
+use tokio::time;
 
 use super::error::EmbeddedError;
 use super::folders::Folders;
 use super::postmaster::SHUTDOWN;
 use super::settings::PORT;
 
-/// A running server in our folders that is not our child.
+/// A server running in our folders that is not our child.
 struct Orphan {
     pid: i32,
     cluster: PathBuf,
 }
 
-/// Stops the server that already runs in these folders, of whatever version, so that we can start one that is our
-/// child. To be called with the lock held, which proves that nobody else looks after it.
+/// Stops a server of any version that runs in these folders. Call it with the lock held, which proves that no other
+/// process owns the server.
 pub(super) async fn take_over(folders: &Folders) -> Result<(), EmbeddedError> {
     let Some(orphan) = Orphan::find(folders).await else {
         return Ok(());
@@ -39,12 +36,12 @@ pub(super) async fn take_over(folders: &Folders) -> Result<(), EmbeddedError> {
 }
 
 impl Orphan {
-    /// Asks the system who listens on our socket. A process id from a file alone proves nothing, as ids are used
-    /// again; the one from a file of the socket's folder that also listens there is PostgreSQL, and ours.
+    /// Finds the process that listens on our socket. A process id from the lock file counts only if that process also listens,
+    /// because ids are reused.
     async fn find(folders: &Folders) -> Option<Self> {
         let socket = folders.socket.join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixStream::connect(&socket).await.ok()?.peer_cred().ok()?.pid()?;
-        // Its first line is the process id, the second the folder of the cluster.
+        // Line 1 is the process id, line 2 the cluster's folder.
         let file =
             tokio::fs::read_to_string(folders.socket.join(format!(".s.PGSQL.{PORT}.lock"))).await.ok()?;
         let mut lines = file.lines();
@@ -55,7 +52,7 @@ impl Orphan {
     }
 
     async fn ends_after(&self, signal: Signal, patience: Duration) -> bool {
-        // A refusal means that it is gone already, or shows below as an orphan that stays.
+        // A failure means that it has ended, or shows below.
         let _ = kill(Pid::from_raw(self.pid), signal);
         let gone = async {
             while !self.is_gone() {
@@ -65,8 +62,8 @@ impl Orphan {
         time::timeout(patience, gone).await.is_ok()
     }
 
-    /// Removing this file is the last thing the server does. That the process has vanished is not enough to wait
-    /// for: while nobody has collected its exit status, it seems to live.
+    /// Returns whether the server has ended: it removes this file last. Its process may still exist until its exit status is
+    /// collected.
     fn is_gone(&self) -> bool {
         !self.cluster.join("postmaster.pid").exists()
             || kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH)

@@ -1,89 +1,72 @@
-//! The user that PostgreSQL runs as: ourselves, or an unprivileged one when we are root.
+//! The user that PostgreSQL runs as: the current one, or for root an unprivileged one.
 
-use std::{
-    fs, io,
-    os::unix::{
-        fs::{MetadataExt, chown},
-        process::CommandExt,
-    },
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use nix::unistd::{Gid, Uid, User};
 
-use super::EmbeddedError;
+use super::error::{EmbeddedError, files};
 
-/// In this order: `postgres` comes with the packages, `nobody` with nearly every system.
+/// In order of preference: `postgres` comes with the packages, `nobody` with nearly every system.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
-/// The user that PostgreSQL and its files belong to.
+/// The owner of PostgreSQL's process and files.
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
     pub(super) name: String,
     pub(super) uid: u32,
     gid: u32,
-    /// Whether we are root and have to become this user.
+    /// Whether we are root and must switch to this user.
     pub(super) is_other: bool,
 }
 
 impl Owner {
-    /// May ask a directory service for the names, so it can block.
+    /// Finds the user. May block on a directory service.
     pub(super) fn find() -> Result<Self, EmbeddedError> {
         let uid = Uid::effective();
         if !uid.is_root() {
             let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
             return Ok(Self { name, uid: uid.as_raw(), gid: Gid::effective().as_raw(), is_other: false });
         }
-        UNPRIVILEGED
-            .into_iter()
-            .find_map(|name| User::from_name(name).ok().flatten())
-            .filter(|user| !user.uid.is_root())
-            .map(|user| Self {
-                name: user.name,
-                uid: user.uid.as_raw(),
-                gid: user.gid.as_raw(),
-                is_other: true,
-            })
-            .ok_or(EmbeddedError::NoUnprivilegedUser)
+        let user = UNPRIVILEGED.into_iter().find_map(|name| User::from_name(name).ok().flatten());
+        let user = user.filter(|user| !user.uid.is_root()).ok_or(EmbeddedError::NoUnprivilegedUser)?;
+        Ok(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), is_other: true })
     }
 
-    /// Makes `folder` this user's. Only for folders that we made ourselves.
+    /// Makes this user own `folder`. Only for folders that we created.
     pub(super) fn give(&self, folder: &Path) -> Result<(), EmbeddedError> {
         if !self.is_other {
             return Ok(());
         }
-        chown(folder, Some(self.uid), Some(self.gid)).map_err(|source| EmbeddedError::Files {
-            action: "change the owner of",
-            path: folder.to_path_buf(),
-            source,
-        })
+        chown(folder, Some(self.uid), Some(self.gid)).map_err(files("change the owner of", folder))
     }
 
-    /// A command that will run as this user in `folder`.
+    /// Builds a command that runs as this user in `folder`.
     ///
-    /// Its environment is empty, because it may hold our secrets, or `PG…` variables that change what PostgreSQL
-    /// does. It is in a process group of its own: a Ctrl-C in the terminal goes to the whole foreground group, and
-    /// must not reach PostgreSQL before we have let go of it.
+    /// Its environment is empty, because ours may hold secrets, or `PG…` variables that PostgreSQL reads. It gets its own
+    /// process group, so that a Ctrl-C in the terminal does not reach it.
     pub(super) fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command
             .current_dir(folder)
             .env_clear()
-            // Messages in English; and on macOS a server without a locale refuses to start.
+            // For English messages, and because a server on macOS needs a locale.
             .env("LC_ALL", "C")
-            // Otherwise initdb compares its time with that of every time zone there is.
+            // Otherwise initdb compares all time zones.
             .env("TZ", "UTC")
             .stdin(Stdio::null())
             .process_group(0);
         if self.is_other {
-            // The standard library also drops the supplementary groups when it changes the user.
+            // The standard library also drops the supplementary groups.
             command.uid(self.uid).gid(self.gid);
         }
         command
     }
 
-    /// What it means that `program` could not be run in `folder`.
+    /// Returns the error for a `program` that could not be run in `folder`.
     pub(super) fn cannot_run(&self, program: &Path, folder: &Path, source: io::Error) -> EmbeddedError {
         if source.kind() == io::ErrorKind::PermissionDenied
             && let Some(closed) = self.first_closed(folder)
@@ -93,24 +76,21 @@ impl Owner {
         EmbeddedError::CannotRun { program: program.to_path_buf(), user: self.name.clone(), source }
     }
 
-    /// That this user, or we ourselves, cannot enter or write `folder`.
+    /// Returns the error for a `folder` that PostgreSQL's user cannot enter or write.
     pub(super) fn not_reachable(&self, folder: PathBuf) -> EmbeddedError {
         let remedy = if self.is_other {
             format!("let it in (chmod o+x {}), or choose another data folder with DATA_DIR", folder.display())
         } else {
-            "choose a data folder of your own with DATA_DIR".to_owned()
+            "choose your own data folder with DATA_DIR".to_owned()
         };
         EmbeddedError::NotReachable { folder, user: self.name.clone(), remedy }
     }
 
-    /// The outermost folder on the way to `folder` whose mode keeps this user out. Modes do not tell everything
-    /// (access control lists), so this explains a refusal and never decides one.
+    /// Returns the outermost folder above `folder` whose mode excludes this user. Only explains a refusal, because modes do
+    /// not show access control lists.
     fn first_closed(&self, folder: &Path) -> Option<PathBuf> {
-        let mut way: Vec<&Path> = folder.ancestors().collect();
-        way.reverse();
-        way.into_iter()
-            .find(|folder| fs::metadata(folder).is_ok_and(|folder| !self.may_enter(&folder)))
-            .map(Path::to_path_buf)
+        let is_closed = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| !self.may_enter(&folder));
+        folder.ancestors().filter(is_closed).last().map(Path::to_path_buf)
     }
 
     fn may_enter(&self, folder: &fs::Metadata) -> bool {
@@ -132,7 +112,7 @@ mod tests {
     use super::Owner;
 
     #[test]
-    fn the_outermost_closed_folder_is_blamed() {
+    fn outermost_closed_folder_is_named() {
         let parent =
             tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
         let closed = parent.path().join("closed");

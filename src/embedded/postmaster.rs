@@ -1,35 +1,32 @@
-//! The server process: starting it, waiting until it answers, ending it.
+//! Starts, awaits and stops the server process.
 
-use std::{
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use tokio::time;
 
-use super::error::{EmbeddedError, tail};
+use super::error::{EmbeddedError, files, tail};
 use super::folders::Folders;
 use super::installation::Installation;
 use super::settings::{DATABASE, Options, PORT, Profile};
 
-/// After a `kill -9` it first replays its log. Ordinary starts take a fraction of a second.
+/// Generous, because a killed server first replays its log.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How often to look whether the server answers, or has ended.
+/// Pause between checks of the server.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// The signals that end a server, mildest first, with how long to wait after each: "fast" ends the sessions and
-/// writes everything out; "immediate" only ends the processes, which it gives 5 s to go by themselves.
+/// Signals that end a server, and how long to wait after each: "fast" ends sessions and writes everything out; "immediate"
+/// only ends the processes, and kills them after 5 s.
 /// <https://www.postgresql.org/docs/15/server-shutdown.html>
 pub(super) const SHUTDOWN: [(Signal, Duration); 2] =
     [(Signal::SIGINT, Duration::from_secs(5)), (Signal::SIGQUIT, Duration::from_secs(7))];
 
-/// Holds always; what the caller adds comes later and wins.
+/// Default settings, which the caller's override.
 const SETTINGS: [(&str, &str); 6] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
@@ -42,10 +39,9 @@ const SETTINGS: [(&str, &str); 6] = [
 const DISPOSABLE: [(&str, &str); 3] =
     [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
 
-/// A server that is our child. Dropping it asks it to end and does not wait.
+/// A server that is our child. Dropping it asks it to end without waiting.
 ///
-/// The standard library's `Child` and not tokio's, which only works on the runtime that started it: a test may stop
-/// a cluster on another one, and `Drop` may run on none.
+/// Uses the standard library's `Child`, because tokio's works only on the runtime that started it.
 #[derive(Debug)]
 pub(super) struct Postmaster {
     child: Child,
@@ -59,14 +55,10 @@ impl Postmaster {
         options: &Options,
     ) -> Result<Self, EmbeddedError> {
         let log = folders.new_log()?;
-        let log_too = log.try_clone().map_err(|source| EmbeddedError::Files {
-            action: "open",
-            path: folders.log.clone(),
-            source,
-        })?;
+        let log_for_errors = log.try_clone().map_err(files("open", &folders.log))?;
         let program = installation.bin.join("postgres");
         let mut command = folders.owner.command(&program, &folders.cluster);
-        command.stdout(Stdio::from(log)).stderr(Stdio::from(log_too));
+        command.stdout(Stdio::from(log)).stderr(Stdio::from(log_for_errors));
         command.arg("-D").arg(&folders.cluster);
 
         let port = PORT.to_string();
@@ -83,7 +75,7 @@ impl Postmaster {
         Ok(Self { child, profile: options.profile })
     }
 
-    /// Waits until the server answers, and makes the database when it is not there yet.
+    /// Waits until the server answers, and creates the database if missing.
     pub(super) async fn ready(
         &mut self,
         folders: &Folders,
@@ -91,10 +83,8 @@ impl Postmaster {
     ) -> Result<(), EmbeddedError> {
         let answer = time::timeout(START_LIMIT, self.first_answer(connect)).await;
         let reason = match answer {
-            Ok(Ok(Answer::Ready)) => return Ok(()),
-            Ok(Ok(Answer::NoDatabase)) => {
-                return create_database(connect).await.map_err(EmbeddedError::Database);
-            }
+            Ok(Ok(true)) => return Ok(()),
+            Ok(Ok(false)) => return create_database(connect).await.map_err(EmbeddedError::Database),
             Ok(Err(reason)) => reason,
             Err(_) => format!("did not accept connections within {} s", START_LIMIT.as_secs()),
         };
@@ -102,17 +92,17 @@ impl Postmaster {
         Err(EmbeddedError::DidNotStart { reason, log: folders.log.clone(), tail: tail(&log) })
     }
 
-    /// `Err` says how the server ended.
-    async fn first_answer(&mut self, connect: &PgConnectOptions) -> Result<Answer, String> {
+    /// Waits for the first answer. Returns whether the database exists, or how the server ended.
+    async fn first_answer(&mut self, connect: &PgConnectOptions) -> Result<bool, String> {
         loop {
             match PgConnection::connect_with(connect).await {
                 Ok(connection) => {
-                    // The server has answered; whether it also heard the goodbye does not matter.
+                    // Whether it closes cleanly does not matter.
                     let _ = connection.close().await;
-                    return Ok(Answer::Ready);
+                    return Ok(true);
                 }
-                Err(error) if is_missing_database(&error) => return Ok(Answer::NoDatabase),
-                // Not listening yet, or still starting up.
+                Err(error) if is_missing_database(&error) => return Ok(false),
+                // The server is still starting.
                 Err(_) => {}
             }
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -122,7 +112,7 @@ impl Postmaster {
         }
     }
 
-    /// Ends the server and waits for it, in order where possible.
+    /// Stops the server and waits for it.
     pub(super) async fn stop(mut self) {
         for (signal, patience) in SHUTDOWN {
             self.signal(signal);
@@ -134,7 +124,7 @@ impl Postmaster {
             }
         }
         tracing::warn!("embedded PostgreSQL does not stop and was killed; it will recover");
-        // Fails only when it has ended in this moment.
+        // Fails only if it has just ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -145,11 +135,10 @@ impl Postmaster {
         }
     }
 
-    /// Does nothing when the server has ended: until we collect its exit status, the system keeps its id from being
-    /// given to another process, and afterwards `try_wait` says so.
+    /// Does nothing if the server has ended. Its process id cannot be reused before `try_wait` has collected the exit status.
     fn signal(&mut self, signal: Signal) {
         if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id())) {
-            // The child is alive, or was a moment ago: there is nothing to do about a refusal.
+            // The child may just have ended.
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }
@@ -159,15 +148,10 @@ impl Drop for Postmaster {
     fn drop(&mut self) {
         self.signal(match self.profile {
             Profile::Durable => Signal::SIGINT,
-            // There is nothing worth writing out, and its folder may be about to vanish.
+            // Nothing is worth writing out, and the folder may be about to vanish.
             Profile::Disposable => Signal::SIGQUIT,
         });
     }
-}
-
-enum Answer {
-    Ready,
-    NoDatabase,
 }
 
 fn is_missing_database(error: &sqlx::Error) -> bool {
@@ -178,7 +162,7 @@ fn is_missing_database(error: &sqlx::Error) -> bool {
 
 async fn create_database(connect: &PgConnectOptions) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect_with(&connect.clone().database("postgres")).await?;
-    // A statement cannot take the name as a parameter.
+    // A parameter cannot name a database.
     let statement = format!("CREATE DATABASE {DATABASE}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await

@@ -1,4 +1,4 @@
-//! What became of the parts of this instance: a ring of samples, which is an hour, and a ring of changes.
+//! Remembers an hour of samples and the last changes of this instance's parts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,120 +11,120 @@ use crate::domain::closed::closed_enum;
 use crate::domain::id::ProviderId;
 use crate::histogram::Durations;
 
-/// Between two samples.
+/// Interval of samples.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
-/// How many samples are kept: an hour.
+/// Maximum of samples: an hour.
 pub const MAX_SAMPLES: usize = 360;
-/// How many changes are kept.
+/// Maximum of changes.
 pub const MAX_CHANGES: usize = 50;
 
 closed_enum!(
-    /// What is watched.
+    /// A part of the instance.
     Part {
         /// The database.
         Database = "database",
         /// Cloudflare KV.
         CloudflareKv = "cloudflare_kv",
-        /// Where the catalogue is from.
+        /// The catalogue's source.
         Catalogue = "catalogue",
         /// A provider.
         Provider = "provider",
     }
 );
 
-/// Which part: providers are several.
+/// A part, with the id for providers.
 pub type PartName = (Part, Option<ProviderId>);
 
-/// How a part is.
+/// Condition of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
-    /// In a word of the part's own.
+    /// The part's own word for its state.
     pub state: &'static str,
-    /// What is wrong.
+    /// Cause of a fault.
     pub reason: Option<&'static str>,
-    /// Whether it is as it should be, so that it is no news when it is seen for the first time.
+    /// Whether it is healthy. A healthy part seen for the first time is not a change.
     pub is_good: bool,
 }
 
-/// A part whose state became another one, or has another reason.
+/// A change of a part's state or reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StatusChange)]
 pub struct Change {
-    /// When it was seen, at most a second after the background check saw it.
+    /// When it was recorded, at most a second after the background check.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// What changed.
+    /// The part.
     pub part: Part,
-    /// Which provider, where `part` is `provider`.
+    /// The provider, if `part` is `provider`.
     #[schema(required, value_type = Option<ProviderId>)]
     pub provider: Option<ProviderId>,
-    /// The state before, such as `up`; `null` where none was known.
+    /// The previous state, such as `up`; `null` if unknown.
     #[schema(required)]
     pub from: Option<&'static str>,
-    /// The state since then: of the database `up`, `read_only`, `down` or `not_configured`, of Cloudflare KV `enabled`
-    /// or `unavailable`, of the catalogue its source, of a provider its status.
+    /// The new state: of the database `up`, `read_only`, `down` or `not_configured`, of Cloudflare KV `enabled` or
+    /// `unavailable`, of the catalogue its source, of a provider its status.
     pub to: &'static str,
-    /// What is wrong, in plain words, or by the name that the health of providers has for it.
+    /// The cause, in plain words; for providers, its name in provider health.
     #[schema(required)]
     pub reason: Option<&'static str>,
 }
 
-/// What the counters say at one moment, since the start of the process.
+/// Counters since the start of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
-    /// Reads of the catalogue, whatever came of them.
+    /// Reads of the catalogue.
     pub reads: u64,
-    /// Those answered from memory.
+    /// Reads answered from memory.
     pub memory: u64,
-    /// Those answered from Cloudflare KV, or with a stale value.
+    /// Reads answered from Cloudflare KV, or with a stale value.
     pub other_hits: u64,
-    /// Values that Cloudflare KV was asked for and has answered about.
+    /// Lookups that Cloudflare KV answered.
     pub kv_lookups: u64,
-    /// Those of them that were found.
+    /// Lookups that found a value.
     pub kv_found: u64,
-    /// Calls to Cloudflare that failed.
+    /// Failed calls to Cloudflare.
     pub kv_failures: u64,
-    /// Calls to Cloudflare of every kind, and how long they took.
+    /// Durations of all calls to Cloudflare.
     pub kv_took: Durations,
-    /// Loads of the catalogue from the database that ended, well or not, and how long they took.
+    /// Durations of all loads from the database, failed ones included.
     pub loads: Durations,
 }
 
-/// One sample of about 10 s.
+/// A sample of about 10 s.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = StatusSample)]
 pub struct Sample {
-    /// Its end.
+    /// End of the sample.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Reads of the catalogue that ended in these seconds.
+    /// Reads of the catalogue during the sample.
     pub reads: u64,
-    /// Those of them that memory answered.
+    /// Reads answered from memory.
     pub memory_hits: u64,
-    /// Those of them that Cloudflare KV answered, or that were answered with a stale catalogue.
+    /// Reads answered from Cloudflare KV, or with a stale catalogue.
     pub other_hits: u64,
-    /// The last look at the database, in milliseconds; `null` while it does not answer.
+    /// Latency of the last database check, in milliseconds; `null` while it does not answer.
     #[schema(required)]
     pub database_ms: Option<f64>,
-    /// Values that Cloudflare KV was asked for.
+    /// Lookups in Cloudflare KV.
     pub kv_lookups: u64,
-    /// Those of them that were found.
+    /// Lookups that found a value.
     pub kv_found: u64,
     /// Calls to Cloudflare of every kind.
     pub kv_calls: u64,
-    /// Those of them that failed.
+    /// Calls to Cloudflare that failed.
     pub kv_failures: u64,
-    /// How long these calls took, the mean in milliseconds; `null` where there was none.
+    /// Mean duration of these calls, in milliseconds; `null` without any.
     #[schema(required)]
     pub kv_ms: Option<f64>,
-    /// Loads of the catalogue from the database that ended in these seconds, well or not.
+    /// Loads of the catalogue from the database, failed ones included.
     pub loads: u64,
-    /// How long they took, the mean in milliseconds; `null` where there was none.
+    /// Mean duration of these loads, in milliseconds; `null` without any.
     #[schema(required)]
     pub load_ms: Option<f64>,
 }
 
-/// What is remembered: at most [`MAX_SAMPLES`] samples and [`MAX_CHANGES`] changes, less than 64 KiB together.
+/// At most [`MAX_SAMPLES`] samples and [`MAX_CHANGES`] changes, less than 64 KiB together.
 #[derive(Debug, Default)]
 pub struct History {
     samples: VecDeque<Sample>,
@@ -135,23 +135,23 @@ pub struct History {
 }
 
 impl History {
-    /// The samples, the oldest first.
+    /// Returns the samples, oldest first.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.samples.iter()
     }
 
-    /// The changes, the newest first.
+    /// Returns the changes, newest first.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().rev()
     }
 
-    /// Rises whenever there is something new in it.
+    /// Returns a number that rises with every addition.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Takes in how the parts are now. What differs from the last time is a change; a part seen for the first time is one
-    /// only when it is not as it should be. Parts that are not named any more are forgotten.
+    /// Records the current conditions. A difference from the last ones is a change, and so is an unhealthy part that is new.
+    /// Forgets parts that are missing from `seen`.
     pub fn observe(&mut self, at: OffsetDateTime, seen: BTreeMap<PartName, Condition>) {
         for ((part, provider), now) in &seen {
             let before = self.known.get(&(*part, provider.clone()));
@@ -167,7 +167,7 @@ impl History {
         self.known = seen;
     }
 
-    /// Takes in what happened since the last sample; `database_ms` is the last look at the database, in milliseconds.
+    /// Records what happened since the last sample; `database_ms` is the latency of the last check.
     pub fn sample(&mut self, at: OffsetDateTime, totals: Totals, database_ms: Option<f64>) {
         let before = std::mem::replace(&mut self.before, totals);
         let since = |count: fn(&Totals) -> u64| count(&totals).saturating_sub(count(&before));
@@ -190,7 +190,7 @@ impl History {
     }
 }
 
-/// Puts the newest last, and drops the oldest where there are too many.
+/// Appends to the ring and drops the oldest beyond `most`.
 fn push<T>(ring: &mut VecDeque<T>, newest: T, most: usize) {
     let excess = (ring.len() + 1).saturating_sub(most);
     ring.drain(..excess);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_a_change_and_what_is_well_at_first_is_none() {
+    fn only_differences_and_initial_faults_are_changes() {
         let mut history = History::default();
         let other = Condition { reason: Some("paused"), ..DOWN };
         for (condition, changes) in [(UP, 0), (UP, 0), (DOWN, 1), (DOWN, 1), (other, 2), (UP, 3)] {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
+    fn history_is_bounded_and_drops_the_oldest_first() {
         let mut history = History::default();
         for number in 0..2_000 {
             let at = NOON + Duration::from_secs(number);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_counts_what_happened_since_the_last_one() {
+    fn sample_counts_only_since_the_last_one() {
         let mut history = History::default();
         let timed = |count, milliseconds| {
             let mut durations =
@@ -254,7 +254,7 @@ mod tests {
         let totals =
             Totals { reads: 10, memory: 9, kv_took: timed(2, 160), loads: timed(1, 5), ..Totals::default() };
         history.sample(NOON, totals, Some(0.5));
-        // Each sample tells of its own calls: the slow ones before are not among them.
+        // Each sample covers only its own calls, not the slow ones before.
         history.sample(NOON, Totals { kv_took: timed(6, 170), ..totals }, None);
         history.sample(NOON, Totals { reads: 15, memory: 13, kv_took: timed(6, 170), ..totals }, None);
         let samples: Vec<_> = history

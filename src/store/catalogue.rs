@@ -1,4 +1,4 @@
-//! Loading the whole catalogue.
+//! Loads the whole catalogue.
 
 use std::collections::HashMap;
 
@@ -15,28 +15,27 @@ use super::catalogue_row::{CatalogueRow, Unreadable};
 use super::detail::{IgnoredDetails, shortened};
 use super::{Store, StoreError};
 
-/// The catalogue and the version of the scope `catalogue` that it belongs to.
+/// A catalogue with its version.
 #[derive(Debug)]
 pub struct LoadedCatalogue {
-    /// What was read.
+    /// The catalogue.
     pub snapshot: Snapshot,
-    /// Its version: equal version means equal data.
+    /// Version of the scope `catalogue`: equal version means equal data.
     pub version: u64,
-    /// The rows that were left out, in words for the log.
+    /// Rejected rows, described for the log.
     pub rejected: Vec<String>,
-    /// The details that were left out of rows.
+    /// Values that were left out of rows.
     pub ignored: IgnoredDetails,
 }
 
 impl Store {
-    /// Reads the catalogue and its version in one statement, hence from one state of the database.
+    /// Reads the catalogue and its version from one state of the database.
     ///
-    /// Only an unreadable id, provider, name or kind costs the row, which is named in `rejected`. Any other value that
-    /// cannot be read is left out and named in `ignored`.
+    /// A row is left out, and described in `rejected`, only if its id, provider, name or kind is unreadable. Any other
+    /// unreadable value is left out and recorded in `ignored`.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails or takes longer than its 5 s, and when there is no provider, no model or no
-    /// version: that is no catalogue.
+    /// [`StoreError`] when the statement fails or exceeds its 5 s, or when there is no provider, no model or no version.
     pub async fn load_catalogue(&self) -> Result<LoadedCatalogue, StoreError> {
         let loaded = match self.load_by_columns().await {
             Err(error) if is_about_a_value(&error) => {
@@ -48,12 +47,11 @@ impl Store {
         self.usable(loaded).await
     }
 
-    /// The fast way. The database computes every column of every row in the type that is expected here, so one value that
-    /// has no such form fails the statement.
+    /// Loads fast, with columns cast to the expected types, so one value that does not convert fails the statement.
     async fn load_by_columns(&self) -> Result<LoadedCatalogue, StoreError> {
-        // Models travel by their columns: PostgreSQL takes three times as long to write them as JSON. The small tables come
-        // along as JSON, so that it stays one statement; nothing joins them with a model. The casts cost nothing while the
-        // columns have the types of the migrations; the driver does not check the types of what it decodes.
+        // Models come as columns, because PostgreSQL takes three times as long to write them as JSON. The small tables
+        // come as JSON in the same statement; nothing joins them with a model. The casts are free while the columns have
+        // the types of the migrations; the driver does not check the types it decodes.
         let mut rows = sqlx::query_as!(
             CatalogueRow,
             r#"
@@ -91,7 +89,7 @@ impl Store {
         .fetch(self.pool()?);
 
         let mut read = Reading::default();
-        // Each is read while the database writes the next ones.
+        // Each row is read while the database writes the next ones.
         while let Some(row) = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await {
             let row = row?;
             if let (Some(part), Some(document)) = (row.part.as_deref(), row.document.as_deref()) {
@@ -99,19 +97,21 @@ impl Store {
             } else {
                 let id = row.id.clone().unwrap_or_default();
                 let model = row.model(&mut read.ignored);
-                read.keep("model", &id, model, |parts| &mut parts.models);
+                keep(&mut read.models, &mut read.rejected, "model", &id, model);
             }
         }
         Ok(read.finish())
     }
 
-    /// The slow way, for tables that hold what the fast one cannot read: columns of another type or none at all, and, in a
-    /// database without an encoding, bytes that are not text. Every row comes as JSON, whatever its columns are.
+    /// Loads every row as JSON: slower, but works for columns of other types, missing columns and, without an encoding, bytes
+    /// that are not text.
     async fn load_row_by_row(&self) -> Result<LoadedCatalogue, StoreError> {
         let mut connection = self.pool()?.acquire().await?;
         match read_rows(&mut connection).await {
-            // The server refuses to send bytes that have no form in UTF-8. As they are, they are read here.
-            Err(error) if is_untranslatable(&error) => {
+            // The server refuses to convert some bytes to UTF-8, so they are requested as they are.
+            Err(sqlx::Error::Database(refusal))
+                if matches!(refusal.code().as_deref(), Some("22021" | "22P05")) =>
+            {
                 let mut transaction = connection.begin().await?;
                 sqlx::raw_sql("set local client_encoding = 'SQL_ASCII'").execute(&mut *transaction).await?;
                 let loaded = read_rows(&mut transaction).await?;
@@ -124,7 +124,7 @@ impl Store {
 }
 
 async fn read_rows(connection: &mut PgConnection) -> Result<LoadedCatalogue, sqlx::Error> {
-    // Not a checked query: the text is taken as bytes, and no column is named that the tables may lack.
+    // Not a checked query: it reads text as bytes and names no column that may be missing.
     let mut rows = sqlx::query(
         "select part, document
          from (
@@ -151,26 +151,21 @@ async fn read_rows(connection: &mut PgConnection) -> Result<LoadedCatalogue, sql
     Ok(read.finish())
 }
 
-/// What has been read so far.
+/// The rows read so far.
 #[derive(Default)]
 struct Reading {
     version: u64,
-    parts: Parts,
-    /// The tasks of models that come as JSON, separated by spaces.
+    providers: Vec<Provider>,
+    tasks: Vec<TaskType>,
+    models: Vec<Model>,
+    /// Tasks of models that come as JSON, separated by spaces.
     served: HashMap<String, String>,
     rejected: Vec<String>,
     ignored: IgnoredDetails,
 }
 
-#[derive(Default)]
-struct Parts {
-    providers: Vec<Provider>,
-    tasks: Vec<TaskType>,
-    models: Vec<Model>,
-}
-
 impl Reading {
-    /// Takes a row in. `is_lossy`: the replacement character stands for bytes that are not UTF-8.
+    /// Reads a JSON row. If `is_lossy`, replacement characters stand for bytes that are not UTF-8.
     fn small(&mut self, part: &str, document: &str, is_lossy: bool) {
         if part == "version" {
             match document.parse() {
@@ -187,11 +182,11 @@ impl Reading {
         match part {
             "provider" => {
                 let provider = row.provider(&mut self.ignored);
-                self.keep(part, &id, provider, |parts| &mut parts.providers);
+                keep(&mut self.providers, &mut self.rejected, part, &id, provider);
             }
             "task" => {
                 let task = row.task(&mut self.ignored);
-                self.keep(part, &id, task, |parts| &mut parts.tasks);
+                keep(&mut self.tasks, &mut self.rejected, part, &id, task);
             }
             "served" => {
                 let (model, task) = row.served();
@@ -201,60 +196,45 @@ impl Reading {
             }
             _ => {
                 let model = row.model(self.served.remove(&id), &mut self.ignored);
-                self.keep(part, &id, model, |parts| &mut parts.models);
+                keep(&mut self.models, &mut self.rejected, part, &id, model);
             }
         }
     }
 
-    fn keep<T>(
-        &mut self,
-        part: &str,
-        id: &str,
-        read: Result<T, Unreadable>,
-        place: fn(&mut Parts) -> &mut Vec<T>,
-    ) {
-        match read {
-            Ok(row) => place(&mut self.parts).push(row),
-            Err(error) => self.rejected.push(shortened(&format!("{part} {id}: {error}"))),
-        }
-    }
-
     fn finish(self) -> LoadedCatalogue {
-        let Self { version, parts: Parts { providers, tasks, models }, mut rejected, ignored, .. } = self;
+        let Self { version, providers, tasks, models, mut rejected, ignored, .. } = self;
         let left_out = LeftOut { rows: rejected.len(), details: ignored.count() };
         let (snapshot, inconsistent) = Snapshot::build(providers, tasks, models, left_out);
         rejected
             .extend(inconsistent.into_iter().map(|Rejected { id, reason }| format!("model {id}: {reason}")));
-        // Rows come in the order of the table's file, which an edit changes.
+        // Rows come in table order, which edits change.
         rejected.sort_unstable();
         LoadedCatalogue { snapshot, version, rejected, ignored }
     }
 }
 
-/// Whether the statement failed for what the tables hold, rather than for what the database or the connection is like.
+fn keep<T>(rows: &mut Vec<T>, rejected: &mut Vec<String>, part: &str, id: &str, read: Result<T, Unreadable>) {
+    match read {
+        Ok(row) => rows.push(row),
+        Err(error) => rejected.push(shortened(&format!("{part} {id}: {error}"))),
+    }
+}
+
+/// Returns whether the statement failed because of the tables' contents.
 fn is_about_a_value(error: &StoreError) -> bool {
     let StoreError::Database { source, .. } = error else { return false };
     match source {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => true,
         sqlx::Error::Database(refusal) => {
             let code = refusal.code().unwrap_or_default();
-            // A value without such a form (class 22); a column that is not there; types that do not go together.
+            // The function in PostgreSQL's source that reports the error, because messages are translated.
+            let routine = refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+            // A value that does not convert (class 22), a missing column, or incompatible types.
             code.starts_with("22")
-                // Infinity has no form as an integer. A plan made for other columns has the same code: it is no value.
-                || (code == "0A000" && routine(refusal.as_ref()) != Some("RevalidateCachedQuery"))
+                // Infinity does not convert to an integer. A plan made for other columns has the same code.
+                || (code == "0A000" && routine != Some("RevalidateCachedQuery"))
                 || matches!(&*code, "42703" | "42804" | "42809" | "42846" | "42883" | "42725" | "42P18")
         }
         _ => false,
     }
-}
-
-/// The function in PostgreSQL's source that reports the error; messages are translated.
-fn routine(refusal: &dyn sqlx::error::DatabaseError) -> Option<&str> {
-    refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
-}
-
-/// Whether a text has no form in the encoding of the connection.
-fn is_untranslatable(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("22021" | "22P05"))
 }

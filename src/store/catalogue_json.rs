@@ -1,4 +1,4 @@
-//! Rows of the catalogue as JSON objects: those of the small tables always, models where their columns cannot be read.
+//! Catalogue rows as JSON objects: all small tables, and models whose columns cannot be read.
 
 use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, HashMap};
@@ -16,13 +16,13 @@ use super::catalogue_row::{CatalogueRow, Unreadable, required};
 use super::detail::{Details, IgnoredDetails};
 use super::text_form;
 
-/// Most characters of a task type's description.
+/// Maximum length of a task type's description, in characters.
 const DESCRIPTION: usize = 1_000;
-/// Variables that hold keys of this server, not of a provider.
+/// Variables that hold this server's keys.
 const OWN_VARIABLES: [&str; 2] = ["CLOUDFLARE_API_TOKEN", "METRICS_TOKEN"];
-/// Most characters of a header's value.
+/// Maximum length of a header's value.
 const HEADER_VALUE: usize = 250;
-/// Most dimensions of an array in PostgreSQL.
+/// PostgreSQL's maximum of array dimensions.
 const MAX_DIMENSIONS: usize = 6;
 
 /// A column's name.
@@ -35,10 +35,10 @@ impl Borrow<str> for Column<'_> {
     }
 }
 
-/// A row by its columns. A column that does not exist reads as null.
+/// A row by column. A missing column reads as null.
 pub(super) struct JsonRow<'a> {
     columns: HashMap<Column<'a>, &'a RawValue>,
-    /// Whether the replacement character stands for bytes that are not UTF-8.
+    /// Whether replacement characters stand for bytes that are not UTF-8.
     is_lossy: bool,
 }
 
@@ -50,7 +50,7 @@ impl<'a> JsonRow<'a> {
         Ok(Self { columns, is_lossy })
     }
 
-    /// The id, for messages.
+    /// Returns the id, for messages.
     pub fn label(&self) -> String {
         self.text("id").ok().flatten().unwrap_or_else(|| "without an id".to_owned())
     }
@@ -59,7 +59,7 @@ impl<'a> JsonRow<'a> {
         self.columns.get(column).copied().filter(|value| value.get() != "null")
     }
 
-    /// A text, or the JSON of any other value.
+    /// Returns a text, or the JSON of any other value.
     fn text(&self, column: &str) -> Result<Option<String>, &'static str> {
         let text = self.value(column).map(text_of);
         match text {
@@ -74,8 +74,8 @@ impl<'a> JsonRow<'a> {
         details.keep(column, self.text(column)).flatten()
     }
 
-    /// The words of a list of any shape, separated by spaces. An object is one word, which nothing understands, and so is a
-    /// list that is nested deeper than PostgreSQL's arrays.
+    /// Returns the words of a list of any shape, separated by spaces. An object, or a list nested deeper than PostgreSQL's
+    /// arrays, becomes one word that never parses.
     fn words(&self, column: &str) -> Option<String> {
         fn collect(value: &RawValue, levels: usize, into: &mut Vec<String>) {
             match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
@@ -92,7 +92,7 @@ impl<'a> JsonRow<'a> {
         let text = text_of(self.value(column)?);
         let mut words = Vec::new();
         match serde_json::from_str::<&RawValue>(&text) {
-            // This is also how PostgreSQL writes an empty array.
+            // PostgreSQL writes an empty array as `{}`.
             Ok(json) if text != "{}" => collect(json, MAX_DIMENSIONS, &mut words),
             _ => words.extend(text_form::elements(&text).map(str::to_owned)),
         }
@@ -114,7 +114,7 @@ impl<'a> JsonRow<'a> {
     }
 
     /// # Errors
-    /// [`Unreadable`] when the id cannot be read: without the provider, all its models would be left out.
+    /// [`Unreadable`] for the id. Other values are optional: without the provider, all its models would be left out.
     pub fn provider(&self, ignored: &mut IgnoredDetails) -> Result<Provider, Unreadable> {
         let id: ProviderId = required("id", self.text("id").ok().flatten())?;
         let mut details = Details::of("provider", id.as_str(), ignored);
@@ -165,7 +165,7 @@ impl<'a> JsonRow<'a> {
         })
     }
 
-    /// The name for people; the id where it cannot be read.
+    /// Returns the display name, or the id if it is unreadable.
     fn name(&self, details: &mut Details<'_>) -> String {
         let name = match self.text("name") {
             Ok(None) => Err("no value"),
@@ -198,7 +198,7 @@ impl<'a> JsonRow<'a> {
         words.split_ascii_whitespace().filter_map(variable).collect()
     }
 
-    /// A model's id and a task that it serves.
+    /// Returns a model's id and a task that it serves.
     pub fn served(&self) -> (String, String) {
         let text = |column| self.value(column).map(text_of).unwrap_or_default();
         (text("model_id"), text("task_id"))
@@ -207,7 +207,7 @@ impl<'a> JsonRow<'a> {
     /// # Errors
     /// [`Unreadable`] for id, provider, name or kind.
     pub fn model(&self, tasks: Option<String>, ignored: &mut IgnoredDetails) -> Result<Model, Unreadable> {
-        // A row that is left out has no ignored details.
+        // A rejected row has no ignored details.
         let mut of_row = IgnoredDetails::default();
         let label = self.label();
         let row = self.columns(tasks, &mut Details::of("model", &label, &mut of_row));
@@ -226,7 +226,7 @@ impl<'a> JsonRow<'a> {
             name: self.detail("name", details),
             family: self.detail("family", details),
             kind: self.detail("kind", details),
-            // Bytes that are not UTF-8 are an unknown status, not a missing one.
+            // Bytes that are not UTF-8 make the status unknown, not missing.
             status: self.value("status").map(text_of),
             enabled: self.boolean("enabled", details),
             release_date: self.detail("release_date", details),
@@ -258,7 +258,7 @@ impl<'a> JsonRow<'a> {
     }
 }
 
-/// The content of a JSON string without the spaces that a column of fixed length adds, or the JSON of any other value.
+/// Returns a JSON string's content without the padding of a fixed-length column, or the JSON of any other value.
 fn text_of(value: &RawValue) -> String {
     let text: Result<String, _> = serde_json::from_str(value.get());
     text.map_or_else(|_| value.get().to_owned(), |text| text.trim_end_matches(' ').to_owned())
@@ -268,12 +268,12 @@ fn is_header_name(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// A row must not be able to request `DATABASE_URL` or a key of this server.
+/// Accepts only names of provider keys: a row must not request `DATABASE_URL` or one of this server's keys.
 fn is_key_variable(text: &str) -> bool {
     let is_name = text.len() <= 100
         && text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    // Something stands before the ending: `_KEY` is no variable of a provider.
+    // Something precedes the suffix: `_KEY` alone is not accepted.
     let ends = ["_API_KEY", "_KEY", "_TOKEN"].iter().any(|end| text.ends_with(end));
     is_name && ends && !OWN_VARIABLES.contains(&text)
 }
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_nested_20_000_deep_is_one_word() {
+    fn deeply_nested_list_is_one_word() {
         let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
         for list in [nested.clone(), format!("\"{nested}\"")] {
             let document = format!(r#"{{"env": [["A_KEY"], {list}]}}"#);

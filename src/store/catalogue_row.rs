@@ -1,4 +1,4 @@
-//! Rows of the catalogue as the load statement reads them.
+//! Catalogue rows as the load statement returns them.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::domain::price::Pricing;
 
 use super::detail::{Details, IgnoredDetails, SHORT_TEXT, bounded, shortened};
 
-/// A model by its columns, or a row of a smaller table: then only the first two have a value. Lists are words separated
-/// by spaces, prices and JSON are text.
+/// A model by column, or a row of a small table in the first two. Lists are words separated by spaces; prices and JSON are
+/// text.
 #[derive(Debug, Default)]
 pub(super) struct CatalogueRow {
-    /// What the document is.
+    /// Kind of `document`.
     pub part: Option<String>,
     /// A version, or a row as a JSON object.
     pub document: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct CatalogueRow {
     pub updated_at: Option<OffsetDateTime>,
 }
 
-/// A column without which a row cannot be served: its name, and what is wrong with it.
+/// A required column, and why it is unreadable.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}: {1}")]
 pub(super) struct Unreadable(&'static str, String);
@@ -66,11 +66,11 @@ impl Unreadable {
 }
 
 impl CatalogueRow {
-    /// The model of the columns. A detail that cannot be read is left out and counted in `ignored`.
+    /// Builds the model. An unreadable detail is left out and recorded in `ignored`.
     ///
-    /// Where there is no null to serve, the cautious reading replaces it: an unknown status reads as `deprecated`, so that
-    /// nothing prefers the model; a missing name at the provider is the id without the provider; a missing time is the
-    /// row's other one. A null means the column's default.
+    /// Fields that cannot be null fall back cautiously: an unknown status to `deprecated`, so that nothing prefers the model; a
+    /// missing name at the provider to the id without the provider; a missing time to the row's other time. A null means the
+    /// column's default.
     ///
     /// # Errors
     /// [`Unreadable`] for id, provider, name or kind.
@@ -130,7 +130,7 @@ impl CatalogueRow {
             capabilities: details.words("capabilities", self.capabilities.as_deref()),
             tasks: details.words("tasks", self.tasks.as_deref()),
             open_weights: self.open_weights,
-            // Nothing known is no pricing.
+            // Without any price the pricing is absent.
             pricing: (pricing != Pricing::default()).then_some(pricing),
             is_free: self.is_free,
             price_source: details.text("price_source", self.price_source),
@@ -142,7 +142,7 @@ impl CatalogueRow {
     }
 }
 
-/// A value without which the row cannot be served.
+/// Parses a required value.
 pub(super) fn required<T: FromStr<Err: Display>>(
     column: &'static str,
     text: Option<String>,

@@ -1,6 +1,6 @@
-//! Details of the catalogue's rows: what each may hold, and a record of those that hold something else.
+//! Reads the details of catalogue rows, and records those that are invalid.
 //!
-//! The CHECKs of the tables follow the same rules; `tests/it/checks.rs` compares the two.
+//! The tables' CHECK constraints follow the same rules; `tests/it/checks.rs` compares them.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -17,22 +17,22 @@ use crate::domain::price::{OffPeak, OffPeakWindow, Price, Tier};
 
 use super::text_form;
 
-/// Most characters of a name and of other short texts.
+/// Maximum length of names and other short texts, in characters.
 pub(super) const SHORT_TEXT: usize = 200;
-/// Most characters of an address.
+/// Maximum length of a URL, in characters.
 const URL: usize = 500;
-/// Most price tiers of a model, and most windows of its off-peak prices.
+/// Maximum of a model's price tiers, and of its off-peak windows.
 const MAX_STEPS: usize = 20;
-/// Most ranges of hours in one window.
+/// Maximum of hour ranges in one window.
 const MAX_RANGES: usize = 24;
-/// The highest threshold of a price tier, in tokens.
+/// Maximum threshold of a price tier, in tokens.
 const MAX_THRESHOLD: u64 = 9_999_999_999;
-/// Ignored details that are kept by name; the others are only counted.
+/// Maximum of details kept by name; more are only counted.
 const MAX_NAMED: usize = 1_000;
-/// Most characters of a reason: it may quote a value of any length.
+/// Maximum length of a reason, which may quote any value, in characters.
 const MAX_REASON: usize = 300;
 
-/// An optional detail of a row that cannot be read and is served as if it were not there.
+/// An optional value that is unreadable and served as missing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IgnoredDetail {
     /// The row, such as `model openai/gpt-4o`.
@@ -49,7 +49,7 @@ impl Display for IgnoredDetail {
     }
 }
 
-/// The details that one load ignored.
+/// The details that a load ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IgnoredDetails {
     named: BTreeSet<IgnoredDetail>,
@@ -57,12 +57,12 @@ pub struct IgnoredDetails {
 }
 
 impl IgnoredDetails {
-    /// The first 1,000 of them by row and column, whatever the order in which rows were read.
+    /// Returns the first 1,000 by row and column, independent of read order.
     pub fn named(&self) -> &BTreeSet<IgnoredDetail> {
         &self.named
     }
 
-    /// How many there are.
+    /// Returns how many were ignored.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -80,7 +80,7 @@ impl IgnoredDetails {
     }
 }
 
-/// Cuts a reason to a length that fits into a line.
+/// Shortens a reason to fit into a line.
 pub(super) fn shortened(reason: &str) -> String {
     reason.chars().take(MAX_REASON).collect()
 }
@@ -97,7 +97,7 @@ impl<'a> Details<'a> {
         Self { table, id, ignored }
     }
 
-    /// Counts a detail as ignored.
+    /// Records a detail as ignored.
     pub fn ignore(&mut self, column: &'static str, reason: impl Display) {
         self.ignored.count += 1;
         let row = format!("{} {}", self.table, self.id);
@@ -105,7 +105,7 @@ impl<'a> Details<'a> {
         self.ignored.name(IgnoredDetail { row, column, reason });
     }
 
-    /// The value, or `None` after it was counted as ignored.
+    /// Returns the value, or records the detail as ignored.
     pub fn keep<T, E: Display>(&mut self, column: &'static str, read: Result<T, E>) -> Option<T> {
         read.map_err(|reason| self.ignore(column, reason)).ok()
     }
@@ -136,7 +136,7 @@ impl<'a> Details<'a> {
         self.keep(column, if is_url { Ok(text) } else { Err("an address begins with https:// or http://") })
     }
 
-    /// A text that satisfies a rule.
+    /// Reads a text that satisfies a rule.
     pub fn checked(
         &mut self,
         column: &'static str,
@@ -147,14 +147,14 @@ impl<'a> Details<'a> {
         self.keep(column, if rule(&text) { Ok(text) } else { Err("not a valid value") })
     }
 
-    /// A number of tokens or dimensions: 1 or more.
+    /// Reads a positive number of tokens or dimensions.
     pub fn count(&mut self, column: &'static str, number: Option<i64>) -> Option<u32> {
         let number = number?;
         let count = u32::try_from(number).ok().filter(|count| *count > 0);
         self.keep(column, count.ok_or_else(|| format!("{number} is not a count from 1 to {}", u32::MAX)))
     }
 
-    /// The words of a list that are known, each once.
+    /// Reads the known words of a list, without duplicates.
     pub fn words<T: FromStr<Err: Display> + PartialEq>(
         &mut self,
         column: &'static str,
@@ -170,7 +170,7 @@ impl<'a> Details<'a> {
         known
     }
 
-    /// The price tiers that can be read.
+    /// Reads the valid price tiers.
     pub fn tiers(&mut self, column: &'static str, json: Option<&str>) -> Vec<Tier> {
         let Some(json) = json.filter(|json| !matches!(*json, "[]" | "null")) else { return Vec::new() };
         let elements: Vec<&RawValue> = self.keep(column, serde_json::from_str(json)).unwrap_or_default();
@@ -179,7 +179,10 @@ impl<'a> Details<'a> {
             let read =
                 serde_json::from_str::<Object<TierColumns>>(element.get()).map_err(|error| error.to_string());
             let read = if place < MAX_STEPS { read } else { Err(format!("more than {MAX_STEPS} tiers")) };
-            tiers.extend(self.keep(column, read).map(|Object(tier)| Tier::from(tier)));
+            tiers.extend(self.keep(column, read).map(|Object(tier)| {
+                let TierColumns { above_prompt_tokens, input, output, cache_read } = tier;
+                Tier { above_prompt_tokens, input, output, cache_read }
+            }));
         }
         tiers
     }
@@ -187,47 +190,44 @@ impl<'a> Details<'a> {
     pub fn off_peak(&mut self, column: &'static str, json: Option<&str>) -> Option<OffPeak> {
         let json = json.filter(|json| *json != "null")?;
         let Object(prices) = self.keep(column, serde_json::from_str::<Object<OffPeakColumns>>(json))?;
-        Some(prices.into())
+        let OffPeakColumns { input, output, cache_read, windows_utc } = prices;
+        let window = |Object(window): Object<WindowColumns>| OffPeakWindow {
+            hours_utc: window.hours_utc.into_iter().map(|Hours(hours)| hours).collect(),
+            weekdays: window.weekdays.into_iter().map(|Weekday(day)| day).collect(),
+        };
+        Some(OffPeak {
+            input,
+            output,
+            cache_read,
+            windows_utc: windows_utc.into_iter().map(window).collect(),
+        })
     }
 }
 
-/// A text of 1 to `most` characters.
+/// Accepts a text of 1 to `most` characters.
 pub(super) fn bounded(text: String, most: usize) -> Result<String, String> {
-    // Bytes first: counting characters reads the whole text.
+    // The byte length is cheaper than counting characters.
     let fits = text.len() <= most || text.chars().take(most + 1).count() <= most;
     if fits && !text.is_empty() { Ok(text) } else { Err(format!("expected 1 to {most} characters")) }
 }
 
-/// A price tier as `price_tiers` holds it. Refuses unknown fields: a misspelt price would leave the base price in force.
+/// A price tier in `price_tiers`. Refuses unknown fields: a misspelt price would leave the base price in force.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TierColumns {
-    #[serde(deserialize_with = "threshold")]
+    #[serde(deserialize_with = "whole::<_, _, MAX_THRESHOLD>")]
     above_prompt_tokens: u64,
-    #[serde(default)]
     input: Option<Price>,
-    #[serde(default)]
     output: Option<Price>,
-    #[serde(default)]
     cache_read: Option<Price>,
 }
 
-impl From<TierColumns> for Tier {
-    fn from(tier: TierColumns) -> Self {
-        let TierColumns { above_prompt_tokens, input, output, cache_read } = tier;
-        Self { above_prompt_tokens, input, output, cache_read }
-    }
-}
-
-/// Off-peak prices as `price_off_peak` holds them.
+/// Off-peak prices in `price_off_peak`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OffPeakColumns {
-    #[serde(default)]
     input: Option<Price>,
-    #[serde(default)]
     output: Option<Price>,
-    #[serde(default)]
     cache_read: Option<Price>,
     #[serde(default, deserialize_with = "at_most::<_, _, MAX_STEPS>")]
     windows_utc: Vec<Object<WindowColumns>>,
@@ -242,18 +242,7 @@ struct WindowColumns {
     weekdays: Vec<Weekday>,
 }
 
-impl From<OffPeakColumns> for OffPeak {
-    fn from(prices: OffPeakColumns) -> Self {
-        let OffPeakColumns { input, output, cache_read, windows_utc } = prices;
-        let window = |Object(window): Object<WindowColumns>| OffPeakWindow {
-            hours_utc: window.hours_utc.into_iter().map(|Hours(hours)| hours).collect(),
-            weekdays: window.weekdays.into_iter().map(|Weekday(day)| day).collect(),
-        };
-        Self { input, output, cache_read, windows_utc: windows_utc.into_iter().map(window).collect() }
-    }
-}
-
-/// A JSON object. serde reads the fields of a struct from an array too.
+/// Accepts only a JSON object, whereas serde also reads a struct from an array.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -290,29 +279,23 @@ impl TryFrom<String> for Hours {
 }
 
 /// A day of the week, Monday = 1.
-struct Weekday(u8);
+#[derive(Deserialize)]
+struct Weekday(#[serde(deserialize_with = "whole::<_, _, 7>")] u8);
 
-impl<'de> Deserialize<'de> for Weekday {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let day = whole(deserializer, 7)?;
-        u8::try_from(day).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    whole(deserializer, MAX_THRESHOLD)
-}
-
-/// A whole number from 1 to `most`. PostgreSQL keeps `200000.0` as it was written; it is one too.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
+/// Reads a whole number from 1 to `MOST`, also as `200000.0`, which PostgreSQL keeps as written.
+fn whole<'de, T, D, const MOST: u64>(deserializer: D) -> Result<T, D::Error>
+where
+    T: TryFrom<u64>,
+    D: Deserializer<'de>,
+{
     let number = serde_json::Number::deserialize(deserializer)?;
     let text = number.to_string();
     let digits = text.split_once('.').map_or(text.as_str(), |(whole, fraction)| {
         if fraction.bytes().all(|digit| digit == b'0') { whole } else { "" }
     });
-    let whole = digits.parse().ok().filter(|number| (1..=most).contains(number));
-    whole.ok_or_else(|| {
-        serde::de::Error::custom(format_args!("{text} is not a whole number from 1 to {most}"))
+    let whole = digits.parse().ok().filter(|number| (1..=MOST).contains(number));
+    whole.and_then(|number| number.try_into().ok()).ok_or_else(|| {
+        serde::de::Error::custom(format_args!("{text} is not a whole number from 1 to {MOST}"))
     })
 }
 
@@ -322,6 +305,8 @@ where
     D: Deserializer<'de>,
 {
     let list = Vec::deserialize(deserializer)?;
-    let error = || serde::de::Error::custom(format_args!("more than {MOST} elements"));
-    if list.len() <= MOST { Ok(list) } else { Err(error()) }
+    if list.len() <= MOST {
+        return Ok(list);
+    }
+    Err(serde::de::Error::custom(format_args!("more than {MOST} elements")))
 }

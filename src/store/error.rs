@@ -1,4 +1,4 @@
-//! What can be wrong with the database, in words that help.
+//! Classifies database faults, with a remedy for each.
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
@@ -7,39 +7,39 @@ use crate::domain::closed::closed_enum;
 
 use super::relay;
 
-/// How many characters of a failed statement a message holds.
+/// Maximum length of a failed statement in a message, in characters.
 const STATEMENT: usize = 300;
 
 closed_enum!(
     /// The classes of database faults. The name is for metrics; [`DatabaseFault::reason`] is for people.
     DatabaseFault {
-        /// Nothing that speaks PostgreSQL answers at that address.
+        /// No PostgreSQL server answers at that address.
         Unreachable = "unreachable",
-        /// User or password refused.
+        /// The user or the password was refused.
         WrongPassword = "wrong_password",
         /// The server has no such database.
         NoSuchDatabase = "no_such_database",
-        /// TLS could not be agreed on, or the certificate is not trusted.
+        /// TLS failed, or the certificate is not trusted.
         Certificate = "certificate",
-        /// A server that is not verified asks for the password in clear text.
+        /// An unverified server asks for the password in clear text.
         ClearText = "clear_text",
-        /// Connections are no sessions.
+        /// The pooler is in transaction mode, so connections are not sessions.
         TransactionPooler = "transaction_pooler",
-        /// Supabase's pooler knows no such project: it is paused or gone, or served elsewhere.
+        /// Supabase's pooler does not know the project: it is paused, deleted, or served elsewhere.
         Paused = "paused",
         /// Too many wrong passwords came from this address.
         Blocked = "blocked",
-        /// Supabase lets in other addresses only.
+        /// Supabase does not accept this server's address.
         AddressRefused = "address_refused",
-        /// No connection is free, here or at the pooler.
+        /// No connection is free, in the server's pool or at the pooler.
         PoolFull = "pool_full",
-        /// Writes are refused.
+        /// The database is read-only.
         ReadOnly = "read_only",
-        /// Answers too slowly.
+        /// The database answers too slowly.
         Timeout = "timeout",
-        /// The tables are not there, or not as this release needs them.
+        /// Tables are missing, or differ from what this release needs.
         NotMigrated = "not_migrated",
-        /// Tables work, but this release brings migrations that have not been applied.
+        /// Migrations of this release are pending, but the tables work.
         PendingMigrations = "pending_migrations",
         /// A migration of this release failed.
         MigrationFailed = "migration_failed",
@@ -47,17 +47,17 @@ closed_enum!(
         HiddenRows = "hidden_rows",
         /// There is no provider or no model.
         Empty = "empty",
-        /// There are providers and models, but none of either can be read.
+        /// All providers or all models are unreadable.
         Unreadable = "unreadable",
         /// The row with the catalogue's version is missing.
         NoVersion = "no_version",
-        /// The triggers of the catalogue do not see every edit.
+        /// The catalogue's triggers do not see every edit.
         Triggers = "triggers",
-        /// The database stores text in another encoding than UTF-8.
+        /// The database's encoding is not UTF-8.
         Encoding = "encoding",
-        /// The role may not do that.
+        /// The role lacks a privilege.
         Forbidden = "forbidden",
-        /// Another session holds a lock: another instance migrates, or a transaction is long.
+        /// Another session holds a lock: an instance migrates, or a transaction is long.
         Locked = "locked",
         /// The private PostgreSQL does not start.
         NotStarted = "not_started",
@@ -67,7 +67,7 @@ closed_enum!(
 );
 
 impl DatabaseFault {
-    /// What is wrong, for health and log. Names no host, user or database.
+    /// Describes the fault for health and log. Names no host, user or database.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Unreachable => "the database cannot be reached",
@@ -78,7 +78,7 @@ impl DatabaseFault {
             Self::TransactionPooler => "the pooler is in transaction mode: use session mode",
             Self::Paused => "the Supabase project is paused or gone",
             Self::Blocked => "the pooler blocks this address after too many wrong passwords",
-            Self::AddressRefused => "the database lets in other addresses only",
+            Self::AddressRefused => "the database does not accept this server's address",
             Self::PoolFull => "no database connection is free",
             Self::ReadOnly => "the database is read-only",
             Self::Timeout => "the database answers too slowly",
@@ -98,7 +98,7 @@ impl DatabaseFault {
         }
     }
 
-    /// The way out.
+    /// Says how to fix it.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Unreachable => {
@@ -109,52 +109,44 @@ impl DatabaseFault {
                 "check user and password of DATABASE_URL (Supabase → Connect → Session pooler, where the user is \
                  `postgres.` and the project's reference; percent-encode special characters)"
             }
-            Self::NoSuchDatabase => {
-                "check the database name at the end of DATABASE_URL; on Supabase it is `postgres`"
-            }
+            Self::NoSuchDatabase => "check the database name in DATABASE_URL; on Supabase it is `postgres`",
             Self::Certificate => {
                 "set PGSSLROOTCERT to the database's root certificate (Supabase → Database settings → SSL configuration) and \
                  check the host name in DATABASE_URL; DATABASE_TLS=unverified turns verification off; a database on this machine \
                  that demands TLS needs sslmode=require in DATABASE_URL"
             }
             Self::ClearText => {
-                "verify the database (unset DATABASE_TLS; set PGSSLROOTCERT if its authority is private), or have it ask \
-                 by SCRAM"
+                "verify the database (unset DATABASE_TLS; set PGSSLROOTCERT if its authority is private), or switch \
+                 it to SCRAM"
             }
             Self::TransactionPooler => {
                 "name the session pooler in DATABASE_URL (Supabase → Connect → Session pooler, port 5432), or set \
                  `pool_mode = session` where the pooler is your own"
             }
             Self::Paused => {
-                "restore the project in the Supabase dashboard; if it runs, copy DATABASE_URL anew (Connect → Session \
-                 pooler), as user and host have to be those of the project"
+                "restore the project in the Supabase dashboard; if it runs, copy DATABASE_URL again (Connect → Session \
+                 pooler), because user and host must be those of the project"
             }
             Self::Blocked => {
-                "correct the password in DATABASE_URL, and stop whoever still tries the old one; the block ends some \
-                 minutes after the last try"
+                "correct the password in DATABASE_URL and in every other client; the block ends some minutes after the \
+                 last wrong one"
             }
             Self::AddressRefused => {
-                "allow the addresses this server calls from (Supabase → Database settings → Network restrictions)"
+                "allow this server's addresses (Supabase → Database settings → Network restrictions)"
             }
-            Self::PoolFull => {
-                "lower DATABASE_MAX_CONNECTIONS, or raise the pooler's pool size in the Supabase dashboard"
-            }
+            Self::PoolFull => "lower DATABASE_MAX_CONNECTIONS, or raise the pooler's pool size",
             Self::ReadOnly => "free space or raise the plan in the Supabase dashboard; reads go on meanwhile",
             Self::Timeout => "look for long-running statements or locks in the database",
             Self::NotMigrated | Self::PendingMigrations => {
                 "run `chatchonk migrate`, or start with MIGRATE_ON_START=true"
             }
-            Self::MigrationFailed => {
-                "run `chatchonk migrate`, which says what the database refused; correct that and run it again"
-            }
+            Self::MigrationFailed => "run `chatchonk migrate`, correct what it reports, and run it again",
             Self::HiddenRows => {
                 "connect as the owner of the tables, or give the role a policy that lets it read them, or disable \
                  row-level security; `chatchonk check` names the tables"
             }
             Self::Empty => "run `chatchonk catalogue seed`, or restore a backup",
-            Self::Unreadable => {
-                "correct the rows or restore a backup; `chatchonk check` names one and what is wrong with it"
-            }
+            Self::Unreadable => "correct the rows (`chatchonk check` names one), or restore a backup",
             Self::NoVersion => "run `chatchonk cache purge`, which writes it again",
             Self::Triggers => {
                 "run `chatchonk migrate`, which installs missing, disabled and altered triggers again; `chatchonk check` names \
@@ -168,25 +160,24 @@ impl DatabaseFault {
                 "grant the role what `chatchonk check` names; migrations need CREATE on the database, or \
                  `chatchonk migrate` as its owner"
             }
-            Self::Locked => "nothing to do: it is tried again",
-            Self::NotStarted => "see the log for what it said, or set DATABASE_URL",
-            Self::Other => "see the log for what the database said",
+            Self::Locked => "nothing to do: the server retries",
+            Self::NotStarted => "see its message in the log, or set DATABASE_URL",
+            Self::Other => "see the database's message in the log",
         }
     }
 
-    /// True for faults of configuration, which do not go away by waiting.
+    /// Returns whether the configuration is at fault, so that waiting does not help.
     pub const fn is_configuration(self) -> bool {
         self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate | Self::ClearText)
     }
 
-    /// True where trying again soon does harm: Supabase's pooler blocks an address for minutes after ten wrong passwords
-    /// in five minutes, also for a server that knows the right one; and what is set on a connection of a transaction
-    /// pooler reaches others.
+    /// Returns whether retrying soon does harm. Supabase's pooler blocks an address for minutes after ten wrong passwords in
+    /// five minutes, even for a server with the right one. Settings on a transaction pooler's connection reach other clients.
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused | Self::TransactionPooler)
     }
 
-    /// True where the database answers but its tables hold no catalogue.
+    /// Returns whether the database answers but its tables hold no usable catalogue.
     pub const fn is_of_tables(self) -> bool {
         matches!(
             self,
@@ -201,15 +192,15 @@ impl DatabaseFault {
         )
     }
 
-    /// Sorts an error of the driver into a class.
+    /// Classifies a driver error.
     pub fn of(error: &sqlx::Error) -> Self {
         match error {
-            // Something that accepts a connection and speaks no PostgreSQL, such as a proxy whose server starts up.
+            // For example a proxy that accepts connections while its server starts.
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Self::Unreachable,
             sqlx::Error::PoolTimedOut => Self::PoolFull,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
                 POOLER => pooler_fault(refusal.message()).unwrap_or(Self::Other),
-                // Connections with TLS only, in the words of PostgreSQL's pg_hba.conf and of PgBouncer.
+                // The server requires TLS, in the words of pg_hba.conf and of PgBouncer.
                 "28000" if refusal.message().contains("no encryption") => Self::Certificate,
                 "08P01" if refusal.message().contains("SSL required") => Self::Certificate,
                 code => Self::of_code(code),
@@ -218,10 +209,10 @@ impl DatabaseFault {
         }
     }
 
-    /// PostgreSQL's error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    /// Classifies PostgreSQL's error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of_code(code: &str) -> Self {
         match code {
-            // Each connection prepares its own statements: one that has another's is no session.
+            // Each connection prepares its own statements: with another's it is not a session.
             "42P05" | "26000" => Self::TransactionPooler,
             relay::CERTIFICATE => Self::Certificate,
             relay::CLEAR_TEXT => Self::ClearText,
@@ -233,7 +224,7 @@ impl DatabaseFault {
             "55P03" | "40P01" => Self::Locked,
             "42501" => Self::Forbidden,
             "3F000" | "42P01" | "42703" | "42883" => Self::NotMigrated,
-            // The server is starting, stopping, or has dropped us.
+            // The server is starting or stopping, or closed the connection.
             "57P01" | "57P02" | "57P03" | "57P05" => Self::Unreachable,
             _ if code.starts_with("08") => Self::Unreachable,
             _ => Self::Other,
@@ -241,78 +232,72 @@ impl DatabaseFault {
     }
 }
 
-/// The code under which Supabase's pooler sends its own errors; PostgreSQL's name for it is `internal_error`.
+/// Code of all errors from Supabase's pooler: PostgreSQL's `internal_error`.
 const POOLER: &str = "XX000";
 
-/// The pooler's words, in lower case, and what they mean. The first that are found count. Newer releases put a code in
-/// front. Source: <https://github.com/supabase/supavisor>, `lib/supavisor/errors/`, and for older releases
+/// Phrases of the pooler, in lower case, by meaning. The first match counts. Newer releases prefix a code. Source:
+/// <https://github.com/supabase/supavisor>, `lib/supavisor/errors/`, and for older releases
 /// `lib/supavisor/client_handler/error.ex`.
-const POOLER_WORDS: &[(&str, DatabaseFault)] = &[
-    ("(enotfound)", DatabaseFault::Paused),
-    ("tenant or user not found", DatabaseFault::Paused),
-    ("tenant is banned", DatabaseFault::Paused),
-    ("max clients reached", DatabaseFault::PoolFull),
-    ("max client connections reached", DatabaseFault::PoolFull),
-    ("pool checkout timeout", DatabaseFault::PoolFull),
-    ("unable to check out", DatabaseFault::PoolFull),
-    ("too many authentication", DatabaseFault::Blocked),
-    // Its other blocks are for when its own calls to the database fail.
-    ("circuit breaker open", DatabaseFault::Unreachable),
-    ("(ecircuitbreaker)", DatabaseFault::Unreachable),
-    ("dbhandler exited", DatabaseFault::Unreachable),
-    ("connection to database closed", DatabaseFault::Unreachable),
-    ("(eauthquery) user not found", DatabaseFault::WrongPassword),
-    ("(eauthquery)", DatabaseFault::Unreachable),
-    ("no tenant identifier", DatabaseFault::WrongPassword),
-    ("not in tenant allow_list", DatabaseFault::AddressRefused),
-    ("ssl connection is required", DatabaseFault::Certificate),
+const POOLER_WORDS: &[(DatabaseFault, &[&str])] = &[
+    (DatabaseFault::Paused, &["(enotfound)", "tenant or user not found", "tenant is banned"]),
+    (DatabaseFault::PoolFull, &["max clients reached", "max client connections reached"]),
+    (DatabaseFault::PoolFull, &["pool checkout timeout", "unable to check out"]),
+    (DatabaseFault::Blocked, &["too many authentication"]),
+    // The circuit breaker opens when the pooler's own calls to the database fail.
+    (DatabaseFault::Unreachable, &["circuit breaker open", "(ecircuitbreaker)"]),
+    (DatabaseFault::Unreachable, &["dbhandler exited", "connection to database closed"]),
+    (DatabaseFault::WrongPassword, &["(eauthquery) user not found", "no tenant identifier"]),
+    (DatabaseFault::Unreachable, &["(eauthquery)"]),
+    (DatabaseFault::AddressRefused, &["not in tenant allow_list"]),
+    (DatabaseFault::Certificate, &["ssl connection is required"]),
 ];
 
-/// Returns what a message of the pooler means; nothing where it says something else.
+/// Returns the fault that a message of the pooler names.
 fn pooler_fault(message: &str) -> Option<DatabaseFault> {
     let message = message.to_ascii_lowercase();
-    POOLER_WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, fault)| *fault)
+    let is_named = |phrases: &[&str]| phrases.iter().any(|phrase| message.contains(phrase));
+    POOLER_WORDS.iter().find(|(_, phrases)| is_named(phrases)).map(|(fault, _)| *fault)
 }
 
-/// A statement or connection that failed. `Display` is safe to show to operators; it may hold what the driver said.
+/// A failed statement or connection. `Display` is for operators; it may quote the driver.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The driver's error, classified.
+    /// An error of the driver.
     #[error("{}: {}", fault.reason(), words_of(source))]
     Database {
         /// Its class.
         fault: DatabaseFault,
-        /// What the driver said; for the log, never for a response.
+        /// The driver's error; for the log, never for a response.
         source: sqlx::Error,
     },
-    /// Took longer than the limit set here.
+    /// The server's own time limit passed.
     #[error("{}", DatabaseFault::Timeout.reason())]
     TimedOut,
-    /// Not tried, as the last try was refused, and another one so soon would do harm.
+    /// Not attempted, because the last attempt was refused and another so soon would do harm.
     #[error("{}", .0.reason())]
     Refused(DatabaseFault),
-    /// The statement succeeded, but what it read is no catalogue.
+    /// The statement succeeded, but its result is not a catalogue.
     #[error("{}", .0.reason())]
     Unusable(DatabaseFault),
-    /// Every provider or every model was left out, such as this one.
+    /// All providers or all models were rejected; one of them is described.
     #[error("{}, such as {}", DatabaseFault::Unreadable.reason(), .0)]
     Unreadable(String),
-    /// Stores text in that encoding.
+    /// The database has this encoding.
     #[error("{}, but in {}", DatabaseFault::Encoding.reason(), .0)]
     Encoding(String),
-    /// These defects of triggers remain after a repair.
+    /// These trigger defects remain after a repair.
     #[error("{}: {}", DatabaseFault::Triggers.reason(), .0.join("; "))]
     Triggers(Vec<String>),
-    /// The migrations failed.
+    /// Migrating failed.
     #[error("migrations: {}{}", .0, statement_of(.0))]
-    Migrate(MigrateError),
-    /// The seed compiled in cannot be read.
+    Migrate(#[from] MigrateError),
+    /// The built-in seed cannot be read.
     #[error("seed: {0}")]
     Seed(#[from] serde_json::Error),
 }
 
 impl StoreError {
-    /// Its class.
+    /// Returns the class.
     pub fn fault(&self) -> DatabaseFault {
         match self {
             Self::Database { fault, .. } | Self::Refused(fault) | Self::Unusable(fault) => *fault,
@@ -331,33 +316,24 @@ impl StoreError {
     }
 }
 
-/// What the driver says, without PostgreSQL's own source lines.
+/// Returns the driver's message, without PostgreSQL's source lines.
 fn words_of(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
 }
 
-/// The statement that failed within a block of a migration: it names the table and the column.
+/// Returns the failed statement within a migration's block, which names table and column.
 fn statement_of(error: &MigrateError) -> String {
     let MigrateError::ExecuteMigration(sqlx::Error::Database(refusal), _) = error else {
         return String::new();
     };
-    match refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::position) {
-        Some(PgErrorPosition::Internal { query, .. }) => {
-            let words: Vec<_> = query.split_whitespace().collect();
-            format!(", in: {}", words.join(" ").chars().take(STATEMENT).collect::<String>())
-        }
-        _ => String::new(),
-    }
+    let position = refusal.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::position);
+    let Some(PgErrorPosition::Internal { query, .. }) = position else { return String::new() };
+    let words: Vec<_> = query.split_whitespace().collect();
+    format!(", in: {}", words.join(" ").chars().take(STATEMENT).collect::<String>())
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
         Self::Database { fault: DatabaseFault::of(&source), source }
-    }
-}
-
-impl From<MigrateError> for StoreError {
-    fn from(error: MigrateError) -> Self {
-        Self::Migrate(error)
     }
 }

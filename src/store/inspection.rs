@@ -1,44 +1,43 @@
-//! Inspecting the catalogue's tables: an empty answer is not the truth when rows are hidden or were never written.
+//! Finds out why the catalogue's tables look empty: rows may be hidden or may never have been written.
 
 use super::{DatabaseFault, LoadedCatalogue, Store, StoreError};
 
-/// What this role sees of the tables that the catalogue is loaded from.
+/// What this role sees of the catalogue's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableInspection {
     tables: Vec<TableState>,
 }
 
-/// Traces that edits leave besides the version. When they change, an edit may have been missed: or it raised the version,
-/// was rolled back, changed nothing, or was counted late.
+/// Traces that edits leave besides the version. A change means that an edit may have been missed. The edit may also have
+/// raised the version, been rolled back, changed nothing, or been counted late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditTraces {
     /// The version that the traces go with.
     pub version: Option<i64>,
-    /// Identity, file and row counters of each table. PostgreSQL's counters lag by seconds.
+    /// Identity, file and row counters of each table. The counters lag by seconds.
     pub traces: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TableState {
     name: String,
-    /// Row-level security applies to this role.
+    /// Whether row-level security applies to this role.
     is_restricted: bool,
-    /// At least one row is visible; of `cache_version`, the row of the catalogue.
+    /// Whether a row is visible; for `cache_version`, the catalogue's row.
     has_rows: bool,
     traces: String,
     version: Option<i64>,
 }
 
 impl EditTraces {
-    /// Whether the tables were edited since. The version says nothing here: it may have risen before an edit that did not
-    /// raise it.
+    /// Returns whether the traces differ. Ignores the version, which may have risen before an edit that did not raise it.
     pub fn show_an_edit_since(&self, before: &Self) -> bool {
         self.traces != before.traces
     }
 }
 
 impl TableInspection {
-    /// Returns the fault that makes a load meaningless, if there is one.
+    /// Returns the fault that makes a load meaningless, if any.
     pub fn fault(&self) -> Option<DatabaseFault> {
         let is_empty = |name| self.tables.iter().any(|table| table.name == name && !table.has_rows);
         if !self.hidden().is_empty() {
@@ -52,17 +51,17 @@ impl TableInspection {
         }
     }
 
-    /// Names the tables whose rows row-level security hides from this role, all of them.
+    /// Names the tables whose rows row-level security hides completely.
     pub fn hidden(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted && !table.has_rows)
     }
 
-    /// Names the tables that show rows although row-level security applies: some rows may be missing.
+    /// Names the tables of which row-level security may hide some rows.
     pub fn restricted(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted && table.has_rows)
     }
 
-    /// Returns the traces that edits have left until now.
+    /// Returns the traces of edits so far.
     pub fn traces(&self) -> EditTraces {
         let edited = self.tables.iter().filter(|table| table.name != "cache_version");
         EditTraces {
@@ -77,7 +76,7 @@ impl TableInspection {
 }
 
 impl Store {
-    /// Reads what this role sees of the catalogue's tables: one small statement.
+    /// Reads, in one small statement, what this role sees of the catalogue's tables.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails; its fault is `NotMigrated` where a table is missing.
@@ -107,10 +106,10 @@ impl Store {
         Ok(TableInspection { tables })
     }
 
-    /// Passes on a loaded catalogue unless a part of it is empty for a reason that makes it no catalogue.
+    /// Returns the loaded catalogue unless it lacks providers, models or a version, or row-level security hides its tasks.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] or [`StoreError::Unreadable`] with the reason, or the error of the inspection.
+    /// [`StoreError::Unusable`] or [`StoreError::Unreadable`] with the reason; any other from the inspection.
     pub(super) async fn usable(&self, loaded: LoadedCatalogue) -> Result<LoadedCatalogue, StoreError> {
         let catalogue = &loaded.snapshot;
         let lacks_providers = catalogue.providers().is_empty();
@@ -120,11 +119,11 @@ impl Store {
         if loaded.version > 0 && !lacks_tasks && !lacks_rows {
             return Ok(loaded);
         }
-        // Models without their providers are left out too: those say nothing of the cause.
+        // Models rejected for a missing provider say nothing of the cause.
         let cause = if lacks_providers { "provider " } else { "model " };
         match self.inspect_tables().await?.fault() {
             Some(fault) => Err(StoreError::Unusable(fault)),
-            // Rows were committed since the load.
+            // The rows were committed after the load.
             None if loaded.version == 0 => Err(StoreError::Unusable(DatabaseFault::NoVersion)),
             None if lacks_rows => match loaded.rejected.into_iter().find(|row| row.starts_with(cause)) {
                 Some(example) => Err(StoreError::Unreadable(example)),

@@ -1,66 +1,60 @@
-//! What instances agree on about the shared cache: who writes what, and what is used of the day's quota.
+//! The ledger by which instances share Cloudflare KV: who writes which key, and how much of the day's quota is used.
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgExecutor};
 use time::Date;
 
+use crate::domain::closed::closed_enum;
+
 use super::{Store, StoreError};
 
-/// SHA-256 of a value as it is written to the shared cache.
+/// SHA-256 of a value in the form written to KV.
 pub type KvDigest = [u8; 32];
 
-/// A version of a key that an instance would like to write.
+/// A request to write a version of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvClaim {
     /// The key.
     pub key: String,
     /// The version of its value.
     pub version: u64,
-    /// Proves the value to those who find it in the shared cache.
+    /// Lets readers verify the value they find in KV.
     pub digest: KvDigest,
-    /// How long ago the shared cache was seen without the key, if it was. It counts 10 minutes after a write: until then
-    /// the shared cache may not show it.
+    /// How long ago KV was seen without the key. Counts only from 10 minutes after a write, because KV may not show the key
+    /// until then.
     pub missing: Option<Duration>,
-    /// How long after it was written the same version may be written again.
+    /// After this long the same version may be written again.
     pub rewrite_after: Duration,
 }
 
-/// What became of a claim.
+/// Outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvClaimed {
-    /// It is the caller's to write, and nobody else's for 10 minutes.
+    /// The caller may write it; other instances wait 10 minutes.
     Granted,
-    /// Somebody else is at it, or the key was written less than a minute ago: ask again after this long.
+    /// Another instance is writing it, or it was written less than a minute ago. Claim again after this long.
     Later(Duration),
-    /// That version was written already, and is good for this long.
+    /// That version is already written, and valid for this long.
     Written(Duration),
-    /// Somebody took on a newer version.
+    /// Another instance claimed a newer version.
     Superseded,
 }
 
-/// Operations that Cloudflare limits by the day and that all instances count together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvSpending {
-    /// Pairs written.
-    Write,
-    /// Keys deleted.
-    Delete,
-}
-
-impl KvSpending {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::Delete => "delete",
-        }
+closed_enum!(
+    /// Operations with a daily limit, which all instances count together.
+    KvSpending {
+        /// Pairs written.
+        Write = "write",
+        /// Keys deleted.
+        Delete = "delete",
     }
-}
+);
 
-/// What was used of a day.
+/// Operations used on a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KvUsed {
-    /// The day, in UTC and by the database's clock.
+    /// The day in UTC, by the database's clock.
     pub day: Date,
     /// Pairs written.
     pub writes: u64,
@@ -68,22 +62,22 @@ pub struct KvUsed {
     pub deletes: u64,
 }
 
-/// A key that some instance has written.
+/// A key that an instance has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvKnownKey {
     /// The key.
     pub key: String,
-    /// How long ago an instance first took it on.
+    /// How long ago it was first claimed.
     pub known_for: Duration,
 }
 
 impl Store {
-    /// Takes on keys and spends one write for each that is granted, in one transaction. Returns what became of each
-    /// claim, in order; `None` when that would go beyond `limit` writes today, and then nothing is taken on.
+    /// Claims keys and spends one write for each granted claim, in one transaction. Returns the outcomes in order, or `None`
+    /// (nothing is claimed) when that would exceed `limit` writes today.
     ///
     /// # Errors
-    /// [`StoreError`] when a statement fails; nothing is taken on then, unless it was the commit whose answer was lost:
-    /// then others wait 10 minutes in vain.
+    /// [`StoreError`] when a statement fails. Nothing is claimed then, unless only the answer to the commit was lost: then
+    /// other instances wait 10 minutes in vain.
     pub async fn claim_kv_writes(
         &self,
         claims: &[KvClaim],
@@ -100,8 +94,8 @@ impl Store {
         Ok(Some(claimed))
     }
 
-    /// Spends `count` operations of today, all or none, and forgets days more than a week ago. Returns whether that many
-    /// were left below `limit`.
+    /// Spends `count` of today's operations, all or none, and deletes days more than a week old. Returns false when that
+    /// would exceed `limit`.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -109,7 +103,7 @@ impl Store {
         spend(self.pool()?, kind, count, limit).await
     }
 
-    /// Gives back what Cloudflare refused to do, at most as much as was spent today.
+    /// Refunds operations that Cloudflare refused, at most as many as were spent today.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -125,7 +119,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that these versions were written.
+    /// Records that these versions were written.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -144,7 +138,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets keys that were deleted, or are about to be: whoever has their values may write them at once.
+    /// Removes keys that were deleted or are about to be, so that any instance may write them at once.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -153,7 +147,7 @@ impl Store {
         Ok(())
     }
 
-    /// All keys that begin like this and were taken on by some instance.
+    /// Returns all claimed keys with this prefix.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -170,7 +164,7 @@ impl Store {
         Ok(known.collect())
     }
 
-    /// What was used today.
+    /// Returns what was used today.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -196,7 +190,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
         claims.iter().map(|claim| claim.missing.map(|missing| missing.as_secs_f64())).collect();
     let rewrite_after: Vec<_> = claims.iter().map(|claim| claim.rewrite_after.as_secs_f64()).collect();
 
-    // In the order of the keys: two instances that lock rows in different orders would deadlock.
+    // Ordered by key: two instances that lock rows in different orders would deadlock.
     let granted = sqlx::query_scalar!(
         r#"
         insert into chatchonk.kv_keys as held (key, version)
@@ -209,7 +203,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
     )
     .fetch_all(&mut *connection)
     .await?;
-    // A minute between any two writes of a key, whoever makes them; 10 minutes for whoever took a version on.
+    // Any two writes of a key are a minute apart; a claim of a version holds for 10 minutes.
     let taken_over = sqlx::query_scalar!(
         r#"
         with free as (
@@ -265,7 +259,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
             std::cmp::Ordering::Greater => KvClaimed::Superseded,
             std::cmp::Ordering::Less => KvClaimed::Later(pause(1)),
             std::cmp::Ordering::Equal => match held.written {
-                // A release without digests wrote it, or is about to.
+                // Claimed by a release without digests.
                 _ if !held.is_proven => KvClaimed::Later(pause(1)),
                 Some(written) => KvClaimed::Written(claim.rewrite_after.saturating_sub(seconds(written))),
                 None => KvClaimed::Later(pause(10)),
@@ -275,7 +269,7 @@ async fn claim(connection: &mut PgConnection, claims: &[KvClaim]) -> Result<Vec<
     Ok(claims.iter().map(outcome).collect())
 }
 
-/// After the claim, which clears the digest of the one before.
+/// Stores the digests of granted claims, which the claim has cleared.
 async fn store_digests(
     connection: &mut PgConnection,
     claims: &[KvClaim],
@@ -324,7 +318,7 @@ fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Clocks that were set back give negative ages.
+/// Negative ages, from clocks that were set back, count as zero.
 fn seconds(age: f64) -> Duration {
     Duration::try_from_secs_f64(age).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The connection on which Postgres announces changes.
+//! The connection on which PostgreSQL announces changes.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -7,10 +7,10 @@ use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use super::{CONNECT_LIMIT, DatabaseFault, Store, StoreError, version};
 
-/// The channel of the triggers.
+/// The channel that the triggers notify.
 const CHANNEL: &str = "chatchonk_cache";
 
-/// A session-mode connection of its own that hears every change committed after it was opened.
+/// A dedicated session that receives every change committed after it was opened.
 #[derive(Debug)]
 pub struct ChangeListener {
     listener: PgListener,
@@ -18,25 +18,24 @@ pub struct ChangeListener {
 }
 
 impl Drop for ChangeListener {
-    /// A closed pool takes its connection back without a word, even when the database is gone already.
+    /// Closes the pool first, so that returning the connection logs nothing, even if the database is gone.
     fn drop(&mut self) {
-        // It is closed from here on; what is not waited for is the goodbye.
+        // The call itself closes the pool; the future only waits for the connections to end.
         drop(self.pool.close());
     }
 }
 
 impl ChangeListener {
-    /// Connects, listens, and waits until an announcement came back.
+    /// Connects, listens, and waits for an announcement to prove that LISTEN works.
     ///
     /// # Errors
     /// [`StoreError`] when that fails or takes longer than 5 s.
     pub async fn connect(store: &Store) -> Result<Self, StoreError> {
         let statements = store.pool()?;
-        // The pool would try a refused connection again and then report its time-out; this reports the reason.
+        // Reports why a connection is refused; the pool would only report a timeout.
         store.dial().await.map(drop)?;
         let connect = async {
-            // A pool of one keeps it out of the statements' pool. Not eager: a lost connection must be seen by the
-            // caller, who has to read the versions again.
+            // A separate pool of one connection. Not eager: the caller must see a lost connection, to read the versions again.
             let pool = PgPoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(CONNECT_LIMIT)
@@ -51,7 +50,7 @@ impl ChangeListener {
         let mut connected = connected.map_err(|_| StoreError::TimedOut)??;
         let echo = hear_echo(&mut connected.listener, statements);
         let Ok(heard) = tokio::time::timeout(CONNECT_LIMIT, echo).await else {
-            // The next dial finds out whether a pooler is why.
+            // The next dial checks whether a pooler is the cause.
             store.has_sessions.store(false, Ordering::Relaxed);
             return Err(StoreError::TimedOut);
         };
@@ -59,12 +58,12 @@ impl ChangeListener {
         Ok(connected)
     }
 
-    /// Waits for the next announcement. It says no more than that something may have changed: any role may send one, with
-    /// any text. Cancelling the wait loses nothing.
+    /// Waits for the next announcement. It is only a hint that something may have changed, because any role can send one.
+    /// Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError`] when the connection is broken. Make a new listener then, and read the versions: changes may have been
-    /// missed.
+    /// [`StoreError`] when the connection is broken. Then open a new listener and read the versions: announcements may have
+    /// been missed.
     pub async fn next(&mut self) -> Result<(), StoreError> {
         match self.listener.try_recv().await? {
             Some(_) => Ok(()),
@@ -72,26 +71,25 @@ impl ChangeListener {
         }
     }
 
-    /// Reads the versions of the scopes on this very connection: it proves that the connection lives, which a silent
-    /// half-open one does not show otherwise.
+    /// Reads the versions of the scopes on this connection, which also detects a half-open connection.
     ///
     /// # Errors
     /// [`StoreError`] when the connection is broken.
     pub async fn versions(&mut self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         match version::versions(&mut self.listener, scopes).await {
-            // Its pool of one is never full: a connection that was lost did not come back.
+            // The pool of one is never full: the timeout means that a lost connection was not replaced.
             Err(StoreError::Database { fault: DatabaseFault::PoolFull, .. }) => Err(StoreError::TimedOut),
             versions => versions,
         }
     }
 }
 
-/// Waits for an announcement of this server's own, as some poolers take LISTEN and do nothing. Drops other announcements
-/// that come before it: the caller reads the versions after this.
+/// Sends an announcement and waits for it, because some poolers accept LISTEN and do nothing. Drops announcements that
+/// arrive earlier: the caller reads the versions afterwards.
 async fn hear_echo(listener: &mut PgListener, statements: &PgPool) -> Result<(), sqlx::Error> {
     let channel = format!("{CHANNEL}_echo_{}", uuid::Uuid::now_v7().simple());
     listener.listen(&channel).await?;
-    // Over another connection: such a pooler does pass on what a connection announces to itself.
+    // Sent over another connection, because such a pooler does deliver a connection's own announcements.
     sqlx::query("select pg_notify($1, '')").bind(&channel).execute(statements).await?;
     while listener.recv().await?.channel() != channel {}
     listener.unlisten(&channel).await

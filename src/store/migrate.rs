@@ -5,54 +5,50 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
 
-use super::{Store, StoreError, accept_encoding, triggers};
+use super::{DatabaseFault, Store, StoreError, triggers};
 
-/// How long all migrations may take.
+/// Limit for all migrations together.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// The migrations of this release, with the schema and table names of `sqlx.toml`.
+/// The migrations of this release.
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
     migrator.set_ignore_missing(true);
     migrator
 }
 
-/// How the tables of the database compare with this release.
+/// Compares the database's migrations with this release's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migrations {
     /// Migrations of this release that have been applied.
     pub applied: usize,
-    /// Migrations of this release still to apply.
+    /// Migrations of this release that are pending.
     pub pending: usize,
-    /// Whether one of them began and did not end.
+    /// Whether one of them failed.
     pub failed: bool,
-    /// Whether a newer release has applied migrations of its own.
+    /// Whether a newer release has applied its own migrations.
     pub newer: bool,
 }
 
 impl Store {
-    /// Brings the tables up to this release, under a lock that only one instance holds at a time.
+    /// Applies the migrations under a lock, then installs missing, disabled or altered triggers again. Returns the defects
+    /// that the triggers had.
     ///
-    /// Migrations that a newer release applied are left alone: during a deploy both run side by side. Otherwise triggers
-    /// that are missing, disabled or altered are installed again; returns what was wrong with them.
+    /// Leaves the triggers alone if a newer release has migrated: during a deploy both run side by side.
     ///
     /// # Errors
     /// [`StoreError`]; its fault is `Locked` when another instance held the lock for 3 s, `Forbidden` without CREATE on
-    /// the database, `Encoding` when the database is not in UTF-8, `HiddenRows` when it hides which migrations are applied,
+    /// the database, `Encoding` when the database is not in UTF-8, `HiddenRows` when applied migrations may be hidden,
     /// `Triggers` when a trigger stays defective.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.dial().await?;
-        let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
-            .fetch_one(&mut connection)
-            .await?;
-        accept_encoding(&encoding)?;
-        // Hidden rows look like migrations that were never applied.
+        self.probe().await?.accept_encoding()?;
+        // Hidden rows would look like pending migrations.
         self.migrations().await?;
-        // lock_timeout also bounds the wait for sqlx's advisory lock; no statement of ours may queue behind a long
-        // transaction and block the readers that come after it.
+        // Also bounds the wait for sqlx's advisory lock. A statement that waits behind a long transaction would block readers.
         connection.execute("set lock_timeout = '3s'; set statement_timeout = '100s'").await?;
         let migrator = migrator();
-        // `run` takes an `Acquire`, for which no future that spans it is `Send`; this is what it calls.
+        // `run` takes an `Acquire`, which makes the future not `Send`; this is what `run` calls.
         tokio::time::timeout(LIMIT, migrator.run_direct(None, &mut connection, false))
             .await
             .map_err(|_| StoreError::TimedOut)??;
@@ -67,12 +63,11 @@ impl Store {
     /// Counts applied and pending migrations without changing anything.
     ///
     /// # Errors
-    /// [`StoreError`] when the database cannot be asked; its fault is `HiddenRows` when row-level security may hide the rows
-    /// of applied migrations.
+    /// [`StoreError`] when the statement fails; its fault is `HiddenRows` when row-level security may hide applied migrations.
     pub async fn migrations(&self) -> Result<Migrations, StoreError> {
         let known: Vec<i64> = migrator().iter().map(|migration| migration.version).collect();
         let (total, newest) = (known.len(), known.iter().max().copied().unwrap_or_default());
-        // Not a checked query: the table belongs to sqlx and may not exist yet.
+        // Not a checked query: sqlx owns the table, which may not exist yet.
         let counted: Result<(i64, bool, bool, bool), _> = sqlx::query_as(
             "select count(*) filter (where success and version = any($1)),
                     coalesce(bool_or(not success and version = any($1)), false),
@@ -86,10 +81,10 @@ impl Store {
         .await;
         let (applied, failed, newer) = match counted.map_err(StoreError::from) {
             Ok((count, _, _, true)) if usize::try_from(count).unwrap_or(total) < total => {
-                return Err(StoreError::Unusable(super::DatabaseFault::HiddenRows));
+                return Err(StoreError::Unusable(DatabaseFault::HiddenRows));
             }
             Ok((count, failed, newer, _)) => (usize::try_from(count).unwrap_or(total), failed, newer),
-            Err(error) if error.fault() == super::DatabaseFault::NotMigrated => (0, false, false),
+            Err(error) if error.fault() == DatabaseFault::NotMigrated => (0, false, false),
             Err(error) => return Err(error),
         };
         Ok(Migrations { applied, pending: total.saturating_sub(applied), failed, newer })

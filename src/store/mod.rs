@@ -1,4 +1,4 @@
-//! Postgres: the only place with SQL. Concrete on purpose: there is one database.
+//! PostgreSQL: the only module with SQL.
 
 mod catalogue;
 mod catalogue_json;
@@ -44,60 +44,54 @@ pub use seed::{SeedMode, SeedReport};
 pub use settings::{DatabaseSettings, InvalidDatabaseUrl};
 pub use tls::{DatabaseTls, Roots, Verification};
 
-/// How long a new connection may take, TLS included, while somebody waits for it.
+/// Limit for a new connection, TLS included, while a caller waits for it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
-/// How long it may take where only the reason is waited for: Supabase's pooler tells it after 2.5 s and more.
+/// Limit where only the reason of a failure matters: Supabase's pooler reports it after 2.5 s or more.
 const PATIENT_LIMIT: Duration = Duration::from_secs(8);
 
-/// The database. Cheap to clone; opens connections only when they are needed, and again after every outage.
+/// The database. Cheap to clone. Connects on demand, and again after an outage.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
     settings: DatabaseSettings,
-    /// Those of the settings, or those that lead to the relay.
+    /// The options of the settings, or of the relay.
     options: PgConnectOptions,
-    /// The way to a database over the network.
+    /// Kept alive for databases over the network.
     _relay: Option<Arc<Relay>>,
-    /// Whether each connection is known to have a backend of its own.
+    /// Whether every connection is known to have its own backend.
     has_sessions: Arc<AtomicBool>,
-    /// Why the last [`Store::dial`] or [`Store::probe`] was refused, until one succeeds.
+    /// Why the last [`Store::dial`] or [`Store::probe`] was refused; `None` after a success.
     refused: Arc<Mutex<Option<DatabaseFault>>>,
 }
 
-/// What a look at the database found.
+/// State of a database that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// Such as `15.4`.
     pub server_version: String,
     /// Whether writes are refused.
     pub read_only: bool,
-    /// The encoding of its texts, such as `UTF8`.
+    /// Server encoding, such as `UTF8`.
     pub encoding: String,
 }
 
 impl Probe {
     /// # Errors
-    /// [`StoreError::Encoding`] when the database is not in UTF-8.
+    /// [`StoreError::Encoding`] unless the encoding is UTF-8: other encodings cannot hold every name, and `SQL_ASCII` may
+    /// hold bytes that are not text.
     pub fn accept_encoding(&self) -> Result<(), StoreError> {
-        accept_encoding(&self.encoding)
+        if self.encoding == "UTF8" { Ok(()) } else { Err(StoreError::Encoding(self.encoding.clone())) }
     }
 }
 
-/// # Errors
-/// [`StoreError::Encoding`] for any encoding but UTF-8: the others cannot hold every name, and a database without an
-/// encoding holds bytes that are no text.
-fn accept_encoding(encoding: &str) -> Result<(), StoreError> {
-    if encoding == "UTF8" { Ok(()) } else { Err(StoreError::Encoding(encoding.to_owned())) }
-}
-
-/// The connections of the pool at one moment.
+/// Connections of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
-    /// Those in use.
+    /// Connections in use.
     pub in_use: u32,
-    /// Those that wait for use.
+    /// Idle connections.
     pub idle: u32,
-    /// How many there may be.
+    /// The pool's maximum.
     pub limit: u32,
 }
 
@@ -111,7 +105,7 @@ impl Store {
                 Some(Arc::new(relay))
             }
             Err(error) => {
-                // Without it nothing may be sent: no socket has this name.
+                // Without the relay nothing may be sent: no socket has this name.
                 options = options.clone().socket("/nonexistent");
                 tracing::error!(%error, "cannot open the socket that leads to the database");
                 None
@@ -123,7 +117,7 @@ impl Store {
             .idle_timeout(Duration::from_mins(10))
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // Not as start-up options: poolers do not pass them on.
+                    // Not start-up options, because poolers drop them.
                     connection
                         .execute(
                             "set statement_timeout = '5s'; set lock_timeout = '3s'; \
@@ -134,8 +128,8 @@ impl Store {
                 })
             })
             .after_release(|connection, _| {
-                // A statement that was prepared before an `alter table` fails for as long as its connection lives
-                // ("cached plan must not change result type"), so that none is kept for the next use.
+                // After an `alter table`, a statement prepared before it fails on this connection ("cached plan must not
+                // change result type").
                 Box::pin(async move { Ok(connection.clear_cached_statements().await.is_ok()) })
             })
             .connect_lazy_with(options.clone());
@@ -144,33 +138,27 @@ impl Store {
 
     /// Opens a connection outside the pool.
     ///
-    /// The pool tries a refused connection again until its time-out and then reports the time-out; this tells the
-    /// reason at once.
+    /// The pool retries a refused connection and then reports a timeout; this reports the reason at once.
     ///
     /// # Errors
-    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s; after 5 s where the connection
-    /// must first show that it is a session.
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 2.5 s (5 s while the pooler is checked).
     pub async fn dial(&self) -> Result<PgConnection, StoreError> {
-        self.dial_within(CONNECT_LIMIT).await
+        self.note(self.connect(CONNECT_LIMIT).await)
     }
 
-    /// The same for whom the reason is worth a longer wait.
+    /// Like [`Store::dial`], but waits longer for the reason.
     ///
     /// # Errors
-    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 8 s, or twice that.
+    /// [`StoreError::Database`] with the reason, or [`StoreError::TimedOut`] after 8 s (16 s while the pooler is checked).
     pub async fn dial_patiently(&self) -> Result<PgConnection, StoreError> {
-        self.dial_within(PATIENT_LIMIT).await
-    }
-
-    async fn dial_within(&self, limit: Duration) -> Result<PgConnection, StoreError> {
-        self.note(self.connect(limit).await)
+        self.note(self.connect(PATIENT_LIMIT).await)
     }
 
     async fn connect(&self, limit: Duration) -> Result<PgConnection, StoreError> {
         let connected = tokio::time::timeout(limit, PgConnection::connect_with(&self.options)).await;
         let mut connection = connected.map_err(|_| StoreError::TimedOut)??;
         if !self.has_sessions.load(Ordering::Relaxed) {
-            // A limit of its own: this takes another connection, which is slow where the first one was.
+            // The check has its own limit, because it opens another connection.
             let checked = tokio::time::timeout(limit, pooler::check_sessions(&mut connection, &self.options));
             let certain = checked.await.map_err(|_| StoreError::TimedOut)??;
             self.has_sessions.store(certain, Ordering::Relaxed);
@@ -178,22 +166,22 @@ impl Store {
         Ok(connection)
     }
 
-    /// Remembers a refusal until a connection is made. In between statements fail at once without one, so that how often
-    /// a wrong password is tried is up to whoever dials.
+    /// Remembers a refusal until a connection succeeds. Until then statements fail without connecting, so only callers of
+    /// `dial` decide how often a wrong password is retried.
     fn note<T>(&self, tried: Result<T, StoreError>) -> Result<T, StoreError> {
         let refusal = tried.as_ref().err().map(StoreError::fault).filter(|fault| fault.is_refusal());
         if refusal == Some(DatabaseFault::TransactionPooler) {
-            // The next dial looks again.
+            // The next dial checks again.
             self.has_sessions.store(false, Ordering::Relaxed);
         }
-        // What fails in another way, such as by being slow, says nothing of the refusal.
+        // Other failures, such as timeouts, say nothing about the refusal.
         if tried.is_ok() || refusal.is_some() {
             *self.refused.lock() = refusal;
         }
         tried
     }
 
-    /// The pool for statements.
+    /// Returns the pool for statements.
     ///
     /// # Errors
     /// [`StoreError::Refused`] after a refusal, until [`Store::dial`] succeeds.
@@ -204,7 +192,7 @@ impl Store {
         }
     }
 
-    /// One small statement over the pool: is the database there, and may it be written to?
+    /// Checks with one small statement whether the database answers and accepts writes.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be reached or does not answer within 2.5 s.
@@ -222,20 +210,20 @@ impl Store {
         Ok(Probe { server_version, read_only: row.read_only, encoding: row.encoding })
     }
 
-    /// The connections of the pool. Counts them without waiting.
+    /// Counts the connections of the pool, without waiting.
     pub fn connections(&self) -> Connections {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        // The two are read one after the other.
+        // The two counts are not read atomically.
         let in_use = self.pool.size().saturating_sub(idle);
         Connections { in_use, idle, limit: self.settings.max_connections }
     }
 
-    /// How the database is reached.
+    /// Returns the settings.
     pub fn settings(&self) -> &DatabaseSettings {
         &self.settings
     }
 
-    /// Closes the pool; statements that are running may finish.
+    /// Closes the pool after running statements end.
     pub async fn close(&self) {
         self.pool.close().await;
     }

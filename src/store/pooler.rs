@@ -1,4 +1,4 @@
-//! Poolers: whether one gives each connection a backend of its own.
+//! Detects poolers that share backends between clients.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::error::{DatabaseFault, StoreError};
 
-/// How long a second connection is waited for. A pooler without a free backend makes it wait far longer.
+/// Limit for the second connection. A pooler without a free backend makes it wait far longer.
 const SECOND_LIMIT: Duration = Duration::from_secs(1);
 
-/// Refuses a pooler that lends a backend for a transaction or a statement only. There LISTEN does nothing, and settings
-/// and prepared statements of one client reach another. It shows in the backends' numbers: two connections that are open
-/// at once have one backend, or one connection has two. Sets nothing on `first`.
+/// Refuses a pooler in transaction or statement mode, where LISTEN does nothing, and settings and prepared statements of
+/// one client reach another. Detects it by backend: two open connections share one, or one connection changes it. Sets
+/// nothing on `first`.
 ///
-/// Returns whether connections are certain to be sessions. They are not where no second connection is available.
+/// Returns whether sessions are certain, which needs a second connection.
 ///
 /// # Errors
 /// [`StoreError`] for such a pooler, or when `first` breaks.
@@ -22,12 +22,12 @@ pub(super) async fn check_sessions(
     first: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<bool, StoreError> {
-    // In a row, for a pooler that takes its backends in turn.
+    // Twice, because some poolers assign backends in turn.
     let backends = [backend(first).await?, backend(first).await?];
     let other = tokio::time::timeout(SECOND_LIMIT, async {
         let mut second = PgConnection::connect_with(options).await?;
         let backend = backend(&mut second).await;
-        // The answer counts, not the goodbye.
+        // Whether it closes cleanly does not matter.
         let _ = second.close().await;
         backend
     });
@@ -40,8 +40,7 @@ pub(super) async fn check_sessions(
     Ok(matches!(other, Ok(Ok(_))))
 }
 
-/// Returns which backend answers this connection, by a statement that prepares nothing. Two servers behind one name may use
-/// the same number.
+/// Identifies the backend of a connection, without preparing a statement. Two servers behind one name may share a PID.
 async fn backend(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     use sqlx::Row;
     let which = "select pg_backend_pid() || ' of ' || pg_postmaster_start_time()";

@@ -1,17 +1,17 @@
-//! Values that a migration took out of their columns because no release can read them.
+//! Values that a migration removed from their columns because no release can read them.
 
 use std::fmt;
 
 use super::{Store, StoreError};
 
-/// A value that is no longer in its column.
+/// A quarantined value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedValue {
-    /// The row of `quarantined_values`.
+    /// Primary key in `quarantined_values`.
     pub id: i64,
-    /// The table that it was in, without the schema.
+    /// Its table, without the schema.
     pub table: String,
-    /// The id of its row there.
+    /// The id of its row.
     pub row: String,
     /// Its column.
     pub column: String,
@@ -29,7 +29,7 @@ impl fmt::Display for QuarantinedValue {
 }
 
 impl Store {
-    /// The oldest 100 values in quarantine.
+    /// Returns the oldest 100 values in quarantine.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.

@@ -1,10 +1,9 @@
-//! The way to a database over the network, as the driver's own TLS is too trusting.
+//! Connects the driver to a remote database through this process's own TLS, because the driver's is too trusting.
 //!
-//! The driver adds every public authority to the root certificate it is given, and answers each server that asks for
-//! the password in clear text. So it talks to a socket of this process instead. What arrives there goes to the
-//! database through TLS whose roots are exactly those of the settings, and the server's messages are read up to the end
-//! of the login. Until then a fault is reported to the driver as PostgreSQL reports its own. Later it only ends the
-//! connection, because it may come in the middle of a message.
+//! The driver adds every public authority to the given root certificate, and sends any server the password in clear text
+//! on request. So it connects to a socket of this process, and the relay connects to the database through TLS that trusts
+//! exactly the configured roots. Until the login ends, the relay reads the server's messages and reports faults to the
+//! driver as PostgreSQL errors. Later a fault only closes the connection, because it may come amid a message.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -14,28 +13,30 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::either::Either;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::tls::{Roots, connector};
 
-/// The request for TLS: its length, and a number in the place of the protocol's version.
+/// PostgreSQL's `SSLRequest`: its length, and a code in place of the protocol version.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// Longer than every message of a login; a server that sends a longer one is none.
+/// Longer than any message of a login; a longer one is not PostgreSQL's.
 const LONGEST: u32 = 64 * 1024;
-/// How long the goodbye to the server may take.
+/// Limit for shutting down the connection to the server.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
-/// The pause after a connection that could not be accepted, such as for want of descriptors.
+/// Pause after a failed accept, such as without free descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// TLS could not be agreed on, or the server's certificate is not trusted. Not one of PostgreSQL's codes.
+/// TLS failed, or the certificate is not trusted. Not a PostgreSQL code.
 pub(super) const CERTIFICATE: &str = "ZT001";
-/// A server that is not verified asked for the password in clear text.
+/// An unverified server requested the password in clear text.
 pub(super) const CLEAR_TEXT: &str = "ZT002";
 /// PostgreSQL's `sqlclient_unable_to_establish_sqlconnection`.
 const UNREACHABLE: &str = "08001";
 
-/// Where the database is, and how far it is trusted.
+/// Address and security of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     pub(super) host: String,
@@ -43,27 +44,27 @@ pub struct Destination {
     pub(super) security: Security,
 }
 
-/// How a connection that leaves the process is protected.
+/// Protection of a connection that leaves the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Security {
-    /// TLS with a certificate that leads to these roots.
+    /// TLS with a certificate that chains to these roots.
     Verified(Roots),
     /// TLS with any certificate.
     Encrypted,
-    /// The same where the server offers TLS.
+    /// TLS with any certificate, if the server offers TLS.
     Opportunistic,
     /// Clear text.
     Plain,
 }
 
-/// A socket of this process that leads to the database, until it is dropped.
+/// A local socket that leads to the database until dropped.
 #[derive(Debug)]
 pub(super) struct Relay {
     folder: PathBuf,
     accepting: AbortOnDropHandle<()>,
 }
 
-/// What the driver is told in place of the database's answer.
+/// An error reported to the driver in place of the database's answer.
 struct Fault {
     code: &'static str,
     message: String,
@@ -72,6 +73,17 @@ struct Fault {
 impl Fault {
     fn certificate(message: impl Into<String>) -> Self {
         Self { code: CERTIFICATE, message: message.into() }
+    }
+
+    fn not_postgres() -> Self {
+        Self { code: UNREACHABLE, message: "this is not PostgreSQL".to_owned() }
+    }
+
+    /// Encodes it as PostgreSQL's `ErrorResponse`.
+    fn to_message(&self) -> Vec<u8> {
+        let fields = format!("SFATAL\0VFATAL\0C{}\0M{}\0\0", self.code, self.message);
+        let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
+        [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()
     }
 }
 
@@ -87,11 +99,11 @@ impl Relay {
     /// Opens the socket.
     ///
     /// # Errors
-    /// The operating system's, such as when no descriptor is left.
+    /// The operating system's error, such as without free descriptors.
     pub(super) fn start(destination: Destination) -> io::Result<Self> {
         let name = format!("chatchonk-{}", uuid::Uuid::now_v7());
         let folder = if cfg!(target_os = "linux") {
-            // An abstract name needs no place on the disk, which may be read-only.
+            // An abstract name needs no writable disk.
             PathBuf::from(format!("\0{name}"))
         } else {
             let folder = Path::new("/tmp").join(name);
@@ -103,7 +115,7 @@ impl Relay {
         let accepting = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    // Other users of this machine have no business here.
+                    // Other users of this machine are refused.
                     Ok((driver, _)) if is_ours(&driver) => {
                         tokio::spawn(serve(driver, Arc::clone(&destination)));
                     }
@@ -115,7 +127,7 @@ impl Relay {
         Ok(Self { folder, accepting: AbortOnDropHandle::new(accepting) })
     }
 
-    /// What the driver takes for the folder of the server's socket.
+    /// Returns the folder to give the driver as the server's socket folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -125,7 +137,7 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.accepting.abort();
         if !cfg!(target_os = "linux") {
-            // What is left is an empty socket in a folder for temporary files.
+            // A failure leaves only an empty socket in a temporary folder.
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
@@ -135,15 +147,14 @@ fn is_ours(driver: &UnixStream) -> bool {
     driver.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::geteuid().as_raw())
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// One connection from its first byte to its last.
+/// A connection to the server, in clear text or TLS.
+type Server = Either<TcpStream, TlsStream<TcpStream>>;
+/// Serves one connection of the driver.
 async fn serve(mut driver: UnixStream, destination: Arc<Destination>) {
     let Ok(startup) = startup_message(&mut driver).await else { return };
     let connected = tokio::select! {
         connected = connect(&destination) => connected,
-        // The driver waits for an answer: whatever comes before it means that it gave up.
+        // The driver waits for an answer, so any byte or end of stream means that it gave up.
         _ = driver.read_u8() => return,
     };
     let carried = match connected {
@@ -151,12 +162,12 @@ async fn serve(mut driver: UnixStream, destination: Arc<Destination>) {
         Err(fault) => Err(fault),
     };
     if let Err(fault) = carried {
-        // A driver that is gone needs no reason.
+        // The driver may be gone.
         let _ = driver.write_all(&fault.to_message()).await;
     }
 }
 
-/// Reads the driver's first message, which has no letter for its kind.
+/// Reads the startup message, which has no type byte.
 async fn startup_message(driver: &mut UnixStream) -> io::Result<Vec<u8>> {
     let length = driver.read_u32().await?;
     let mut message = length.to_be_bytes().to_vec();
@@ -164,40 +175,40 @@ async fn startup_message(driver: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-async fn connect(destination: &Destination) -> Result<Box<dyn Stream>, Fault> {
+async fn connect(destination: &Destination) -> Result<Server, Fault> {
     let Destination { host, port, security } = destination;
     let mut server = TcpStream::connect((host.as_str(), *port)).await?;
     server.set_nodelay(true)?;
     let roots = match security {
-        Security::Plain => return Ok(Box::new(server)),
+        Security::Plain => return Ok(Either::Left(server)),
         Security::Verified(roots) => Some(roots),
         Security::Encrypted | Security::Opportunistic => None,
     };
     server.write_all(&TLS_REQUEST).await?;
-    // This one byte and no more: what follows it in clear text did not come from the server.
+    // Exactly one byte: clear text after it could be injected.
     match server.read_u8().await? {
         b'S' => {}
-        b'N' if *security == Security::Opportunistic => return Ok(Box::new(server)),
+        b'N' if *security == Security::Opportunistic => return Ok(Either::Left(server)),
         b'N' => {
             return Err(Fault::certificate(
                 "server does not support TLS; on a private network, set DATABASE_TLS=unverified and add \
                  sslmode=disable to DATABASE_URL",
             ));
         }
-        _ => return Err(Fault { code: UNREACHABLE, message: "this is not PostgreSQL".to_owned() }),
+        _ => return Err(Fault::not_postgres()),
     }
     let name = ServerName::try_from(host.clone()).map_err(|error| Fault::certificate(error.to_string()))?;
     let connector = connector(roots).await.map_err(Fault::certificate)?;
-    Ok(Box::new(connector.connect(name, server).await?))
+    Ok(Either::Right(connector.connect(name, server).await?))
 }
 
-/// Passes on everything in both directions until one side ends.
+/// Copies in both directions until one side ends.
 ///
 /// # Errors
-/// What ends the connection before or between the messages of a login.
+/// The fault that ends the connection before or between the messages of a login.
 async fn carry(
     driver: &mut UnixStream,
-    mut server: Box<dyn Stream>,
+    mut server: Server,
     startup: &[u8],
     security: &Security,
 ) -> Result<(), Fault> {
@@ -208,13 +219,13 @@ async fn carry(
     let is_verified = matches!(security, Security::Verified(_));
     let answers = async {
         watch_login(&mut from_server, &mut to_driver, is_verified).await?;
-        // An error ends the connection like any other end.
+        // An error here ends the connection like any other end.
         let _ = copy(&mut from_server, &mut to_driver).await;
         Ok(())
     };
     let requests = async {
         if copy(&mut from_driver, &mut to_server).await.is_err() {
-            // The server may have said why it hung up, and the other direction ends as well.
+            // The server may have sent the reason; the other direction ends as well.
             std::future::pending::<()>().await;
         }
     };
@@ -226,8 +237,8 @@ async fn carry(
     carried
 }
 
-/// Passes on the server's messages, each as a whole, until it is ready for statements, which ends the time in which the
-/// driver answers a request for the password.
+/// Forwards the server's messages, each as a whole, until `ReadyForQuery`. After it the driver no longer answers password
+/// requests.
 async fn watch_login(
     server: &mut (impl AsyncRead + Unpin),
     driver: &mut (impl AsyncWrite + Unpin),
@@ -240,7 +251,7 @@ async fn watch_login(
         let kind = server.read_u8().await?;
         let length = server.read_u32().await?;
         if !(4..=LONGEST).contains(&length) {
-            return Err(Fault { code: UNREACHABLE, message: "this is not PostgreSQL".to_owned() });
+            return Err(Fault::not_postgres());
         }
         let mut message = [&[kind], &length.to_be_bytes()[..]].concat();
         message.resize(length as usize + 1, 0);
@@ -256,15 +267,6 @@ async fn watch_login(
     }
 }
 
-impl Fault {
-    /// As PostgreSQL's `ErrorResponse`.
-    fn to_message(&self) -> Vec<u8> {
-        let fields = format!("SFATAL\0VFATAL\0C{}\0M{}\0\0", self.code, self.message);
-        let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
-        [b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
@@ -276,8 +278,8 @@ mod tests {
     /// The beginning of a row.
     const HALF_A_ROW: &[u8] = b"D\0\0\0\x40\0\x01";
 
-    /// What the driver receives from a server that sends `answer`, of which so much is passed on at once, and then ends the
-    /// connection, by a reset or in order.
+    /// Returns what the driver receives from a server that sends `answer`, of which `passed_on` bytes arrive at once, and
+    /// then ends the connection, by a reset or in order.
     async fn received(answer: &[u8], passed_on: usize, is_reset: bool) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (host, port) = ("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connection_that_breaks_after_the_login_just_ends() {
+    async fn break_after_login_closes_the_connection() {
         let answer = [WELCOME, HALF_A_ROW].concat();
         for is_reset in [true, false] {
             assert_eq!(received(&answer, answer.len(), is_reset).await, answer);
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_of_a_login_is_passed_on_whole_or_not_at_all() {
+    async fn login_messages_are_forwarded_whole_or_not_at_all() {
         for is_reset in [true, false] {
             let reported = received(&WELCOME[..7], 0, is_reset).await;
             assert!(reported.starts_with(b"E") && reported.windows(5).any(|code| code == b"08001"));

@@ -1,8 +1,8 @@
-//! What the database role may do with the tables, for `check`.
+//! The database role's privileges, for `check`.
 
 use super::{Store, StoreError};
 
-/// The tables that the server writes while it shares Cloudflare KV with other instances.
+/// The tables that the server writes to share Cloudflare KV with other instances.
 const LEDGER: [&str; 2] = ["kv_keys", "kv_budget"];
 /// The tables that the migrations create.
 const TABLES: [&str; 10] = [
@@ -18,12 +18,12 @@ const TABLES: [&str; 10] = [
     "task_types",
 ];
 
-/// What the role of `DATABASE_URL` may do.
+/// Privileges of the role in `DATABASE_URL`.
 #[derive(Debug, Clone)]
 pub struct Rights {
     /// The name of the role.
     pub role: String,
-    /// Whether it may create schemas, as migrations must.
+    /// Whether it may create schemas, which migrations need.
     pub creates: bool,
     tables: Vec<TableRights>,
 }
@@ -51,12 +51,12 @@ impl Rights {
         self.named(|table| LEDGER.contains(&table.name.as_str()) && !table.writes)
     }
 
-    /// Names the tables to which row-level security applies for the role.
+    /// Names the tables on which row-level security applies to the role.
     pub fn restricted(&self) -> Vec<&str> {
         self.named(|table| table.is_restricted)
     }
 
-    /// Names the tables whose rows row-level security hides all, because it applies without any policy; those of the KV
+    /// Names the tables whose rows are all hidden, because row-level security applies and no policy exists. Includes the KV
     /// ledger only if `has_kv`.
     pub fn closed(&self, has_kv: bool) -> Vec<&str> {
         self.named(|table| {
@@ -64,18 +64,18 @@ impl Rights {
         })
     }
 
-    /// Names the tables of the migrations that are missing, or have a view in their place.
+    /// Names the tables that are missing or replaced by a view.
     pub fn missing(&self) -> Vec<&str> {
         let is_missing = |name: &&str| !self.tables.iter().any(|table| table.name == *name);
         TABLES.into_iter().filter(is_missing).collect()
     }
 
-    /// Names another role that owns one of the tables.
+    /// Returns another role that owns one of the tables.
     pub fn other_owner(&self) -> Option<&str> {
         self.tables.iter().find(|table| !table.is_owner).map(|table| table.owner.as_str())
     }
 
-    /// Whether there is any table at all.
+    /// Returns whether any table exists.
     pub fn has_tables(&self) -> bool {
         !self.tables.is_empty()
     }
@@ -86,7 +86,7 @@ impl Rights {
 }
 
 impl Store {
-    /// Reads the rights of the current role from PostgreSQL's own tables, which every role may read.
+    /// Reads the current role's rights from the system catalogs, which every role may read.
     ///
     /// # Errors
     /// [`StoreError`] when a statement fails.

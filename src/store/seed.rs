@@ -1,4 +1,4 @@
-//! Writing the seed into the database.
+//! Writes the seed into the database.
 
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
@@ -7,43 +7,43 @@ use crate::domain::seed::Seed;
 
 use super::{Store, StoreError};
 
-/// What to do with rows that people changed.
+/// Treatment of edited rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeedMode {
-    /// Insert what is missing and update what was not edited, if the seed is newer than the one applied last.
+    /// Insert missing rows and update unedited ones, if the seed is newer than the last one applied.
     Newer,
-    /// Insert what is missing and update what was not edited, whatever was applied last: the tables were emptied.
+    /// The same for any seed, for tables that were emptied.
     Again,
-    /// Write every row of the seed as the seed has it, whatever was applied before.
+    /// Write every row of the seed.
     Overwrite,
 }
 
-/// What the seed did.
+/// Result of applying the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeedReport {
-    /// Written; the version replaced, if any.
+    /// Applied.
     Applied {
-        /// The version that was there before.
+        /// The version replaced, if any.
         from: Option<i32>,
-        /// The version now.
+        /// The new version.
         to: i32,
     },
-    /// The database already has this seed or a newer one.
+    /// The database already had this seed or a newer one.
     UpToDate {
-        /// The version that is there.
+        /// Its version.
         version: i32,
     },
 }
 
 impl Store {
-    /// Applies the seed in one transaction. `enabled` is never touched, rows outside the seed neither. Of two instances
-    /// that start together one writes and the other finds it done.
+    /// Applies the seed in one transaction. Never touches `enabled` or rows outside the seed. If two instances start together,
+    /// only one writes.
     ///
     /// # Errors
-    /// [`StoreError`] when a statement fails; nothing has changed then.
+    /// [`StoreError`] when a statement fails; then nothing has changed.
     pub async fn apply_seed(&self, seed: &Seed, mode: SeedMode) -> Result<SeedReport, StoreError> {
         let overwrite = mode == SeedMode::Overwrite;
-        // A look first: nothing is locked or written when there is nothing to do, as on a database that is read-only.
+        // Without work to do, nothing is locked or written, so this succeeds on a read-only database.
         let applied =
             sqlx::query_scalar!(r#"select version::integer as "version!" from chatchonk.seed_state"#)
                 .fetch_optional(self.pool()?)
@@ -53,7 +53,7 @@ impl Store {
             return Ok(SeedReport::UpToDate { version });
         }
         let mut transaction = self.pool()?.begin().await?;
-        // Tells the triggers that these changes are not edits.
+        // The triggers then do not mark the rows as edited.
         sqlx::query!("select set_config('chatchonk.seeding', 'on', true)")
             .fetch_one(&mut *transaction)
             .await?;
@@ -105,9 +105,9 @@ async fn write_providers(connection: &mut PgConnection, providers: Value, overwr
             providers,
             overwrite
         )
-        .execute(&mut *connection)
-        .await?;
-    Ok(())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn write_tasks(connection: &mut PgConnection, tasks: Value, overwrite: bool) -> Outcome<()> {
@@ -123,9 +123,9 @@ async fn write_tasks(connection: &mut PgConnection, tasks: Value, overwrite: boo
         tasks,
         overwrite
     )
-    .execute(&mut *connection)
-    .await?;
-    Ok(())
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Returns the ids of the models that were written.
@@ -176,11 +176,11 @@ async fn write_models(
             models,
             overwrite
         )
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
 }
 
-/// Gives the written models exactly the tasks that the seed gives them.
+/// Gives the written models exactly the seed's tasks.
 async fn write_model_tasks(connection: &mut PgConnection, models: &Value, written: &[String]) -> Outcome<()> {
     sqlx::query!(
             r#"
@@ -200,7 +200,7 @@ async fn write_model_tasks(connection: &mut PgConnection, models: &Value, writte
             models,
             written
         )
-        .execute(&mut *connection)
-        .await?;
-    Ok(())
+        .execute(connection)
+        .await
+        .map(drop)
 }

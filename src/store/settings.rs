@@ -1,4 +1,4 @@
-//! How to reach Postgres.
+//! Reads and checks the settings of the database connection.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,26 +12,26 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::relay::{Destination, Security};
 use super::tls::{DatabaseTls, Roots, Verification};
 
-/// The port of Supabase's transaction pooler, where LISTEN, advisory locks and prepared statements do not work.
+/// Supabase's transaction pooler, where LISTEN, advisory locks and prepared statements do not work.
 const TRANSACTION_POOLER_PORT: u16 = 6543;
 
-/// Where the database is and how much of it may be used.
+/// Settings of the database connection.
 #[derive(Clone)]
 pub struct DatabaseSettings {
-    /// Address, user, password.
+    /// Address, user and password.
     pub options: PgConnectOptions,
-    /// Connections of the pool; the listener has one more of its own.
+    /// Size of the pool; the listener has one more connection.
     pub max_connections: u32,
-    /// How long a statement waits for one of them.
+    /// How long a statement waits for a connection.
     pub acquire_timeout: Duration,
-    /// How the connection is protected.
+    /// Protection of the connection.
     pub tls: DatabaseTls,
-    /// Where the relay leads; without it the driver connects by itself, in clear text.
+    /// The relay's destination; without one, the driver connects directly in clear text.
     pub destination: Option<Destination>,
 }
 
 impl fmt::Debug for DatabaseSettings {
-    /// Names the place only: the password stays out of logs.
+    /// Shows no password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseSettings")
             .field("host", &self.options.get_host())
@@ -41,10 +41,10 @@ impl fmt::Debug for DatabaseSettings {
     }
 }
 
-/// Why a `DATABASE_URL` cannot be used. No message repeats the URL, which holds a password.
+/// Why a `DATABASE_URL` is invalid. No message repeats the URL, which holds a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDatabaseUrl {
-    /// Not a Postgres URL.
+    /// Not a PostgreSQL URL.
     #[error(
         "expected postgres://user:password@host:5432/database, with special characters of the password percent-encoded"
     )]
@@ -55,30 +55,31 @@ pub enum InvalidDatabaseUrl {
          LISTEN and prepared statements do not work"
     )]
     TransactionPooler,
-    /// `sslmode=disable` to another machine.
+    /// `sslmode=disable` for a remote host.
     #[error(
         "sslmode=disable would send everything to another machine in clear text; remove it, or set \
          DATABASE_TLS=unverified if every machine in between is trusted"
     )]
     NoTls,
-    /// `PGOPTIONS`, which the driver adds to every connection.
+    /// `PGOPTIONS` is set, which the driver adds to every connection.
     #[error(
         "PGOPTIONS would change every connection to the database; unset it, or move it into the URL as ?options=…"
     )]
     ForeignOptions,
-    /// The client should prove who it is.
+    /// A client certificate is configured.
     #[error("sslcert and sslkey are not supported; use a password")]
     ClientCertificate,
 }
 
 impl DatabaseSettings {
-    /// Reads a URL, which alone names host, port, user, password and database: `PGHOST`, `PGUSER`, `~/.pgpass` and the
-    /// like do not count. Without a user it means the process's own. The connection to another machine is verified as `verification` says. The URL's `sslmode` cannot
-    /// weaken that; with [`Verification::Off`] it decides whether there is TLS at all, and by default there is.
+    /// Reads a URL. It alone determines host, port, user, password and database; `PGHOST`, `PGUSER`, `~/.pgpass` and so on
+    /// are ignored. The default user is the process's. Connections to other machines are verified according to
+    /// `verification`, and `sslmode` cannot weaken that. With [`Verification::Off`], `sslmode` decides whether TLS is used,
+    /// by default it is.
     ///
     /// # Errors
-    /// [`InvalidDatabaseUrl`] when the URL cannot be parsed, names the transaction pooler, or asks for less protection
-    /// than `verification` demands.
+    /// [`InvalidDatabaseUrl`] when the URL cannot be parsed, names the transaction pooler, or demands less protection than
+    /// `verification`.
     pub fn from_url(
         url: &str,
         verification: Verification<'_>,
@@ -100,7 +101,7 @@ impl DatabaseSettings {
         }
         let mut options =
             url.as_str().parse::<PgConnectOptions>().map_err(|_| InvalidDatabaseUrl::Malformed)?;
-        // The driver completes a URL from the environment, and has no way to take options back.
+        // The driver completes a URL from the environment, and cannot unset options.
         let bare: PgConnectOptions =
             "postgres://localhost".parse().map_err(|_| InvalidDatabaseUrl::Malformed)?;
         if bare.get_options().is_some() {
@@ -163,7 +164,7 @@ impl DatabaseSettings {
         Ok(Self { tls, destination, ..Self::from_options(options, max_connections) })
     }
 
-    /// The root certificates that the database's certificate must lead to; `None` where it is not verified.
+    /// Returns the trusted root certificates; `None` if the server is not verified.
     pub fn roots(&self) -> Option<&Roots> {
         match &self.destination.as_ref()?.security {
             Security::Verified(roots) => Some(roots),
@@ -171,15 +172,15 @@ impl DatabaseSettings {
         }
     }
 
-    /// Uses ready-made options, as of the embedded cluster.
+    /// Uses existing options, such as the embedded cluster's.
     pub fn from_options(options: PgConnectOptions, max_connections: u32) -> Self {
         let options = options
-            // The relay does what TLS there is.
+            // The relay does TLS.
             .ssl_mode(PgSslMode::Disable)
-            // PgBouncer refuses connections that name it, and no value here is a `float4`.
+            // PgBouncer refuses this option, and no column is a `float4`.
             .extra_float_digits(None)
             .application_name(concat!("chatchonk/", env!("CARGO_PKG_VERSION")))
-            // A failure is logged once, by whoever handles it.
+            // The caller logs a failure, once.
             .disable_statement_logging();
         let acquire_timeout = Duration::from_secs(2);
         Self { options, max_connections, acquire_timeout, tls: DatabaseTls::Local, destination: None }
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_host_is_verified_unless_that_is_switched_off() {
+    fn remote_host_is_verified_unless_switched_off() {
         for mode in ["", "?sslmode=require", "?sslmode=prefer", "?ssl-mode=allow", "?sslmode=verify-ca"] {
             for (host, by_default) in [
                 ("db.example", SYSTEM),
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn root_certificates_are_a_path_a_text_or_the_systems() {
+    fn root_certificates_come_from_path_pem_or_system() {
         let with = |roots| security("postgres://u:p@db.example/x", Verification::Against(roots));
         assert_eq!(with("system"), Some(SYSTEM));
         assert_eq!(with("/ca.crt"), Some(given("/ca.crt")));
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn local_database_needs_no_tls_unless_it_is_asked_for() {
+    fn local_database_needs_no_tls_by_default() {
         for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
             for mode in ["", "?sslmode=disable", "?sslmode=prefer"] {
                 let url = format!("postgres://u:p@{host}/x{mode}");
@@ -266,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn url_without_tls_to_another_machine_is_refused_and_the_fix_named() {
+    fn remote_url_without_tls_is_refused_with_the_fix() {
         let url = "postgres://u:p@db.example/x?sslmode=disable";
         let refusal = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
         assert!(refusal.to_string().contains("DATABASE_TLS=unverified"), "{refusal}");
     }
 
     #[test]
-    fn url_that_names_no_host_is_refused() {
+    fn url_without_a_host_is_refused() {
         for url in ["postgres:///x", "postgres://", "postgres:x"] {
             let refusal = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
             assert_eq!(refusal, InvalidDatabaseUrl::Malformed, "{url}");
@@ -282,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn the_transaction_pooler_is_refused_and_the_right_port_named() {
+    fn transaction_pooler_is_refused_with_the_right_port() {
         let refusal =
             DatabaseSettings::from_url("postgres://u:p@x.pooler.supabase.com:6543/postgres", BY_DEFAULT, 5);
         assert!(refusal.unwrap_err().to_string().contains("5432"));
     }
 
     #[test]
-    fn no_message_and_no_debug_output_repeats_the_password() {
+    fn messages_and_debug_output_hide_the_password() {
         for url in ["postgres://u:hunter2@h:x/y", "mysql://u:hunter2@h/y", "hunter2"] {
             let error = DatabaseSettings::from_url(url, BY_DEFAULT, 5).unwrap_err();
             assert!(!error.to_string().contains("hunter2"));

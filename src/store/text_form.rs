@@ -1,11 +1,11 @@
-//! Values in the text forms of PostgreSQL, for columns whose type is not the one that the migrations gave them.
+//! Parses PostgreSQL's text forms, for columns whose type differs from the migrations.
 
 use std::borrow::Cow;
 
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-/// Reads a boolean as PostgreSQL does, in words or their beginnings, or a number as its cast to boolean does.
+/// Reads a boolean as PostgreSQL does: a word, its beginning, or a number.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     let word = text.trim().to_ascii_lowercase();
     let begins = |whole: &str| whole.starts_with(&word);
@@ -20,7 +20,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a whole number, also one with a fraction or an exponent, which is rounded as PostgreSQL's cast rounds it.
+/// Reads a whole number. Rounds a fraction as PostgreSQL's cast does.
 pub(super) fn integer(text: &str) -> Result<i64, String> {
     let text = text.trim();
     text.parse().or_else(|_| match text.parse::<f64>() {
@@ -30,10 +30,10 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
     })
 }
 
-/// Rewrites a decimal number without an exponent and without zeros at the end of its fraction.
+/// Rewrites a decimal number without exponent and trailing zeros.
 pub(super) fn decimal(text: &str) -> Cow<'_, str> {
     if let Some(number) = text.contains(['e', 'E']).then(|| text.parse::<f64>().ok()).flatten() {
-        // An amount too small for a float is not free.
+        // An amount too small for a float must not become zero.
         return if number == 0.0 { Cow::Borrowed(text) } else { Cow::Owned(number.to_string()) };
     }
     match text.split_once('.') {
@@ -44,7 +44,7 @@ pub(super) fn decimal(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Cuts the time of day off a timestamp.
+/// Removes the time from a timestamp.
 pub(super) fn day(text: &str) -> &str {
     match text.split_once(['T', ' ']) {
         Some((day, time)) if time.starts_with(|first: char| first.is_ascii_digit()) => day,
@@ -52,7 +52,7 @@ pub(super) fn day(text: &str) -> &str {
     }
 }
 
-/// Reads a date or a timestamp in ISO's or PostgreSQL's form. Without an offset it is in UTC.
+/// Reads a date or timestamp in ISO or PostgreSQL format; UTC by default.
 pub(super) fn timestamp(text: &str) -> Option<OffsetDateTime> {
     let text = text.trim();
     let (date, rest) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
@@ -64,7 +64,7 @@ pub(super) fn timestamp(text: &str) -> Option<OffsetDateTime> {
     read.checked_to_offset(UtcOffset::UTC).filter(|read| (1..=9999).contains(&read.year()))
 }
 
-/// Splits the text form of an array, such as `{a,b}`, into its elements; any other text is one element.
+/// Splits an array such as `{a,b}` into its elements; any other text is one element.
 pub(super) fn elements(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim();
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));

@@ -1,6 +1,5 @@
-//! Whom a connection to the database trusts.
+//! TLS to the database: trusted roots, and the connector.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::domain::closed::closed_enum;
 
 /// The authority that signs the certificates of Supabase's databases and poolers.
 const SUPABASE_ROOT: &[u8] = include_bytes!("../../certs/supabase-root-2021.pem");
-/// From here on the operator is warned: the certificate expires on 2031-04-26.
+/// When warnings begin: the certificate expires on 2031-04-26.
 const SUPABASE_ROOT_AGES: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
 
 closed_enum!(
@@ -27,47 +26,36 @@ closed_enum!(
     DatabaseTls {
         /// The server's certificate and host name are verified.
         Verified = "verified",
-        /// They are not: another machine may answer in the server's place.
+        /// Nothing is verified: another machine may answer in the server's place.
         Unverified = "unverified",
-        /// It does not leave this machine.
+        /// The connection stays on this machine.
         Local = "local",
     }
 );
 
-/// Whether the server's certificate is verified, as the operator set it.
+/// Verification of the server's certificate, as configured.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Verification<'a> {
-    /// Against Supabase's root certificate for its hosts, and against the system's for other remote hosts.
+    /// Against Supabase's root certificate for its hosts, and the system's for other remote hosts.
     #[default]
     ByDefault,
-    /// Against this root certificate alone, a path or the PEM text itself.
+    /// Against this root certificate only: a path or the PEM text.
     Against(&'a str),
     /// `DATABASE_TLS=unverified`.
     Off,
 }
 
-/// The root certificates that a server's certificate must lead to. No others are trusted.
-#[derive(Clone, PartialEq, Eq)]
+/// The only root certificates that are trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
-    /// The one of Supabase.
+    /// Supabase's.
     Supabase,
-    /// Those of the operating system.
+    /// The operating system's.
     System,
-    /// Those in this file.
+    /// In this file.
     File(PathBuf),
-    /// Those in this PEM text.
+    /// In this PEM text.
     Text(Vec<u8>),
-}
-
-impl fmt::Debug for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Supabase => "Supabase",
-            Self::System => "System",
-            Self::File(_) => "File",
-            Self::Text(_) => "Text",
-        })
-    }
 }
 
 impl Roots {
@@ -83,7 +71,7 @@ impl Roots {
         }
     }
 
-    /// Returns what the operator must do before these roots expire.
+    /// Returns what the operator must do before these roots expire, from 2030 on.
     pub fn ageing(&self, now: OffsetDateTime) -> Option<&'static str> {
         (*self == Self::Supabase && now >= SUPABASE_ROOT_AGES).then_some(
             "Supabase's root certificate in this release expires on 2031-04-26: update the server, or set PGSSLROOTCERT \
@@ -120,8 +108,8 @@ impl Roots {
     }
 }
 
-/// Prepares a TLS handshake that trusts `roots`; without any it trusts every server. Reads the certificates each time,
-/// so that a file that was replaced counts from the next connection on.
+/// Prepares a TLS handshake that trusts `roots`, or any server without them. Reads the certificates each time, so a
+/// replaced file counts from the next connection on.
 pub(super) async fn connector(roots: Option<&Roots>) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -185,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn supabase_root_has_the_fingerprint_that_is_pinned_elsewhere() {
+    fn supabase_root_has_the_expected_fingerprint() {
         let der = CertificateDer::from_pem_slice(SUPABASE_ROOT).unwrap();
         let suite = aws_lc_rs::default_provider().cipher_suites.into_iter().find_map(|suite| {
             let hash = suite.tls13()?.common.hash_provider;
@@ -197,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn supabase_root_is_announced_as_ageing_from_2030_on() {
+    fn supabase_root_warns_of_expiry_from_2030() {
         for (now, warned) in
             [(datetime!(2029-12-31 23:59:59 UTC), false), (datetime!(2030-01-01 0:00 UTC), true)]
         {
@@ -207,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn root_certificates_that_hold_nothing_are_refused() {
+    async fn empty_or_invalid_root_certificates_are_refused() {
         for (pem, words) in [
             ("-----BEGIN CERTIFICATE-----", "PGSSLROOTCERT"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "PGSSLROOTCERT: "),
@@ -220,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn supabase_hosts_are_trusted_by_their_own_root_alone() {
+    async fn supabase_hosts_trust_only_their_own_root() {
         assert_eq!(Roots::Supabase.read().await.unwrap().len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The triggers of the catalogue, compared with the migration that defines them, and installed again from it.
+//! Compares the catalogue's triggers with the migration that defines them, and installs them again from it.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use sqlx::postgres::PgConnection;
 
 use super::{Store, StoreError};
 
-/// Defines every trigger and its function; can be run again. A migration that changes a trigger takes its place here.
+/// Defines every trigger and its function, and can be run again. Replace it when a migration changes a trigger.
 const DEFINITION: &str = include_str!("../../migrations/20261128000200_raise_versions_for_real_changes.sql");
 /// The tables whose edits raise the version.
 const TABLES: [&str; 4] = ["providers", "models", "task_types", "model_tasks"];
-/// Only one session at a time installs them.
+/// Advisory lock for installing them.
 const LOCK: i64 = 0x7472_6967_6765_7273;
 
 /// A trigger as the database has it.
@@ -25,15 +25,9 @@ struct Installed {
     is_definer: bool,
 }
 
-/// A function as [`DEFINITION`] has it.
-struct Function<'d> {
-    body: &'d str,
-    is_definer: bool,
-}
-
 impl Store {
-    /// Compares the triggers with those of this release. Returns one line for each that is missing, disabled or altered,
-    /// and one for each table that is edited under another name too: its triggers do not see those edits.
+    /// Returns one line for each trigger that is missing, disabled or altered, and for each table that can be edited under
+    /// another name, where its triggers do not fire.
     ///
     /// # Errors
     /// [`StoreError`] when a statement fails.
@@ -51,10 +45,10 @@ impl Store {
     }
 }
 
-/// Installs all triggers again if one of them has a defect. Returns the defects.
+/// Installs all triggers again if any has a defect. Returns the defects.
 ///
 /// # Errors
-/// [`StoreError::Triggers`] with the defects that remain; any other when a statement fails.
+/// [`StoreError::Triggers`] with the remaining defects; any other when a statement fails.
 pub(super) async fn repair(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let aliases = aliases(connection).await?;
     let found = damage(connection, &aliases).await?;
@@ -69,7 +63,7 @@ pub(super) async fn repair(connection: &mut PgConnection) -> Result<Vec<String>,
     if left.is_empty() { Ok(found) } else { Err(StoreError::Triggers(left)) }
 }
 
-/// A table whose rows can be edited under another name. Triggers for statements fire for the table that is named only.
+/// A table whose rows can be edited under another name. Statement triggers fire for the named table only.
 struct Alias {
     table: String,
     is_view: bool,
@@ -101,7 +95,7 @@ async fn aliases(connection: &mut PgConnection) -> Result<Vec<Alias>, StoreError
     Ok(aliases)
 }
 
-/// Returns one line for each trigger that is missing, disabled or altered. Views cannot have them.
+/// Returns one line for each trigger that is missing, disabled or altered. Skips views, which cannot have triggers.
 async fn damage(connection: &mut PgConnection, aliases: &[Alias]) -> Result<Vec<String>, StoreError> {
     let installed = sqlx::query_as!(
         Installed,
@@ -128,8 +122,8 @@ async fn damage(connection: &mut PgConnection, aliases: &[Alias]) -> Result<Vec<
         let defect = match found {
             None => "is missing",
             Some(found) if !found.fires => "is disabled",
-            // First, because the definition shows another function's schema on some search paths only.
-            Some(found) if !functions.get(&*found.function).is_some_and(|own| own.is(found)) => {
+            // Checked first, because the definition shows the function's schema on some search paths only.
+            Some(found) if functions.get(&*found.function) != Some(&(&*found.body, found.is_definer)) => {
                 "calls an altered function"
             }
             Some(found) if normal(&found.definition) != definition => "is altered",
@@ -140,13 +134,7 @@ async fn damage(connection: &mut PgConnection, aliases: &[Alias]) -> Result<Vec<
     Ok(defects.collect())
 }
 
-impl Function<'_> {
-    fn is(&self, found: &Installed) -> bool {
-        self.body == found.body && self.is_definer == found.is_definer
-    }
-}
-
-/// Table, name and normal form of every trigger.
+/// Returns table, name and normalized definition of every trigger.
 fn triggers() -> impl Iterator<Item = (String, String, String)> {
     DEFINITION.split("\ncreate or replace trigger ").skip(1).filter_map(|rest| {
         let definition = normal(&format!("create trigger {}", rest.split(';').next()?));
@@ -156,20 +144,20 @@ fn triggers() -> impl Iterator<Item = (String, String, String)> {
     })
 }
 
-/// Every function by its name with its schema.
-fn functions() -> HashMap<&'static str, Function<'static>> {
+/// Maps every function's qualified name to its body and whether it is `security definer`.
+fn functions() -> HashMap<&'static str, (&'static str, bool)> {
     let functions = DEFINITION.split("\ncreate or replace function ").skip(1);
     let read = functions.filter_map(|rest| {
         let mut parts = rest.split("$$");
         let (head, body) = (parts.next()?, parts.next()?);
         let name = head.split('(').next()?;
-        Some((name, Function { body, is_definer: head.contains(" security definer ") }))
+        Some((name, (body, head.contains(" security definer "))))
     });
     read.collect()
 }
 
-/// PostgreSQL leaves out a schema that is on the role's search path, prints key words in upper case, and quotes every name
-/// where `quote_all_identifiers` is on.
+/// Normalizes a definition: PostgreSQL omits schemas on the search path, prints keywords in upper case, and quotes every
+/// name under `quote_all_identifiers`.
 fn normal(definition: &str) -> String {
     let words: Vec<_> = definition.split_whitespace().collect();
     words.join(" ").to_ascii_lowercase().replace('"', "").replace("chatchonk.", "")
@@ -180,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_migration_defines_five_triggers_for_versions_on_each_table() {
+    fn migration_defines_five_version_triggers_per_table() {
         let all: Vec<_> = triggers().collect();
         for table in TABLES {
             let count =

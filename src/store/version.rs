@@ -1,4 +1,4 @@
-//! Versions of scopes, for caches.
+//! Versions of scopes, by which caches validate.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sqlx::postgres::PgExecutor;
 use super::{KvDigest, Store, StoreError};
 
 impl Store {
-    /// The versions of the given scopes; a scope that has never changed is absent.
+    /// Returns the versions of the given scopes; a scope that has never changed is absent.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -15,8 +15,8 @@ impl Store {
         versions(self.pool()?, scopes).await
     }
 
-    /// Reads from one state the version of a scope and, if a writer recorded one, the digest of the value that was written
-    /// under `key` for this version. `None` for a scope that has never changed.
+    /// Reads, in one statement, the version of a scope and the digest recorded for `key` at this version, if any. Returns
+    /// `None` for a scope that has never changed.
     ///
     /// # Errors
     /// [`StoreError`] when the statement fails.
@@ -38,11 +38,10 @@ impl Store {
         Ok(row.map(|row| (row.version.unsigned_abs(), row.digest.and_then(|digest| digest.try_into().ok()))))
     }
 
-    /// Raises the version of a scope and announces it, as a change of its data would, so that every instance reads them
-    /// anew. Returns the new version.
+    /// Raises and announces the version of a scope, so that every instance reads its data again. Returns the new version.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails, also for a name that no scope can have; nothing has changed then.
+    /// [`StoreError`] when the statement fails, such as for an invalid scope name; then nothing has changed.
     pub async fn raise_version(&self, scope: &str) -> Result<u64, StoreError> {
         let version = sqlx::query_scalar!(
             r#"with raised as (
@@ -61,8 +60,8 @@ impl Store {
     }
 }
 
-/// The same over any connection. The statement holds no time: a long transaction commits rows that were stamped
-/// before others that are already visible.
+/// [`Store::versions`] over any connection. Reads versions, not times: a long transaction commits older times after newer
+/// ones.
 pub(super) async fn versions(
     connection: impl PgExecutor<'_>,
     scopes: &[String],

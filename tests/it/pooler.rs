@@ -75,7 +75,7 @@ async fn health_and_check_show_the_reason_of_the_pooler() {
             "XX000",
             "(EADDRNOTALLOWED) address not in tenant allow_list: {1, 2, 3, 4}",
             503,
-            "the database lets in other addresses only",
+            "the database does not accept this server's address",
         ),
         ("57P03", "the database system is starting up", 200, unreachable),
     ] {

@@ -294,7 +294,7 @@ impl From<&CatalogueReport> for CatalogueHealth {
             providers: snapshot.providers().len(),
             skipped: snapshot.skipped(),
             details_ignored: snapshot.details_ignored(),
-            loaded_at: report.loaded_at,
+            loaded_at: report.read.entry.loaded_at,
             validated_at: report.validated_at,
             stale: report.stale,
         }

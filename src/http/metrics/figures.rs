@@ -96,7 +96,7 @@ pub(super) fn catalogue(to: &mut Families<'_>, catalogue: &Catalogue, now: Offse
     let help = "Details that cannot be understood and show as unknown.";
     to.gauge("chatchonk_catalogue_ignored_details", help, counted(Snapshot::details_ignored))?;
     let age = |at: OffsetDateTime| (now - at).as_seconds_f64().max(0.0);
-    let loaded = report.as_ref().map(|report| age(report.loaded_at));
+    let loaded = report.as_ref().map(|report| age(report.read.entry.loaded_at));
     to.gauge("chatchonk_catalogue_age_seconds", "Time since it was read from its source.", loaded)?;
     let validated = report.as_ref().and_then(|report| report.validated_at).map(age);
     let help = "Time since it was last found to be current; absent for the builtin one.";

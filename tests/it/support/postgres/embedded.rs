@@ -33,10 +33,12 @@ impl Embedded {
         let folder = reaper::folder().await.join(number.to_string());
         let cluster = start_in(&folder).await;
         let cluster = cluster.map_err(|error| format!("the embedded one fails: {error}"))?;
+        let options = cluster.connect_options().database("postgres");
+        let socket_dir = options.get_socket().ok_or("the embedded one has no socket")?;
         Ok(Self {
             folder,
-            options: cluster.connect_options().database("postgres"),
-            socket: cluster.socket_dir().join(format!(".s.PGSQL.{}", cluster.port())),
+            socket: socket_dir.join(format!(".s.PGSQL.{}", options.get_port())),
+            options,
             cluster: Some(cluster),
         })
     }
