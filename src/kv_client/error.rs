@@ -8,6 +8,9 @@ use crate::outgoing;
 
 use super::KvFailure::{Connect, Malformed, Server, Timeout, TooLarge};
 
+/// The remedy for faults that only Cloudflare can fix.
+const SEE_STATUS: &str = "nothing to do: it is tried again; see https://www.cloudflarestatus.com";
+
 /// What an error means for later calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvErrorClass {
@@ -81,62 +84,63 @@ impl KvError {
 
     /// What is wrong, for health and log.
     pub const fn reason(&self) -> &'static str {
-        use KvMisconfiguration::{Account, Namespace, Request};
-        match self.class {
-            KvErrorClass::Configuration(Namespace) => "Namespace not found",
-            KvErrorClass::Configuration(Account) => "Account not found",
-            KvErrorClass::Configuration(Request) => "Cloudflare refuses the request",
-            KvErrorClass::Permission => match self.status {
-                Some(403) => "403 Forbidden: the API token does not open Workers KV",
-                Some(401) => "401 Unauthorized: the API token does not open Workers KV",
-                _ => "the API token does not open Workers KV",
-            },
-            KvErrorClass::Quota => "the daily limit of Workers KV is used up",
-            KvErrorClass::Throttled { .. } => "429 Too Many Requests: Cloudflare's API asks to wait",
-            KvErrorClass::Failure(Timeout) => "Workers KV answers too slowly",
-            KvErrorClass::Failure(Connect) => "Workers KV cannot be reached",
-            KvErrorClass::Failure(Server) => "Cloudflare reports a fault of its own",
-            KvErrorClass::Failure(Malformed) => "the answer is not one of Workers KV, or broke off",
-            KvErrorClass::Failure(TooLarge) => "a value or answer exceeds the limits of Workers KV",
-        }
+        self.explained().0
     }
 
     /// How to fix it.
     pub const fn remedy(&self) -> &'static str {
+        self.explained().1
+    }
+
+    const fn explained(&self) -> (&'static str, &'static str) {
+        use KvErrorClass::{Configuration, Failure, Permission, Quota, Throttled};
         use KvMisconfiguration::{Account, Namespace, Request};
         match self.class {
-            KvErrorClass::Configuration(Namespace) => {
+            Configuration(Namespace) => (
+                "Namespace not found",
                 "check CLOUDFLARE_KV_NAMESPACE_ID: the id, not the title, of a namespace of this account (Cloudflare → \
-                 Storage & databases → Workers KV)"
-            }
-            KvErrorClass::Configuration(Account) => {
+                 Storage & databases → Workers KV)",
+            ),
+            Configuration(Account) => (
+                "Account not found",
                 "check CLOUDFLARE_ACCOUNT_ID (Cloudflare → Account home → Copy account ID), and CLOUDFLARE_KV_BASE_URL \
-                 if it is set"
-            }
-            KvErrorClass::Configuration(Request) => {
-                "unset CLOUDFLARE_KV_BASE_URL or correct it; if it is right, report the status and code: the fault is ours"
-            }
-            KvErrorClass::Permission => {
+                 if it is set",
+            ),
+            Configuration(Request) => (
+                "Cloudflare refuses the request",
+                "unset CLOUDFLARE_KV_BASE_URL or correct it; if it is right, report the status and code: the fault is ours",
+            ),
+            Permission => (
+                match self.status {
+                    Some(403) => "403 Forbidden: the API token does not open Workers KV",
+                    Some(401) => "401 Unauthorized: the API token does not open Workers KV",
+                    _ => "the API token does not open Workers KV",
+                },
                 "give the token of CLOUDFLARE_API_TOKEN the permission Workers KV Storage: Edit for this account \
-                 (Cloudflare → API tokens), and check that it has not expired"
-            }
-            KvErrorClass::Quota => {
-                "nothing to do: it opens again at 00:00 UTC; the paid Workers plan has no daily limit"
-            }
-            KvErrorClass::Throttled { .. } => {
-                "nothing to do: calls go on later; a token owned by the account does not share its limit with people"
-            }
-            KvErrorClass::Failure(Connect) => {
+                 (Cloudflare → API tokens), and check that it has not expired",
+            ),
+            Quota => (
+                "the daily limit of Workers KV is used up",
+                "nothing to do: it opens again at 00:00 UTC; the paid Workers plan has no daily limit",
+            ),
+            Throttled { .. } => (
+                "429 Too Many Requests: Cloudflare's API asks to wait",
+                "nothing to do: calls go on later; a token owned by the account does not share its limit with people",
+            ),
+            Failure(Timeout) => ("Workers KV answers too slowly", SEE_STATUS),
+            Failure(Server) => ("Cloudflare reports a fault of its own", SEE_STATUS),
+            Failure(Connect) => (
+                "Workers KV cannot be reached",
                 "nothing to do: it is tried again; if it lasts, check the network, the system's root certificates and \
-                 CLOUDFLARE_KV_BASE_URL"
+                 CLOUDFLARE_KV_BASE_URL",
+            ),
+            Failure(Malformed) => (
+                "the answer is not one of Workers KV, or broke off",
+                "nothing to do: it is tried again; if it lasts, check CLOUDFLARE_KV_BASE_URL",
+            ),
+            Failure(TooLarge) => {
+                ("a value or answer exceeds the limits of Workers KV", "keep values below 25 MiB")
             }
-            KvErrorClass::Failure(Malformed) => {
-                "nothing to do: it is tried again; if it lasts, check CLOUDFLARE_KV_BASE_URL"
-            }
-            KvErrorClass::Failure(Timeout | Server) => {
-                "nothing to do: it is tried again; see https://www.cloudflarestatus.com"
-            }
-            KvErrorClass::Failure(TooLarge) => "keep values below 25 MiB",
         }
     }
 }

@@ -58,7 +58,8 @@ pub struct KvNamespace {
 }
 
 /// Cloudflare's word on the token, which says nothing about its permissions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenStatus {
     /// Active.
     Active,
@@ -67,6 +68,7 @@ pub enum TokenStatus {
     /// Expired.
     Expired,
     /// Not checked: the base URL does not lead to Cloudflare's other routes.
+    #[serde(skip)]
     Skipped,
 }
 
@@ -236,11 +238,7 @@ impl KvClient {
 
     async fn verify_token_at(&self, url: &str) -> Result<TokenStatus, KvError> {
         let token: WireToken = self.send(self.http.get(url), READ).await?.into_typed()?;
-        Ok(match token.status {
-            WireTokenStatus::Active => TokenStatus::Active,
-            WireTokenStatus::Disabled => TokenStatus::Disabled,
-            WireTokenStatus::Expired => TokenStatus::Expired,
-        })
+        Ok(token.status)
     }
 
     async fn send_batch<'k>(
@@ -335,15 +333,7 @@ struct WireBatch {
 
 #[derive(Deserialize)]
 struct WireToken {
-    status: WireTokenStatus,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum WireTokenStatus {
-    Active,
-    Disabled,
-    Expired,
+    status: TokenStatus,
 }
 
 #[cfg(test)]
