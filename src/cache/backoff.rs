@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pause_doubles_up_to_the_longest_and_jitter_takes_a_quarter() {
+    fn pauses_double_to_the_longest_and_jitter_takes_a_quarter() {
         let (now, second) = (Clock::system().now(), Duration::from_secs(1));
         for (jitter, share) in [(0, 4), (255, 3)] {
             let mut backoff = None;

@@ -32,12 +32,12 @@ enum Confirmed<V> {
 
 /// What the origin says about its version.
 #[derive(Clone, Copy)]
-enum Told {
+enum OriginState {
     /// The version, its epoch, the digest of the value that was written for it, and when the read began. `is_current`:
     /// no later read has overtaken it.
-    Version { version: u64, digest: Option<Digest>, epoch: u64, begun: Instant, is_current: bool },
+    Known { version: u64, digest: Option<Digest>, epoch: u64, begun: Instant, is_current: bool },
     /// The origin failed or was too slow.
-    Nothing,
+    Unknown,
 }
 
 impl<O: Origin> Inner<O> {
@@ -56,11 +56,11 @@ impl<O: Origin> Inner<O> {
     ) -> Landing<O::Value> {
         let without_shared = Notify::new();
         let mut waiters = self.waiters.subscribe();
-        let somebody_waits = async { drop(waiters.wait_for(|waiters| *waiters > 0).await) };
+        let a_caller_waits = async { drop(waiters.wait_for(|waiters| *waiters > 0).await) };
         let head_start = async {
             tokio::select! {
                 biased;
-                () = somebody_waits => {
+                () = a_caller_waits => {
                     self.clock.sleep(if shared.is_closed() { HEDGE } else { Duration::ZERO }).await;
                 }
                 () = self.clock.sleep(VERSION_LIMIT) => {}
@@ -71,13 +71,19 @@ impl<O: Origin> Inner<O> {
             let version = async {
                 let shared_key = shared.key(&self.family, &self.origin.id(key));
                 let shared_key = shared_key.unwrap_or_default();
-                let told = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, &shared_key));
-                let proof = if scope.has_versions() { told.await.ok() } else { None };
-                proof.and_then(Result::ok).map_or(Told::Nothing, |Proof { version, digest }| {
+                let proof = self.clock.timeout(VERSION_LIMIT, self.origin.proof(key, &shared_key));
+                let proof = if scope.has_versions() { proof.await.ok() } else { None };
+                proof.and_then(Result::ok).map_or(OriginState::Unknown, |Proof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version, self.clock.now());
                     self.record(key, |flights| flights.learned(flight, &scope.known()));
-                    Told::Version { version, digest, epoch, begun, is_current: learned != Learned::Older }
+                    OriginState::Known {
+                        version,
+                        digest,
+                        epoch,
+                        begun,
+                        is_current: learned != Learned::Older,
+                    }
                 })
             };
             let found = async {
@@ -87,8 +93,8 @@ impl<O: Origin> Inner<O> {
                 }
                 found
             };
-            let (found, told) = tokio::join!(found, version);
-            let confirmed = found.map(|found| self.confirm(key, scope, shared, &found, told));
+            let (found, state) = tokio::join!(found, version);
+            let confirmed = found.map(|found| self.confirm(key, scope, shared, &found, state));
             if !matches!(confirmed, Some(Confirmed::Usable(_))) {
                 without_shared.notify_one();
             }
@@ -139,7 +145,7 @@ impl<O: Origin> Inner<O> {
         error: LoadError,
     ) -> Landing<O::Value> {
         let Some(found) = self.ask(key, shared).await else { return Err(error) };
-        match self.confirm(key, scope, shared, &found, Told::Nothing) {
+        match self.confirm(key, scope, shared, &found, OriginState::Unknown) {
             Confirmed::Usable(entry) => Ok(Landed { entry, outcome: Outcome::Kv }),
             Confirmed::Stale(entry) => self.serve_stale(key, Some(entry)).ok_or(error),
             Confirmed::Nothing => Err(error),
@@ -151,7 +157,7 @@ impl<O: Origin> Inner<O> {
     pub(super) async fn recall(&self, key: &O::Key) -> Option<Arc<Entry<O::Value>>> {
         let (shared, scope) = (self.shared.as_ref()?, self.scope(key));
         let found = self.ask(key, shared).await?;
-        match self.confirm(key, &scope, shared, &found, Told::Nothing) {
+        match self.confirm(key, &scope, shared, &found, OriginState::Unknown) {
             Confirmed::Usable(entry) => Some(entry),
             Confirmed::Stale(entry) => self.serve_stale(key, Some(entry)).map(|landed| landed.entry),
             Confirmed::Nothing => None,
@@ -184,18 +190,18 @@ impl<O: Origin> Inner<O> {
         scope: &Arc<Scope>,
         shared: &Arc<dyn Tier>,
         found: &Found,
-        told: Told,
+        state: OriginState,
     ) -> Confirmed<O::Value> {
         let value = self.origin.decode(&found.json);
-        let verdict = match (&value, told) {
+        let verdict = match (&value, state) {
             (None, _) => Verdict::Unreadable,
-            (_, Told::Version { version, digest, .. }) if version == found.version => match digest {
+            (_, OriginState::Known { version, digest, .. }) if version == found.version => match digest {
                 Some(digest) if digest == found.digest => Verdict::Proven,
                 Some(_) => Verdict::Forged,
                 None => Verdict::Unrecorded,
             },
             // No writer has that version, unless the data changed since the query.
-            (_, Told::Version { version, is_current: true, .. })
+            (_, OriginState::Known { version, is_current: true, .. })
                 if found.version > version.max(scope.known().fence) =>
             {
                 Verdict::Forged
@@ -214,27 +220,27 @@ impl<O: Origin> Inner<O> {
         let is_dated = found.loaded_at <= utc + MAX_CLOCK_SKEW;
         let born = now.checked_sub(age).unwrap_or(now);
         let _one_step = self.slots.lock();
-        let (validated, epoch) = match told {
-            Told::Version { epoch, begun, is_current, .. } => {
+        let (validated, epoch) = match state {
+            OriginState::Known { epoch, begun, is_current, .. } => {
                 ((is_current && verdict == Verdict::Proven).then_some(begun), epoch)
             }
             // Without versions its age decides.
-            Told::Nothing if !scope.has_versions() => (is_dated.then_some(born), 0),
-            Told::Nothing => (None, scope.known().epoch),
+            OriginState::Unknown if !scope.has_versions() => (is_dated.then_some(born), 0),
+            OriginState::Unknown => (None, scope.known().epoch),
         };
         let known = scope.known();
         let is_outdated = epoch != known.epoch || found.version < known.fence;
-        let is_usable = match (told, self.family.on_origin_failure) {
-            (Told::Version { .. }, _) => validated.is_some() && !is_outdated,
-            (Told::Nothing, _) if !scope.has_versions() => is_dated && age < self.family.fresh,
-            (Told::Nothing, OnOriginFailure::Refuse) => false,
-            (Told::Nothing, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
-            (Told::Nothing, OnOriginFailure::ServeAnyAge) => !is_outdated,
+        let is_usable = match (state, self.family.on_origin_failure) {
+            (OriginState::Known { .. }, _) => validated.is_some() && !is_outdated,
+            (OriginState::Unknown, _) if !scope.has_versions() => is_dated && age < self.family.fresh,
+            (OriginState::Unknown, OnOriginFailure::Refuse) => false,
+            (OriginState::Unknown, OnOriginFailure::ServeUpTo(limit)) => !is_outdated && age <= limit,
+            (OriginState::Unknown, OnOriginFailure::ServeAnyAge) => !is_outdated,
         };
         let is_better_than_nothing = match self.family.on_origin_failure {
             OnOriginFailure::Refuse => false,
             OnOriginFailure::ServeUpTo(limit) => {
-                age <= limit && !is_outdated && !matches!(told, Told::Version { .. })
+                age <= limit && !is_outdated && !matches!(state, OriginState::Known { .. })
             }
             OnOriginFailure::ServeAnyAge => true,
         };

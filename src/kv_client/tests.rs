@@ -101,7 +101,7 @@ fn answers_without_an_envelope_go_by_their_status() {
 }
 
 #[test]
-fn a_body_that_broke_off_counts_only_where_the_status_says_nothing() {
+fn an_incomplete_body_counts_only_if_the_status_says_nothing() {
     let broken = |status, failure| Answer { broken: Some(failure), ..answer(status, &[], "{\"succ") };
     assert_eq!(broken(200, Malformed).into_value().unwrap_err().class, Failure(Malformed));
     assert_eq!(broken(200, Timeout).into_value().unwrap_err().class, Failure(Timeout));

@@ -90,12 +90,12 @@ impl Spending {
         let of = |used, limit| KvBudgetLine { used, limit: KvLimits::usable(limit), resets_at };
         let reads = self.reads.filter(|(day, _)| *day == today).map_or(0, |(_, count)| count);
         // Unknown before the ledger has answered; 0 if its answer is of another day.
-        let told =
+        let used_today =
             |count: fn(KvUsed) -> u64| self.used.map(|used| if used.day == today { count(used) } else { 0 });
         KvBudget {
             reads: of(Some(reads), limits.reads),
-            writes: of(told(|used| used.writes), limits.writes),
-            deletes: of(told(|used| used.deletes), limits.deletes),
+            writes: of(used_today(|used| used.writes), limits.writes),
+            deletes: of(used_today(|used| used.deletes), limits.deletes),
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_instances_that_never_stop_and_one_that_never_starts_stay_within_the_day() {
+    fn nine_steady_instances_and_a_crashing_one_stay_within_quota() {
         let (mut bucket, now) = (Bucket::new(KvLimits::FREE_PLAN.reads), Clock::system().now());
         let steady = (0..86_400).filter(|second| bucket.take(now + Duration::from_secs(*second))).count();
         assert!(steady <= 2_884, "{steady}");

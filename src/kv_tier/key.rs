@@ -48,7 +48,7 @@ mod tests {
     use crate::cache::CATALOGUE;
 
     #[test]
-    fn keys_of_an_older_schema_go_a_day_after_the_newer_one_was_first_written() {
+    fn keys_of_an_older_schema_go_a_day_after_their_successor() {
         let known = |hours| {
             [
                 ("catalogue.1:all", 500),

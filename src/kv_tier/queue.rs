@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_already_is_written_again_in_the_last_half_of_its_life_only() {
+    fn a_held_version_is_written_again_after_half_of_its_life() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
         queue.written([pair("a", 1)], now);
         queue.put(pair("a", 1), now + KEEP * 49 / 100);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_goes_again_only_while_it_is_the_newest() {
+    fn a_failed_write_is_repeated_only_while_it_is_the_newest() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
         queue.put(pair("a", 1), now);
         let failed = queue.due(now);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn after_failures_the_pause_doubles_to_five_minutes_until_something_is_written() {
+    fn pauses_double_to_five_minutes_until_a_write_succeeds() {
         let (mut queue, mut now) = (Queue::default(), Clock::system().now());
         queue.put(pair("a", 1), now);
         for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_deleted_at_most_once_an_hour_and_may_be_written_at_once() {
+    fn a_key_is_deleted_once_an_hour_and_may_be_written_at_once() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
         queue.written([pair("a", 1)], now);
         queue.delete(key("a"), now);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_key_is_not_asked_for_within_thirty_seconds_unless_it_was_written() {
+    fn an_absent_key_is_not_queried_for_30_s_unless_written() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
         queue.lacks(&key("a"), now);
         assert!(queue.is_known_absent(&key("a"), now + Duration::from_secs(29)));

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_needs_one_provider_and_an_address_that_keeps_a_key() {
+    fn a_base_url_needs_one_provider_and_a_safe_address() {
         for text in [
             "openai",
             "openai=",

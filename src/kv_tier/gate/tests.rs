@@ -17,7 +17,7 @@ fn seconds(n: u64) -> Duration {
 }
 
 #[test]
-fn one_or_two_failures_leave_the_next_request_free_to_try() {
+fn after_one_or_two_failures_the_next_call_is_made() {
     let (mut gate, now) = gate();
     for _ in 0..2 {
         assert_eq!(gate.admit(Operation::Read, now), Ok(()));
@@ -28,7 +28,7 @@ fn one_or_two_failures_leave_the_next_request_free_to_try() {
 }
 
 #[test]
-fn three_failures_open_the_breaker_for_one_second_doubling_to_thirty() {
+fn three_failures_open_the_breaker_for_1_s_doubling_to_30_s() {
     let (mut gate, mut now) = gate();
     for _ in 0..2 {
         gate.end(Ended::Failed, Some(FAULT), now, 0);
@@ -50,7 +50,7 @@ fn three_failures_open_the_breaker_for_one_second_doubling_to_thirty() {
 }
 
 #[test]
-fn a_fault_of_configuration_is_looked_at_once_a_minute() {
+fn a_wrong_configuration_is_probed_once_a_minute() {
     let (mut gate, now) = gate();
     assert_eq!(gate.end(Ended::Misconfigured, Some(FAULT), now, 0), SHUT);
     assert_eq!(gate.admit(Operation::Read, now + seconds(59)), Err(Skip::Misconfigured));
@@ -58,7 +58,7 @@ fn a_fault_of_configuration_is_looked_at_once_a_minute() {
 }
 
 #[test]
-fn throttling_keeps_all_calls_away_for_as_long_as_was_said() {
+fn throttling_blocks_all_calls_for_the_time_given() {
     let (mut gate, now) = gate();
     gate.end(Ended::Throttled(Some(seconds(17))), Some(FAULT), now, 0);
     assert_eq!(gate.admit(Operation::Read, now + seconds(16)), Err(Skip::Throttled));
@@ -119,7 +119,7 @@ fn lines(probe: impl Fn(usize) -> Option<Fault>) -> Vec<News> {
 }
 
 #[test]
-fn a_token_that_may_probe_and_not_write_is_two_outages_and_not_a_hundred() {
+fn a_token_that_may_probe_but_not_write_is_two_outages() {
     assert_eq!(lines(|_| None), [News::Fault, News::Recovery, News::Fault]);
 }
 
