@@ -246,7 +246,7 @@ impl Database {
     }
 
     /// Records how many models a version lists. Returns the previous version's number if it was higher.
-    fn lists(&self, version: u64, listed: usize) -> Option<usize> {
+    fn record_listed(&self, version: u64, listed: usize) -> Option<usize> {
         let mut last = self.listed.lock();
         let (_, before) = last.replace((version, listed)).filter(|(of, _)| *of != version)?;
         (before > listed).then_some(before)
@@ -256,10 +256,10 @@ impl Database {
     fn log_left_out(&self, rows: &[String], now: Instant) {
         let (skipped, examples) = (rows.len(), examples(rows));
         if skipped == 0 {
-            if self.left_out.lock().works(now).is_some() {
+            if self.left_out.lock().record_success(now).is_some() {
                 tracing::info!("every row can be understood again");
             }
-        } else if self.left_out.lock().fails((skipped, examples.clone()), now) {
+        } else if self.left_out.lock().record_failure((skipped, examples.clone()), now) {
             tracing::warn!(skipped, examples, "left out rows that cannot be understood");
         }
     }
@@ -268,10 +268,10 @@ impl Database {
     fn log_ignored(&self, ignored: &IgnoredDetails, now: Instant) {
         let (details_ignored, examples) = (ignored.count(), examples(ignored.named()));
         if details_ignored == 0 {
-            if self.ignored.lock().works(now).is_some() {
+            if self.ignored.lock().record_success(now).is_some() {
                 tracing::info!("every detail can be understood again");
             }
-        } else if self.ignored.lock().fails((details_ignored, examples.clone()), now) {
+        } else if self.ignored.lock().record_failure((details_ignored, examples.clone()), now) {
             tracing::warn!(details_ignored, examples, "ignored details that cannot be understood");
         }
     }
@@ -298,7 +298,7 @@ impl Origin for Database {
         self.log_left_out(&loaded.rejected, now);
         self.log_ignored(&loaded.ignored, now);
         let listed = loaded.snapshot.listed();
-        if let Some(before) = self.lists(loaded.version, listed) {
+        if let Some(before) = self.record_listed(loaded.version, listed) {
             tracing::warn!(before, listed, "models: {before} → {listed}");
         }
         Ok(Loaded { value: loaded.snapshot, version: loaded.version })

@@ -32,7 +32,7 @@ impl<C: PartialEq> Outage<C> {
     }
 
     /// Records a failure. Returns whether to log it: an outage begins, or has a new cause.
-    pub fn fails(&mut self, cause: C, now: Instant) -> bool {
+    pub fn record_failure(&mut self, cause: C, now: Instant) -> bool {
         let proven =
             self.working.take().is_some_and(|since| now.saturating_duration_since(since) >= self.proof);
         if proven && !self.causes.is_empty() {
@@ -52,7 +52,7 @@ impl<C: PartialEq> Outage<C> {
     }
 
     /// Records a success. Returns the causes of an outage that ends now, which is worth a log line.
-    pub fn works(&mut self, now: Instant) -> Option<Vec<C>> {
+    pub fn record_success(&mut self, now: Instant) -> Option<Vec<C>> {
         if self.causes.is_empty() {
             return None;
         }
@@ -85,15 +85,15 @@ mod tests {
     #[test]
     fn success_without_an_outage_is_not_a_recovery() {
         let (mut outage, now) = outage();
-        assert!(outage.works(now).is_none() && outage.works(now + STEADY).is_none());
+        assert!(outage.record_success(now).is_none() && outage.record_success(now + STEADY).is_none());
     }
 
     #[test]
     fn flapping_connection_is_one_outage() {
         let (mut outage, now) = outage();
         let lines = (0..150).map(|n| now + 2 * n * SECOND).filter(|at| {
-            let recovers = outage.works(*at).is_some();
-            outage.fails((), *at + SECOND) || recovers
+            let recovers = outage.record_success(*at).is_some();
+            outage.record_failure((), *at + SECOND) || recovers
         });
         assert_eq!(lines.count(), 1);
     }
@@ -101,38 +101,38 @@ mod tests {
     #[test]
     fn lasting_recovery_is_reported_once() {
         let (mut outage, now) = outage();
-        assert!(outage.fails((), now));
-        assert_eq!(outage.works(now + SECOND), None);
-        assert_eq!(outage.works(now + SECOND + PROOF), Some(vec![()]));
-        assert_eq!(outage.works(now + SECOND + 2 * PROOF), None);
+        assert!(outage.record_failure((), now));
+        assert_eq!(outage.record_success(now + SECOND), None);
+        assert_eq!(outage.record_success(now + SECOND + PROOF), Some(vec![()]));
+        assert_eq!(outage.record_success(now + SECOND + 2 * PROOF), None);
     }
 
     #[test]
     fn failure_long_after_an_unreported_recovery_is_logged() {
         let (mut outage, now) = (Outage::new(Duration::ZERO), Clock::system().now());
-        assert!(outage.fails((), now));
-        assert!(outage.works(now).is_some());
-        assert!(outage.fails((), now + SECOND), "a relapse, which needs a minute of proof");
-        assert!(outage.works(now + SECOND).is_none());
-        assert!(!outage.fails((), now + 2 * SECOND));
-        assert!(outage.works(now + 3 * SECOND).is_none());
-        assert!(outage.fails((), now + STEADY));
+        assert!(outage.record_failure((), now));
+        assert!(outage.record_success(now).is_some());
+        assert!(outage.record_failure((), now + SECOND), "a relapse, which needs a minute of proof");
+        assert!(outage.record_success(now + SECOND).is_none());
+        assert!(!outage.record_failure((), now + 2 * SECOND));
+        assert!(outage.record_success(now + 3 * SECOND).is_none());
+        assert!(outage.record_failure((), now + STEADY));
     }
 
     #[test]
     fn alternating_causes_are_logged_once_each() {
         let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
-        let turns = ["down", "slow", "down", "slow"].map(|cause| outage.fails(cause, now));
+        let turns = ["down", "slow", "down", "slow"].map(|cause| outage.record_failure(cause, now));
         assert_eq!(turns, [true, true, false, false]);
-        assert!(outage.works(now).is_none());
-        assert_eq!(outage.works(now + PROOF), Some(vec!["down", "slow"]));
-        assert!(outage.fails("slow", now + PROOF));
+        assert!(outage.record_success(now).is_none());
+        assert_eq!(outage.record_success(now + PROOF), Some(vec!["down", "slow"]));
+        assert!(outage.record_failure("slow", now + PROOF));
     }
 
     #[test]
     fn distinct_causes_are_logged_up_to_a_bound() {
         let (mut outage, now) = (Outage::new(PROOF), Clock::system().now());
-        assert_eq!((0..1_000).filter(|cause| outage.fails(*cause, now)).count(), MAX_CAUSES);
+        assert_eq!((0..1_000).filter(|cause| outage.record_failure(*cause, now)).count(), MAX_CAUSES);
     }
 
     #[test]
@@ -142,10 +142,10 @@ mod tests {
             let mut lines = 0;
             for _ in 0..1_000 {
                 for _ in 0..4 {
-                    lines += u32::from(outage.works(now).is_some());
+                    lines += u32::from(outage.record_success(now).is_some());
                     now += PROOF;
                 }
-                lines += u32::from(outage.fails((), now));
+                lines += u32::from(outage.record_failure((), now));
             }
             assert!((3..10).contains(&lines), "{lines} lines after a proof of {shortest:?}");
         }

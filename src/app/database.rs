@@ -155,7 +155,7 @@ impl Supervisor {
                 Err(error) if !matches!(error, EmbeddedError::InUse { .. }) => error,
                 opened => return opened,
             };
-            if outage.fails(discriminant(&error), self.clock.now()) {
+            if outage.record_failure(discriminant(&error), self.clock.now()) {
                 tracing::warn!("{error}; serving the builtin catalogue");
             }
             if !self.status.is_decided() {
@@ -309,10 +309,10 @@ impl Supervisor {
         match open(&self.config.database).await {
             Ok((_, revived)) => {
                 *cluster = revived;
-                logged.unrevived.works(self.clock.now());
+                logged.unrevived.record_success(self.clock.now());
             }
             Err(error) => {
-                if logged.unrevived.fails(discriminant(&error), self.clock.now()) {
+                if logged.unrevived.record_failure(discriminant(&error), self.clock.now()) {
                     tracing::warn!("{error}");
                 }
             }
@@ -329,12 +329,12 @@ impl Supervisor {
             if self::is_down(before) {
                 self.status.set_misconfigured(false);
             }
-            if logged.down.works(now).is_some() {
+            if logged.down.record_success(now).is_some() {
                 tracing::info!("the database answers again");
             }
         }
         let Some(fault) = state.fault() else {
-            match logged.degraded.works(now).as_deref() {
+            match logged.degraded.record_success(now).as_deref() {
                 Some([DatabaseFault::ReadOnly]) => tracing::info!("the database takes writes again"),
                 Some(faults) => {
                     let reasons: Vec<_> = faults.iter().map(|fault| fault.reason()).collect();
@@ -345,7 +345,7 @@ impl Supervisor {
             return;
         };
         let outage = if is_down { &mut logged.down } else { &mut logged.degraded };
-        if outage.fails(fault, now) {
+        if outage.record_failure(fault, now) {
             let words = error.map_or_else(|| fault.reason().to_owned(), ToString::to_string);
             tracing::warn!(remedy = fault.remedy(), "{words}");
         }

@@ -18,10 +18,10 @@ pub(super) async fn watch(clock: Clock) {
         clock.sleep(INTERVAL).await;
         let failures = telemetry::connection_errors().accept;
         if std::mem::replace(&mut before, failures) == failures {
-            if outage.works(clock.now()).is_some() {
+            if outage.record_success(clock.now()).is_some() {
                 tracing::info!("connections are accepted again");
             }
-        } else if outage.fails((), clock.now()) {
+        } else if outage.record_failure((), clock.now()) {
             tracing::warn!(
                 "connections cannot be accepted, mostly because no file descriptor is free; raise the hard limit of open files \
                  (`ulimit -Hn`), or find the client that holds the connections"

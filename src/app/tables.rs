@@ -74,11 +74,11 @@ impl<'s> Tables<'s> {
         let now = self.clock.now();
         self.behind = result.as_ref().err().map(StoreError::fault);
         if let Err(error) = &result {
-            if self.failure.fails(error.fault(), now) {
+            if self.failure.record_failure(error.fault(), now) {
                 tracing::warn!(%error, "the database could not be brought up to date; going on with what is there");
             }
         } else {
-            self.failure.works(now);
+            self.failure.record_success(now);
         }
         result
     }
@@ -144,7 +144,7 @@ impl<'s> Tables<'s> {
                 return;
             }
         }
-        if self.lost_edit.fails((), self.clock.now()) {
+        if self.lost_edit.record_failure((), self.clock.now()) {
             let fault = DatabaseFault::Triggers;
             tracing::warn!(
                 defects = self.defects.join("; "),
@@ -166,7 +166,7 @@ impl<'s> Tables<'s> {
         let is_edited = before.as_ref().is_some_and(|before| traces.show_an_edit_since(before));
         let is_raised = before.as_ref().is_some_and(|before| before.version != traces.version);
         if is_edited && is_raised && defects.is_empty() {
-            self.lost_edit.works(self.clock.now());
+            self.lost_edit.record_success(self.clock.now());
         }
         // The defect is the only sign of edits before the first look.
         let is_due = before.is_none() || self.looks.is_multiple_of(LOOKS_PER_ATTEMPT);
@@ -222,8 +222,8 @@ impl<'s> Tables<'s> {
     fn log_restriction(&mut self, found: &TableInspection) {
         let tables = found.restricted();
         if tables.is_empty() {
-            self.restriction.works(self.clock.now());
-        } else if self.restriction.fails((), self.clock.now()) {
+            self.restriction.record_success(self.clock.now());
+        } else if self.restriction.record_failure((), self.clock.now()) {
             let tables = tables.join(", ");
             tracing::warn!(tables, "row-level security applies to the database role; rows may be missing");
         }

@@ -78,15 +78,15 @@ impl<H: Clone> Flights<H> {
 
     /// Records what a load has learned, so that callers who know the same share it. Without effect once it loads: its
     /// value may be older.
-    pub fn learned(&mut self, id: u64, known: &Known) {
+    pub fn record_known(&mut self, id: u64, known: &Known) {
         if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id && !flight.is_loading) {
             flight.known = (known.fence, known.epoch);
         }
     }
 
     /// Records that a load queries the origin now: its value will not be behind `known`.
-    pub fn loads(&mut self, id: u64, known: &Known) {
-        self.learned(id, known);
+    pub fn mark_loading(&mut self, id: u64, known: &Known) {
+        self.record_known(id, known);
         if let Some(flight) = self.flying.iter_mut().find(|flight| flight.id == id) {
             flight.is_loading = true;
         }

@@ -84,7 +84,7 @@ impl<A: Announcer> Follower<A> {
                 Err(error) => error,
             };
             self.report(false, false);
-            if self.outage.fails((), self.clock.now()) {
+            if self.outage.record_failure((), self.clock.now()) {
                 tracing::warn!(%error, "cannot hear the database's announcements; polling every {} s", POLL.as_secs());
             }
             self.poll().await;
@@ -106,7 +106,7 @@ impl<A: Announcer> Follower<A> {
                 Err(_) => return LoadError::TimedOut,
             }
             self.report(true, true);
-            if self.outage.works(self.clock.now()).is_some() {
+            if self.outage.record_success(self.clock.now()).is_some() {
                 tracing::info!("hears the database's announcements again");
             }
             match self.clock.timeout(CATCH_UP, connection.next()).await {

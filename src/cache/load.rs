@@ -52,9 +52,9 @@ impl<O: Origin> Inner<O> {
     }
 
     /// Records what a load knows, for callers that may share it.
-    pub(super) fn record(&self, key: &O::Key, record: impl FnOnce(&mut Flights<Load<O::Value>>)) {
+    pub(super) fn update_flights(&self, key: &O::Key, update: impl FnOnce(&mut Flights<Load<O::Value>>)) {
         if let Some(slot) = self.slots.lock().get_mut(key) {
-            record(&mut slot.flights);
+            update(&mut slot.flights);
         }
     }
 
@@ -90,7 +90,7 @@ impl<O: Origin> Inner<O> {
     /// Reads the value from the origin, publishes it, and passes it to the shared tier.
     pub(super) async fn load(&self, key: &O::Key, scope: &Arc<Scope>, flight: u64) -> Landing<O::Value> {
         let begun = self.clock.now();
-        self.record(key, |flights| flights.loads(flight, &scope.known()));
+        self.update_flights(key, |flights| flights.mark_loading(flight, &scope.known()));
         self.counters.loaded();
         let loaded = self.origin.load(key).await;
         self.counters.load_took(self.clock.now().saturating_duration_since(begun));
@@ -180,10 +180,10 @@ impl<O: Origin> Inner<O> {
         }
         if let Some(error) = error {
             self.counters.load_failed();
-            if !matches!(error, LoadError::NoOrigin) && self.outage.lock().fails((), now) {
+            if !matches!(error, LoadError::NoOrigin) && self.outage.lock().record_failure((), now) {
                 tracing::warn!(family = self.family.name, %error, "cannot load; the newest value held serves on");
             }
-        } else if self.outage.lock().works(now).is_some() {
+        } else if self.outage.lock().record_success(now).is_some() {
             tracing::info!(family = self.family.name, "loads again");
         }
     }

@@ -76,7 +76,7 @@ impl<O: Origin> Inner<O> {
                 proof.and_then(Result::ok).map_or(OriginState::Unknown, |Proof { version, digest }| {
                     let (learned, epoch) = self.scopes.learn_read(scope, version, begun);
                     learned.log(scope, version, self.clock.now());
-                    self.record(key, |flights| flights.learned(flight, &scope.known()));
+                    self.update_flights(key, |flights| flights.record_known(flight, &scope.known()));
                     OriginState::Known {
                         version,
                         digest,

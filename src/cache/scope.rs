@@ -83,9 +83,9 @@ impl Learned {
         let is_news = {
             let mut replaced = scope.replaced.lock();
             if self == Self::Lowered {
-                replaced.fails((), now)
+                replaced.record_failure((), now)
             } else {
-                replaced.works(now);
+                replaced.record_success(now);
                 false
             }
         };

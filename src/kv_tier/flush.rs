@@ -68,7 +68,7 @@ impl Inner {
                 // The instance that finds a refused one again queues it again.
                 let gone: Vec<_> = keys.into_iter().filter(|key| !refused.contains(key)).collect();
                 self.counters.deleted(gone.len());
-                queue.deleted(&gone, now);
+                queue.record_deleted(&gone, now);
                 Flushed::Done
             }
             Err(undone) => {
@@ -95,7 +95,7 @@ impl Inner {
             Undeleted::OverBudget => self.over_budget(Operation::Delete),
             Undeleted::Ledger(error) => self.lost_ledger(Operation::Delete, &error),
             Undeleted::Kv(error) => {
-                self.queue.lock().failed(self.clock.now());
+                self.queue.lock().pause(self.clock.now());
                 Flushed::Failed(error.class)
             }
         })
@@ -155,7 +155,9 @@ impl Inner {
                     let not_before = Some(now + wait.min(ASK_AGAIN));
                     queue.put(Write { not_before, ..write }, now);
                 }
-                KvClaimed::Written(good_for) => queue.holds(&write.key, write.version, now + good_for, now),
+                KvClaimed::Written(good_for) => {
+                    queue.record_held(&write.key, write.version, now + good_for, now);
+                }
                 KvClaimed::Superseded => {}
             }
         }
@@ -196,10 +198,10 @@ impl Inner {
                     written.iter().map(|write| (write.key.as_str().to_owned(), write.version)).collect();
                 {
                     let mut queue = self.queue.lock();
-                    queue.written(written, now);
+                    queue.record_written(written, now);
                     if !back.is_empty() {
                         queue.put_back(back, now);
-                        queue.failed(now);
+                        queue.pause(now);
                     }
                 }
                 if let Some(ledger) = self.ledger.get() {
@@ -219,7 +221,7 @@ impl Inner {
                 if !is_hopeless {
                     self.put_back(due);
                 }
-                self.queue.lock().failed(now);
+                self.queue.lock().pause(now);
                 if let Some(ledger) = self.ledger.get() {
                     refund(&**ledger, KvSpending::Write, count, error.class, self.clock.utc()).await;
                 }
@@ -255,11 +257,11 @@ impl Inner {
     /// Logs an outage of the ledger, and pauses the queue.
     fn lost_ledger(&self, operation: Operation, error: &StoreError) -> Flushed {
         let now = self.clock.now();
-        let is_news = self.ledger_outage.lock().fails(operation, now);
+        let is_news = self.ledger_outage.lock().record_failure(operation, now);
         if is_news {
             tracing::warn!(%operation, %error, "the database keeps no account of Cloudflare KV; no {operation} is made");
         }
-        self.queue.lock().failed(now);
+        self.queue.lock().pause(now);
         self.defer(Skip::NoDatabase)
     }
 
@@ -267,7 +269,7 @@ impl Inner {
     fn found_ledger(&self, operation: Operation) {
         let recovered = {
             let mut outage = self.ledger_outage.lock();
-            if outage.has(&operation) { outage.works(self.clock.now()) } else { None }
+            if outage.has(&operation) { outage.record_success(self.clock.now()) } else { None }
         };
         if recovered.is_some() {
             tracing::info!("the database keeps account of Cloudflare KV again");

@@ -180,11 +180,11 @@ impl Gate {
 
     /// Records whether calls are made. Returns whether a recovery has lasted.
     pub fn look(&mut self, now: Instant) -> News {
-        if self.is_closed() { self.works(now) } else { News::None }
+        if self.is_closed() { self.record_success(now) } else { News::None }
     }
 
-    fn works(&mut self, now: Instant) -> News {
-        self.outage.works(now).map_or(News::None, |_| News::Recovery)
+    fn record_success(&mut self, now: Instant) -> News {
+        self.outage.record_success(now).map_or(News::None, |_| News::Recovery)
     }
 
     /// Records the end of a call, with its fault if it failed. `jitter` (0 to 255) shortens pauses by up to a quarter.
@@ -196,11 +196,11 @@ impl Gate {
         let before = self.state;
         self.state = self.after(ended, fault, now, jitter);
         let news = match (before, self.state) {
-            (State::Closed { .. }, State::Open { .. }) => self.fails(fault, now),
+            (State::Closed { .. }, State::Open { .. }) => self.record_failure(fault, now),
             (State::HalfOpen { why, .. }, State::Open { why: now_why, .. }) if why != now_why => {
-                self.fails(fault, now)
+                self.record_failure(fault, now)
             }
-            (State::HalfOpen { .. } | State::Open { .. }, State::Closed { .. }) => self.works(now),
+            (State::HalfOpen { .. } | State::Open { .. }, State::Closed { .. }) => self.record_success(now),
             (State::HalfOpen { .. }, State::Open { .. }) => News::None,
             _ => {
                 self.last = fault.or(self.last);
@@ -246,9 +246,9 @@ impl Gate {
         Turn { reopened, news: if is_news { News::Fault } else { News::None } }
     }
 
-    fn fails(&mut self, fault: Option<Fault>, now: Instant) -> News {
+    fn record_failure(&mut self, fault: Option<Fault>, now: Instant) -> News {
         let reason = fault.map_or("", |fault| fault.reason);
-        if self.outage.fails(reason, now) { News::Fault } else { News::None }
+        if self.outage.record_failure(reason, now) { News::Fault } else { News::None }
     }
 }
 

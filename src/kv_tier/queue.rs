@@ -116,7 +116,7 @@ impl Queue {
     }
 
     /// Records writes. For half of their life they are not repeated.
-    pub fn written(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
+    pub fn record_written(&mut self, pairs: impl IntoIterator<Item = Write>, now: Instant) {
         for Write { key, version, keep, .. } in pairs {
             if let Some(known) = self.known_of(&key, now) {
                 *known = Known {
@@ -131,7 +131,7 @@ impl Queue {
     }
 
     /// Records deletes. Such a key may be written at once.
-    pub fn deleted(&mut self, keys: &[KvKey], now: Instant) {
+    pub fn record_deleted(&mut self, keys: &[KvKey], now: Instant) {
         for key in keys {
             if let Some(known) = self.known_of(key, now) {
                 *known = Known { deleted: Some(now), absent: Some(now), ..Known::default() };
@@ -140,14 +140,14 @@ impl Queue {
     }
 
     /// Records that the tier has a version until then.
-    pub fn holds(&mut self, key: &KvKey, version: u64, until: Instant, now: Instant) {
+    pub fn record_held(&mut self, key: &KvKey, version: u64, until: Instant, now: Instant) {
         if let Some(known) = self.known_of(key, now) {
             (known.held, known.absent) = (Some((version, until)), None);
         }
     }
 
     /// Records that the tier lacks the key.
-    pub fn lacks(&mut self, key: &KvKey, now: Instant) {
+    pub fn record_absent(&mut self, key: &KvKey, now: Instant) {
         if let Some(known) = self.known_of(key, now) {
             (known.held, known.absent) = (None, Some(now));
         }
@@ -172,7 +172,7 @@ impl Queue {
     }
 
     /// Pauses everything after a failed flush: 2 s, doubling to 5 min.
-    pub fn failed(&mut self, now: Instant) {
+    pub fn pause(&mut self, now: Instant) {
         self.backoff = Some(Backoff::after(self.backoff, PAUSES, now, 0));
     }
 
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_key_is_written_at_most_once_a_minute() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
-        queue.written([pair("a", 1)], now);
+        queue.record_written([pair("a", 1)], now);
         queue.put(pair("a", 2), now);
         assert_eq!(queue.due(now + Duration::from_secs(59)), []);
         assert_eq!(queue.due(now + BETWEEN_WRITES), [pair("a", 2)]);
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_held_version_is_written_again_after_half_of_its_life() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
-        queue.written([pair("a", 1)], now);
+        queue.record_written([pair("a", 1)], now);
         queue.put(pair("a", 1), now + KEEP * 49 / 100);
         assert_eq!(queue.len(), 0);
         queue.put(pair("a", 1), now + KEEP / 2);
@@ -291,12 +291,12 @@ mod tests {
             let failed = queue.due(now);
             assert_eq!(failed.len(), 1);
             queue.put_back(failed, now);
-            queue.failed(now);
+            queue.pause(now);
             assert_eq!(queue.due(now + Duration::from_millis(seconds * 1_000 - 1)), []);
             now += Duration::from_secs(seconds);
         }
         let due = queue.due(now);
-        queue.written(due, now);
+        queue.record_written(due, now);
         queue.put(pair("b", 1), now);
         assert_eq!(queue.due(now).len(), 1);
     }
@@ -304,10 +304,10 @@ mod tests {
     #[test]
     fn a_key_is_deleted_once_an_hour_and_may_be_written_at_once() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
-        queue.written([pair("a", 1)], now);
+        queue.record_written([pair("a", 1)], now);
         queue.delete(key("a"), now);
         assert_eq!(queue.due_deletes(now), [key("a")]);
-        queue.deleted(&[key("a")], now);
+        queue.record_deleted(&[key("a")], now);
         queue.put(pair("a", 1), now);
         assert_eq!(queue.due(now), [pair("a", 1)]);
         queue.delete(key("a"), now + Duration::from_mins(59));
@@ -319,11 +319,11 @@ mod tests {
     #[test]
     fn an_absent_key_is_not_queried_for_30_s_unless_written() {
         let (mut queue, now) = (Queue::default(), Clock::system().now());
-        queue.lacks(&key("a"), now);
+        queue.record_absent(&key("a"), now);
         assert!(queue.is_known_absent(&key("a"), now + Duration::from_secs(29)));
         assert!(!queue.is_known_absent(&key("a"), now + ABSENT));
         assert_eq!(queue.missing_for(&key("a"), now + ABSENT), Some(ABSENT));
-        queue.written([pair("a", 1)], now);
+        queue.record_written([pair("a", 1)], now);
         assert!(!queue.is_known_absent(&key("a"), now));
         assert_eq!(queue.missing_for(&key("a"), now), None);
     }
@@ -334,7 +334,7 @@ mod tests {
         for n in 0..2_000 {
             queue.put(pair(&n.to_string(), 1), now);
             queue.delete(key(&n.to_string()), now);
-            queue.holds(&key(&n.to_string()), 1, now, now);
+            queue.record_held(&key(&n.to_string()), 1, now, now);
         }
         assert_eq!((queue.waiting.len(), queue.deletes.len()), (MAX_KEYS, MAX_KEYS));
         assert!(queue.known.len() <= MAX_KEYS);

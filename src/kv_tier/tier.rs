@@ -171,7 +171,7 @@ impl Tier for SharedTier {
                     let now = inner.clock.now();
                     let age = (inner.clock.utc() - found.loaded_at).unsigned_abs();
                     let until = now + rewrite_after(keep).saturating_sub(age);
-                    inner.queue.lock().holds(&key, found.version, until, now);
+                    inner.queue.lock().record_held(&key, found.version, until, now);
                 }
             }
         }
@@ -197,7 +197,7 @@ impl Inner {
         self.spending.lock().read(self.clock.utc());
         let Some(bytes) = self.call(Operation::Read, self.namespace.get(&key)).await.ok()? else {
             self.counters.missed();
-            self.queue.lock().lacks(&key, self.clock.now());
+            self.queue.lock().record_absent(&key, self.clock.now());
             return None;
         };
         match envelope::open(&bytes, key.as_str(), family.schema) {
@@ -228,7 +228,7 @@ impl Inner {
         self.counters.rejected(reason);
         let now = self.clock.now();
         let mut queue = self.queue.lock();
-        queue.lacks(&key, now);
+        queue.record_absent(&key, now);
         queue.delete(key, now);
     }
 

@@ -71,7 +71,7 @@ impl Known {
 
     /// Returns whether to share the statuses, and counts them as shared. A process always shares its first result, for the
     /// process after a restart.
-    fn is_news(&mut self, now: Instant) -> bool {
+    fn take_news(&mut self, now: Instant) -> bool {
         let statuses: Vec<_> =
             self.standings.iter().map(|(id, standing)| (id.clone(), standing.status)).collect();
         let is_known = self.shared.as_ref().is_some_and(|(shared, at)| {
@@ -146,7 +146,7 @@ impl Origin for Probes {
             // Logs without the lock: logging may be slow.
             log_change(&id, &before, &standing);
         }
-        let is_news = self.0.known.lock().is_news(self.0.clock.now());
+        let is_news = self.0.known.lock().take_news(self.0.clock.now());
         Ok(Loaded { value: Findings { standings: self.standings(), is_news }, version: 0 })
     }
 
@@ -238,7 +238,7 @@ mod tests {
             (3_961, ProviderStatus::Down, false),
         ] {
             known.standings.insert(openai(), status.into());
-            assert_eq!(known.is_news(now + second * SECOND), is_news, "after {second} s");
+            assert_eq!(known.take_news(now + second * SECOND), is_news, "after {second} s");
         }
     }
 

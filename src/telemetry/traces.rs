@@ -127,13 +127,13 @@ impl Collector {
     fn record(&self, fault: Option<&str>) -> bool {
         let (now, host) = (self.clock.now(), &self.host);
         let Some(fault) = fault else {
-            let recovers = self.outage.lock().works(now).is_some();
+            let recovers = self.outage.lock().record_success(now).is_some();
             if recovers {
                 tracing::info!("the collector of traces answers again");
             }
             return recovers;
         };
-        let begins = self.outage.lock().fails((), now);
+        let begins = self.outage.lock().record_failure((), now);
         if begins {
             tracing::warn!(
                 host,

@@ -67,7 +67,7 @@ impl World {
         {
             let mut key = self.key.lock().unwrap();
             let known = known(key.fence);
-            key.flights.loads(id, &known);
+            key.flights.mark_loading(id, &known);
             key.loads += 1;
             assert!(key.flights.flying.len() <= MAX_FLIGHTS);
         }
@@ -76,7 +76,7 @@ impl World {
             // As the race does, which reads the version beside the load.
             let mut key = self.key.lock().unwrap();
             let known = known(key.fence);
-            key.flights.learned(id, &known);
+            key.flights.record_known(id, &known);
         }
         let next = {
             let mut key = self.key.lock().unwrap();
