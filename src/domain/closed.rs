@@ -1,22 +1,21 @@
-//! Closed enumerations: one table of names serves parsing, printing, JSON, error messages and schemas.
+//! Closed enumerations: one table of names for parsing, printing, JSON, error messages and schemas.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-/// A name that is not in a closed enumeration.
+/// A name outside a closed enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not one of {}", allowed.join(", "))]
 pub struct UnknownName {
-    /// What was given.
+    /// The given name.
     pub given: String,
-    /// Every name that would have been understood, in the order of the table.
+    /// All names, in the order of the table.
     pub allowed: &'static [&'static str],
 }
 
-/// Declares an enumeration whose variants have fixed `snake_case` names in JSON, SQL and queries.
+/// Declares an enumeration whose variants have fixed `snake_case` names.
 ///
-/// Generates `ALL`, `NAMES`, `MEANINGS`, `as_str`, `FromStr` (exact, case-sensitive), `Display`, serde as that name, and
-/// its schema.
+/// Generates `ALL`, `NAMES`, `MEANINGS`, `as_str`, `FromStr` (exact), `Display`, serde and the schema.
 macro_rules! closed_enum {
     (
         $(#[doc = $doc:literal])*
@@ -32,10 +31,10 @@ macro_rules! closed_enum {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             /// Every name, in the same order.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
-            /// What each of them means, in the same order.
+            /// Every meaning, in the same order.
             pub const MEANINGS: &'static [&'static str] = &[$(concat!($($meaning),*)),+];
 
-            /// The name in JSON, SQL and queries.
+            /// Returns the name in JSON, SQL and queries.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -73,7 +72,7 @@ macro_rules! closed_enum {
 }
 pub(crate) use closed_enum;
 
-/// The schema of a closed enumeration: its names, with what they mean.
+/// Builds the schema: the names and their meanings.
 pub(crate) fn schema(about: &str, names: &[&str], meanings: &[&str]) -> RefOr<Schema> {
     let rows = names.iter().zip(meanings).map(|(name, meaning)| format!("\n- `{name}`: {}", meaning.trim()));
     let description: String = std::iter::once(format!("{}\n", about.trim())).chain(rows).collect();

@@ -1,4 +1,4 @@
-//! What a request would cost: exact, with the way to the sum.
+//! Exact cost of a request, with its breakdown.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 use super::closed::closed_enum;
 use super::price::{CURRENCY, Price, Pricing, Tier};
 
-/// The most tokens of one sort that a cost is said for. With prices of at most 10^7 USD and eight decimal places every
-/// amount and every total keeps within the 28 digits of a [`Decimal`].
+/// Most tokens of one kind. With prices up to 10^7 USD and eight decimal places, every amount and total fits the 28
+/// digits of a [`Decimal`].
 pub const MAX_TOKENS: u64 = 1_000_000_000_000;
-/// The most queries that a cost is said for, for the same reason.
+/// Most queries, for the same reason.
 pub const MAX_QUERIES: u64 = 1_000_000;
 
 closed_enum!(
-    /// The prices a request can be charged at, by their names in a model's pricing.
+    /// Prices of a request, by their names in a model's pricing.
     Component {
         /// Prompt tokens.
         Input = "input",
@@ -29,7 +29,7 @@ closed_enum!(
     }
 );
 
-/// What a request uses. Checked: see [`Usage::new`].
+/// What a request uses, checked by [`Usage::new`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     input: u64,
@@ -38,15 +38,15 @@ pub struct Usage {
     queries: u64,
 }
 
-/// A usage that no cost is said for.
+/// A usage outside the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUsage {
     /// More than [`MAX_TOKENS`] or [`MAX_QUERIES`].
     #[error("`{parameter}` is at most {max}")]
     TooMuch {
-        /// The name of the parameter.
+        /// The parameter.
         parameter: &'static str,
-        /// The most it may be.
+        /// Its maximum.
         max: u64,
     },
     /// More cached tokens than the prompt has.
@@ -55,7 +55,7 @@ pub enum InvalidUsage {
 }
 
 impl Usage {
-    /// Checks the figures. `cached_tokens` are those of `input_tokens` that the provider reads from its cache.
+    /// Checks the numbers. `cached_tokens` are the part of `input_tokens` that the provider reads from its cache.
     ///
     /// # Errors
     /// [`InvalidUsage::TooMuch`] beyond [`MAX_TOKENS`] or [`MAX_QUERIES`]; [`InvalidUsage::MoreCachedThanInput`].
@@ -82,13 +82,13 @@ impl Usage {
     }
 }
 
-/// An exact amount in USD. Written as a decimal string without an exponent or trailing zeros.
+/// An exact amount in USD: a decimal string without exponent or trailing zeros.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
 pub struct Amount(Decimal);
 
 impl Amount {
-    /// The exact amount.
+    /// Returns the amount.
     pub fn amount(self) -> Decimal {
         self.0
     }
@@ -106,29 +106,29 @@ impl Serialize for Amount {
     }
 }
 
-/// What a request costs.
+/// The cost of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Cost {
     /// Always `USD`.
     pub currency: &'static str,
     /// The sum of the breakdown.
     pub total: Amount,
-    /// The threshold, in tokens, of the tier whose prices hold for the whole request; `null`: the base prices do.
+    /// The threshold, in tokens, of the tier that applies to the whole request; `null`: the base prices apply.
     #[schema(required)]
     pub tier_above_prompt_tokens: Option<u64>,
-    /// What is charged, in the order `input`, `cache_read`, `output`, `per_query`; nothing of what is not used.
+    /// The charges, in the order `input`, `cache_read`, `output`, `per_query`, without unused ones.
     pub breakdown: Vec<Line>,
 }
 
-/// One sort of charge.
+/// One charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CostLine)]
 pub struct Line {
-    /// What is charged. `input` is the prompt without its cached tokens.
+    /// What is charged. `input` excludes cached tokens.
     pub component: Component,
-    /// The price it is charged at: `input` for `cache_read` where no price of cached tokens is known.
+    /// The price charged: `input` for `cache_read` if cached tokens have no known price.
     pub charged_as: Component,
-    /// A number of tokens, or of queries.
+    /// Number of tokens or queries.
     pub quantity: u64,
     /// In USD per 1,000,000 tokens, or per query.
     pub unit_price: Price,
@@ -136,22 +136,22 @@ pub struct Line {
     pub amount: Amount,
 }
 
-/// A cost that cannot be said, because a price is unknown.
+/// The cost is unknown, because a price is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the price of `{missing}` is unknown")]
 pub struct PriceUnknown {
-    /// The first price that is missing.
+    /// The first missing price.
     pub missing: Component,
 }
 
-/// What the usage costs at these prices.
+/// Returns the cost of a usage.
 ///
-/// The tier with the highest threshold below the prompt's length, cached tokens included, holds for the whole request
-/// and replaces the prices it names. Cached tokens without a known price of their own are charged as input. What is
-/// not used needs no price.
+/// The tier with the highest threshold below the prompt's length, cached tokens included, applies to the whole request
+/// and replaces the prices that it names. Cached tokens without a known price cost as much as input. Unused items need
+/// no price.
 ///
 /// # Errors
-/// [`PriceUnknown`] when something is used whose price is unknown: tokens of a model priced per query too.
+/// [`PriceUnknown`] when a used item has no known price, such as tokens of a model priced per query.
 pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
     let tier = pricing
         .tiers
@@ -194,7 +194,7 @@ pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
     })
 }
 
-/// Quantity times price. Multiplies by a millionth instead of dividing: a product of these bounds is exact.
+/// Multiplies by a millionth instead of dividing: within these bounds the product is exact.
 fn amount(component: Component, quantity: u64, unit_price: Price) -> Amount {
     let units = match component {
         Component::PerQuery => Decimal::from(quantity),

@@ -1,4 +1,4 @@
-//! Dates as providers publish them: a day, or only a month.
+//! Dates as providers publish them: a day or a month.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::text::text_serde;
 
 const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
 
-/// `YYYY-MM-DD` or `YYYY-MM`, checked against the calendar. Orders by time; a month sorts before its days.
+/// `YYYY-MM-DD` or `YYYY-MM`, checked against the calendar. A month sorts before its days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartialDate {
     /// The day, or the month's first day.
@@ -21,13 +21,13 @@ pub struct PartialDate {
     has_day: bool,
 }
 
-/// Text that is not `YYYY-MM` or `YYYY-MM-DD`, or names no day of the calendar.
+/// Text that is not `YYYY-MM` or `YYYY-MM-DD`, or not a date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a date: expected YYYY-MM or YYYY-MM-DD")]
 pub struct InvalidDate(pub String);
 
 impl PartialDate {
-    /// Midnight UTC at the start of the day, or of the month's first day.
+    /// Returns midnight UTC at the start of the day, or of the month's first day.
     pub fn midnight(self) -> OffsetDateTime {
         self.first.midnight().assume_utc()
     }

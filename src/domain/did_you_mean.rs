@@ -1,18 +1,17 @@
-//! Guesses what a mistyped name was meant to be, for error messages.
+//! Guesses the name behind a typo, for error messages.
 
 use rapidfuzz::distance::osa::{Args, BatchComparator};
 
 use super::id::MAX_ID_BYTES;
 
-/// The known name that `given` most likely stands for; `None` when none is near.
+/// Returns the known name nearest to `given`, or `None` if none is near.
 ///
-/// Upper and lower case count as the same. Near means one typo (a letter wrong, missing, added, or two swapped) for
-/// every three letters given, three at most; so names of one or two letters differ in case only. A name that contains
-/// `/` is also compared without its first part and by its last part alone, so that `gpt-5.5` finds `openai/gpt-5.5`.
-/// Fewer typos win, then the more complete name, then the shorter one, then the alphabet; the order of `known` plays no
-/// part.
+/// Ignores case. Near means one typo (a letter wrong, missing or added, or two swapped) per three letters, three at
+/// most; names of one or two letters differ in case only. A name with `/` is also compared without its first part and
+/// by its last part, so `gpt-5.5` finds `openai/gpt-5.5`. Fewer typos win, then the more complete name, the shorter
+/// one, the alphabet.
 pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Nothing longer can be an id, and a guess must stay cheap whatever comes in.
+    // No id is longer, and a guess must stay cheap for any input.
     if given.is_empty() || given.len() > 2 * MAX_ID_BYTES {
         return None;
     }
@@ -20,7 +19,7 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -
     let typos = (given.len() / 3).min(3);
     let comparator = BatchComparator::new(given.iter().copied());
     let distance = |name: &str| {
-        // A byte is at most one letter, so a name too short in bytes is too short in letters.
+        // A letter has at least one byte.
         if name.len() + typos < given.len() {
             return None;
         }

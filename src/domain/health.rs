@@ -1,21 +1,21 @@
-//! What is known of the providers' health, as a value to hand in.
+//! Health of the providers, as a value.
 
 use std::collections::BTreeMap;
 
 use super::id::ProviderId;
 use super::provider::ProviderStatus;
 
-/// The last known status of each provider. Empty by default: everything is unknown.
+/// The last known status of each provider. Providers without one are unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProviderHealth(BTreeMap<ProviderId, ProviderStatus>);
 
 impl ProviderHealth {
-    /// The status of that provider; [`ProviderStatus::Unknown`] when nobody has said.
+    /// Returns a provider's status; [`ProviderStatus::Unknown`] without one.
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.0.get(provider).copied().unwrap_or(ProviderStatus::Unknown)
     }
 
-    /// Whether nobody has said anything of any provider.
+    /// Whether no provider has a status.
     pub fn is_silent(&self) -> bool {
         self.0.values().all(|status| *status == ProviderStatus::Unknown)
     }

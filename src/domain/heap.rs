@@ -1,4 +1,4 @@
-//! How many bytes values own on the heap, measured. The room that an allocator adds is not counted.
+//! Measures the bytes of values on the heap, without the allocator's overhead.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,9 +8,9 @@ use super::price::{OffPeak, OffPeakWindow, Pricing, Tier};
 use super::provider::Provider;
 use super::task::TaskType;
 
-/// A value that knows what it owns on the heap.
+/// A value that knows its bytes on the heap.
 pub(super) trait Heap {
-    /// Its bytes on the heap, without the value itself.
+    /// Returns the bytes on the heap, without the value itself.
     fn heap(&self) -> usize;
 }
 
@@ -48,7 +48,7 @@ impl<T: Heap> Heap for Vec<T> {
 }
 
 impl<K: Heap, V: Heap> Heap for BTreeMap<K, V> {
-    /// A node has place for eleven.
+    /// A node has room for eleven.
     fn heap(&self) -> usize {
         let node = 11 * (size_of::<K>() + size_of::<V>()) + 2 * size_of::<usize>();
         let entries = self.iter().map(|(key, value)| key.heap() + value.heap());
@@ -78,7 +78,7 @@ impl Heap for TaskType {
 }
 
 impl Heap for Model {
-    /// Without the texts of its provider's and its tasks' ids, which belong to their rows.
+    /// Without the ids of provider and tasks, which share the texts of their rows.
     fn heap(&self) -> usize {
         self.id.heap()
             + self.provider_model_id.heap()
@@ -112,8 +112,8 @@ impl Heap for OffPeakWindow {
     }
 }
 
-/// The table of a map whose keys share their texts with others: a power of two of places, of which seven in eight are used,
-/// and a byte for each.
+/// Returns the bytes of a map's table whose keys share their texts with others: a power of two of slots, seven in eight
+/// used, and a byte for each.
 pub(super) fn table<K, V>(map: &HashMap<K, V>) -> usize {
     let places = (map.capacity() * 8 / 7).next_power_of_two();
     if map.capacity() == 0 { 0 } else { places * (size_of::<(K, V)>() + 1) + 16 }

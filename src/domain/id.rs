@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use super::text::text_serde;
 
-/// The longest identifier accepted, in bytes. The columns' CHECKs hold the same bound.
+/// Longest identifier in bytes, as in the columns' CHECKs.
 pub const MAX_ID_BYTES: usize = 200;
 
-/// Text that cannot be an identifier.
+/// Text that is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
-    /// Empty, too long, or with a character outside the alphabet.
+    /// Empty, too long, or with an invalid character.
     #[error("an id has 1 to {MAX_ID_BYTES} characters out of A-Z a-z 0-9 . _ : @ - and, for models, /")]
     Malformed,
     /// A model id that is not `provider/name`.
@@ -35,7 +35,7 @@ macro_rules! text_id {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -83,7 +83,7 @@ text_id!(
     word
 );
 text_id!(
-    /// A model: `provider/name`, where the name may itself contain `/` and `:`.
+    /// A model: `provider/name`. The name may contain `/` and `:`.
     ModelId,
     "^[A-Za-z0-9._:@-]+/[A-Za-z0-9._:@/-]+$",
     |text| match text.split_once('/') {
@@ -94,12 +94,12 @@ text_id!(
 );
 
 impl ModelId {
-    /// The part before the first `/`.
+    /// Returns the part before the first `/`.
     pub fn provider(&self) -> &str {
         self.0.split_once('/').map_or("", |(provider, _)| provider)
     }
 
-    /// The part after the first `/`: the provider's own name of the model, unless its row says otherwise.
+    /// Returns the part after the first `/`: the provider's name of the model, unless its row has another.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }

@@ -1,4 +1,4 @@
-//! Models: what they are, what they can do, what they cost.
+//! Models: capabilities, limits, prices.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -10,7 +10,7 @@ use super::id::{ModelId, ProviderId, TaskId};
 use super::price::Pricing;
 
 closed_enum!(
-    /// The kind of work a model does.
+    /// Kind of work.
     Kind {
         /// Answers in conversation.
         Chat = "chat",
@@ -30,13 +30,13 @@ closed_enum!(
 );
 
 closed_enum!(
-    /// Where a model stands in its life.
+    /// Stage in a model's life.
     ModelStatus {
         /// Generally available.
         Active = "active",
-        /// Available, but may change or go; what sources call "beta" too.
+        /// Available, but may change or go; some sources call it "beta".
         Preview = "preview",
-        /// Still served, but on its way out.
+        /// Still served, but about to end.
         Deprecated = "deprecated",
         /// No longer served.
         Retired = "retired",
@@ -44,7 +44,7 @@ closed_enum!(
 );
 
 closed_enum!(
-    /// What goes into a model or comes out of it.
+    /// Input or output of a model.
     Modality {
         /// Plain text.
         Text = "text",
@@ -81,23 +81,22 @@ closed_enum!(
 
 /// One model of one provider. `None` is unknown, never zero or false.
 ///
-/// This serde form is the stored one: the seed file and shared caches use it. What the API shows is built from it in
-/// `http`.
+/// This serde form is stored, in the seed file and in shared caches. `http` builds the API's form from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Model {
     /// `provider/name`.
     pub id: ModelId,
     /// The provider that serves it.
     pub provider: ProviderId,
-    /// The name to send to the provider's API.
+    /// Its name in the provider's API.
     pub provider_model_id: String,
     /// For people.
     pub name: String,
-    /// The series it belongs to.
+    /// Its series.
     pub family: Option<String>,
-    /// The kind of work it does.
+    /// Its kind of work.
     pub kind: Kind,
-    /// Where it stands in its life.
+    /// Its stage.
     pub status: ModelStatus,
     /// `false` hides it.
     #[serde(default = "super::provider::enabled")]
@@ -106,37 +105,37 @@ pub struct Model {
     pub release_date: Option<PartialDate>,
     /// The end of its training data.
     pub knowledge_cutoff: Option<PartialDate>,
-    /// When it stops, or stopped, being served.
+    /// When it is no longer served.
     pub deprecation_date: Option<PartialDate>,
-    /// The model that replaces it.
+    /// Its replacement.
     pub successor: Option<ModelId>,
-    /// The most tokens of prompt and answer together.
+    /// Most tokens of prompt and answer together.
     pub context_length: Option<u32>,
-    /// The most tokens of a prompt.
+    /// Most tokens of a prompt.
     pub max_input_tokens: Option<u32>,
-    /// The most tokens of an answer.
+    /// Most tokens of an answer.
     pub max_output_tokens: Option<u32>,
-    /// Length of its vectors, in numbers.
+    /// Numbers per vector.
     pub embedding_dimensions: Option<u32>,
-    /// What it takes.
+    /// What it accepts.
     pub input_modalities: Vec<Modality>,
-    /// What it gives.
+    /// What it returns.
     pub output_modalities: Vec<Modality>,
     /// What it can do.
     pub capabilities: Vec<Capability>,
-    /// The task types it can serve.
+    /// Task types that it serves.
     pub tasks: Vec<TaskId>,
     /// Whether its weights can be downloaded.
     pub open_weights: Option<bool>,
     /// What it costs.
     pub pricing: Option<Pricing>,
-    /// Whether it costs nothing; `null` when no source confirms it.
+    /// Whether it costs nothing; `null` if no source confirms it.
     pub is_free: Option<bool>,
-    /// Who said what it costs.
+    /// Source of its prices.
     pub price_source: Option<String>,
-    /// The day of that statement.
+    /// Day of the source.
     pub as_of: Option<PartialDate>,
-    /// When the row came to be.
+    /// When the row was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// When the row last changed.
@@ -144,7 +143,7 @@ pub struct Model {
     pub updated_at: OffsetDateTime,
 }
 
-/// Why a model that parses still cannot be shown.
+/// Why a parsed model cannot be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
     /// The id names another provider than the column.
@@ -156,7 +155,7 @@ pub enum Inconsistent {
 }
 
 impl Model {
-    /// Checks what the types alone cannot say.
+    /// Checks what the types cannot.
     ///
     /// # Errors
     /// [`Inconsistent::ForeignId`].

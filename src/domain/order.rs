@@ -1,4 +1,4 @@
-//! The orders that a list can have.
+//! Orders of a list.
 
 mod key;
 mod sorted;
@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::closed::{UnknownName, closed_enum};
 
 closed_enum!(
-    /// What a list can be sorted by.
+    /// Sort key of a list.
     SortKey {
         /// The name, by its bytes.
         Name = "name",
@@ -32,8 +32,7 @@ closed_enum!(
 
 /// A sort as callers write it: `price`, or `-price` for the reverse. By default `provider`.
 ///
-/// Reversing turns the key round and nothing else: unknown values come last both ways, and models with equal keys are
-/// in the order of their ids both ways, so that a list reads the same wherever its keys say nothing.
+/// In both directions unknown values come last, and models with equal keys are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sort {
     /// What to sort by.
@@ -43,7 +42,7 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// Every sort, as callers write them.
+    /// Every sort as callers write it.
     pub const NAMES: &'static [&'static str] = &[
         "name",
         "-name",
@@ -82,12 +81,12 @@ impl fmt::Display for Sort {
     }
 }
 
-/// The order that applies to a query.
+/// The order of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// A sort, asked for or by default.
+    /// The given or the default sort.
     By(Sort),
-    /// What was searched for first, then by id.
+    /// Relevance to the search, then id.
     Relevance,
 }
 

@@ -1,4 +1,4 @@
-//! Prices: exact decimals in USD, one unit everywhere.
+//! Prices: exact decimals in USD, in one unit.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use utoipa::ToSchema;
 
 use super::text::text_serde;
 
-/// The currency of every price.
+/// Currency of every price.
 pub const CURRENCY: &str = "USD";
-/// The unit of every token price.
+/// Unit of every token price.
 pub const UNIT: &str = "per_1m_tokens";
-/// The highest price accepted, in USD. The columns are `numeric(16,8)`, which holds it.
+/// Highest price, in USD, within the columns' `numeric(16,8)`.
 pub const MAX_PRICE: u32 = 10_000_000;
-/// Decimal places kept, as in the columns.
+/// Decimal places, as in the columns.
 pub const MAX_SCALE: u32 = 8;
 
 /// An exact amount in USD, 0 to [`MAX_PRICE`] with at most [`MAX_SCALE`] decimal places.
 ///
-/// For token prices the unit is 1,000,000 tokens. Reads and writes decimal strings without an exponent, sign or
-/// trailing zeros; `"0"` is free, and unknown is an `Option`, never zero.
+/// Token prices are per 1,000,000 tokens. The text is a decimal without exponent, sign or trailing zeros. `"0"` is
+/// free; unknown is an `Option`, never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(
     value_type = String,
@@ -35,15 +35,15 @@ pub struct Price(Decimal);
 pub struct InvalidPrice;
 
 impl Price {
-    /// Nothing to pay.
+    /// Free.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
-    /// The exact amount.
+    /// Returns the exact amount.
     pub fn amount(self) -> Decimal {
         self.0
     }
 
-    /// The amount as a whole number of 0.00000001 USD, at most 10^15, for comparing.
+    /// Returns the amount in 0.00000001 USD, at most 10^15, to compare.
     pub fn smallest_units(self) -> u64 {
         let factor = 10_u64.saturating_pow(MAX_SCALE.saturating_sub(self.0.scale()));
         u64::try_from(self.0.mantissa()).unwrap_or(u64::MAX).saturating_mul(factor)
@@ -53,7 +53,7 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidPrice;
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
-        // No more digits than the columns have, so that a pattern can tell what is a price.
+        // No more digits than the columns have, so that a pattern describes all prices.
         let digits = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_digit());
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         if !digits(whole) || !digits(fraction) {
@@ -75,7 +75,7 @@ impl fmt::Display for Price {
     }
 }
 
-/// What a model costs. Each amount is `None` when unknown; all `None` is written as no pricing at all.
+/// Prices of a model. Each is `None` when unknown; if all are, there is no pricing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(as = Prices, description = "Prices in USD; `null` is unknown.")]
@@ -98,38 +98,38 @@ pub struct Pricing {
     /// Prices that replace the base prices for long prompts, by rising threshold.
     #[schema(required)]
     pub tiers: Vec<Tier>,
-    /// Cheaper hours, for information: costs are said at the base price.
+    /// Cheaper hours, for information: costs use the base price.
     #[schema(required)]
     pub off_peak: Option<OffPeak>,
 }
 
 impl Pricing {
-    /// True when a token price is known.
+    /// Whether a token price is known.
     pub fn has_token_price(&self) -> bool {
         [self.input, self.output, self.cache_read, self.cache_write].iter().any(Option::is_some)
     }
 }
 
-/// The prices of a whole request whose prompt is longer than a threshold.
+/// Prices of a whole request whose prompt exceeds a threshold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tier {
-    /// Applies to prompts of more tokens than this.
+    /// Applies to prompts of more tokens.
     pub above_prompt_tokens: u64,
-    /// Per 1,000,000 prompt tokens; `null`: the base price stays.
+    /// Per 1,000,000 prompt tokens; `null` keeps the base price.
     #[serde(default)]
     #[schema(required)]
     pub input: Option<Price>,
-    /// Per 1,000,000 generated tokens; `null`: the base price stays.
+    /// Per 1,000,000 generated tokens; `null` keeps the base price.
     #[serde(default)]
     #[schema(required)]
     pub output: Option<Price>,
-    /// Per 1,000,000 cached prompt tokens; `null`: the base price stays.
+    /// Per 1,000,000 cached prompt tokens; `null` keeps the base price.
     #[serde(default)]
     #[schema(required)]
     pub cache_read: Option<Price>,
 }
 
-/// Prices during a provider's quiet hours.
+/// Prices in a provider's off-peak hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OffPeak {
     /// Per 1,000,000 prompt tokens.
@@ -144,7 +144,7 @@ pub struct OffPeak {
     #[serde(default)]
     #[schema(required)]
     pub cache_read: Option<Price>,
-    /// When these prices hold.
+    /// When they apply.
     #[serde(default)]
     #[schema(required)]
     pub windows_utc: Vec<OffPeakWindow>,

@@ -1,23 +1,23 @@
-//! Bands of prices, for facets.
+//! Price bands for facets.
 
 use super::closed::closed_enum;
 use super::model::Model;
 use super::price::Price;
 
 closed_enum!(
-    /// Bands of the base price of input, in USD per 1,000,000 tokens. A bound belongs to the band above it.
+    /// Bands of the base price of input, in USD per 1,000,000 tokens. A bound belongs to the band above.
     PriceBand {
-        /// Confirmed to be free, or an input price of 0.
+        /// Confirmed free, or an input price of 0.
         Free = "free",
-        /// More than 0 and less than 1.
+        /// Above 0 and below 1.
         Under1 = "under_1",
-        /// 1 or more, less than 5.
+        /// From 1 to below 5.
         From1To5 = "1_to_5",
-        /// 5 or more, less than 20.
+        /// From 5 to below 20.
         From5To20 = "5_to_20",
         /// 20 or more.
         Over20 = "over_20",
-        /// No input price is known; models priced per query are here too.
+        /// Unknown input price, as of models priced per query.
         Unknown = "unknown",
     }
 );
@@ -26,7 +26,7 @@ closed_enum!(
 const ONE_USD: u64 = 100_000_000;
 
 impl PriceBand {
-    /// The band of a model.
+    /// Returns the band of a model.
     pub fn of(model: &Model) -> Self {
         if model.is_free == Some(true) {
             return Self::Free;

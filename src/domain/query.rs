@@ -1,8 +1,7 @@
-//! Asking the catalogue: which models a query keeps, and in which order.
+//! Queries: which models, in which order.
 //!
-//! A query is a pure value. [`ModelQuery::run`] answers it from a snapshot, [`Matches::page`] cuts pages out of the
-//! answer, [`Cursor`] carries the place between two of them, and [`ModelQuery::hints`] says what an empty answer is
-//! due to.
+//! A query is a pure value. [`ModelQuery::run`] answers it from a snapshot, [`Matches::page`] pages the answer,
+//! [`Cursor`] carries the position between pages, and [`ModelQuery::hints`] explains an empty answer.
 
 mod canonical;
 mod cursor;
@@ -23,11 +22,11 @@ use super::order::{Order, Sort};
 use super::price::Price;
 use super::search::SearchText;
 
-/// What a list of models is asked for. The default asks for every model that is listed.
+/// A query for models. The default asks for every listed model.
 ///
-/// A model must pass each filter that is set. Of several capabilities, modalities or tasks all must hold; several
-/// values of the other filters are alternatives. An empty `Vec` and a `None` ask for nothing. A model of which the
-/// value is unknown fails every filter on it.
+/// A model must pass every filter. Several capabilities, modalities or tasks must all be present; several values of
+/// another filter are alternatives. An empty `Vec` or `None` is no filter. A model whose value is unknown fails each
+/// filter on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelQuery {
     /// One of these providers.
@@ -42,32 +41,32 @@ pub struct ModelQuery {
     pub task: Vec<TaskId>,
     /// One of these kinds.
     pub kind: Vec<Kind>,
-    /// One of these; empty: any but [`ModelStatus::Retired`].
+    /// One of these; empty: all but [`ModelStatus::Retired`].
     pub status: Vec<ModelStatus>,
-    /// One of these ids. Does not bring retired or hidden models back.
+    /// One of these ids. Retired and hidden models stay excluded.
     pub ids: Vec<ModelId>,
-    /// At least so many tokens of context.
+    /// At least this many tokens of context.
     pub min_context: Option<u32>,
     /// At most this base price of input.
     pub max_input_price: Option<Price>,
     /// At most this base price of output.
     pub max_output_price: Option<Price>,
-    /// Confirmed to be free, or to cost something.
+    /// Confirmed to be free, or not to be.
     pub free: Option<bool>,
     /// Known to have open weights, or not to.
     pub open_weights: Option<bool>,
-    /// `false` lists exactly the hidden models: those disabled, or of a disabled provider. `None` is `true`.
+    /// `false` lists only hidden models: disabled, or of a disabled provider. `None` is `true`.
     pub enabled: Option<bool>,
-    /// Only models whose provider's status is usable ([`super::provider::ProviderStatus::is_usable`]).
+    /// Only models of usable providers ([`super::provider::ProviderStatus::is_usable`]).
     pub healthy_only: bool,
     /// Search in id and name.
     pub q: Option<SearchText>,
-    /// The order asked for; `None`: by relevance with `q`, else by [`Sort::default`].
+    /// The given order; `None`: relevance with `q`, else [`Sort::default`].
     pub sort: Option<Sort>,
 }
 
 impl ModelQuery {
-    /// The order that applies.
+    /// Returns the order that applies.
     pub fn order(&self) -> Order {
         match (self.sort, &self.q) {
             (Some(sort), _) => Order::By(sort),

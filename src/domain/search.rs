@@ -1,12 +1,11 @@
-//! Typo-tolerant search over ids and names.
+//! Typo-tolerant search in ids and names.
 //!
-//! Text is cut into words at everything that is neither letter nor digit, in lower case. Each model is indexed under
-//! the words of its id and name, under two or three neighbouring words written together (`gpt4o`), and under the
-//! letters and digits of a word apart (`qwen`, `3`). A model matches when every word of the query matches one of these,
-//! or when the whole query, written together, is found in its id or name from the start of a word on.
+//! Text is split into lower-case words at every character that is neither letter nor digit. A model is indexed under
+//! the words of its id and name, under two or three neighbouring words joined (`gpt4o`), and under a word's letters and
+//! digits apart (`qwen`, `3`). It matches if every word of the query matches one of these, or if the whole query,
+//! joined, occurs in its id or name from the start of a word.
 //!
-//! Order: see [`Relevance`]. It depends on the query and on the model alone, never on other models, so that a cursor
-//! stays right when the catalogue changes between two pages.
+//! [`Relevance`] depends on the query and the model only, so that a cursor stays valid when the catalogue changes.
 
 mod matcher;
 mod phrase;
@@ -21,29 +20,29 @@ use super::model::Model;
 use matcher::{Matcher, Token};
 use phrase::{Entries, Found};
 
-/// The longest search text accepted, in characters.
+/// Longest search text in characters.
 pub const MAX_SEARCH_CHARS: usize = 200;
 
-/// What is searched for: 1 to [`MAX_SEARCH_CHARS`] characters without surrounding white space.
+/// A search text: 1 to [`MAX_SEARCH_CHARS`] characters without surrounding white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchText {
     text: String,
     words: Vec<String>,
 }
 
-/// Text that cannot be searched for.
+/// An empty or too long search text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a search text has 1 to {MAX_SEARCH_CHARS} characters")]
 pub struct InvalidSearchText;
 
 impl SearchText {
-    /// The text, trimmed.
+    /// Returns the trimmed text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The words searched for, in order and in lower case. All that a search depends on; empty when the text has
-    /// neither letter nor digit, and then nothing matches.
+    /// Returns the words, in order and lower case: all that a search depends on. Empty without letter or digit; then
+    /// nothing matches.
     pub fn words(&self) -> &[String] {
         &self.words
     }
@@ -60,18 +59,18 @@ impl std::str::FromStr for SearchText {
     }
 }
 
-/// How far a model is from what was searched for; the least comes first.
+/// Distance of a model from a search; the least comes first.
 ///
-/// In this order: how the whole query stands in the id or name (as all of it, as whole words, at the start of a word,
-/// not at all); the sum of each word's grade (exact, prefix, substring, one typo, two typos); how many words of the query
-/// do not stand next to each other there as they do in the query; how many words more or fewer than the query the name
-/// or the id has; how many words the id has. The id breaks ties.
+/// In this order: how the whole query occurs in the id or name (as all of it, as whole words, at the start of a word,
+/// not at all); the sum of the words' grades (exact, prefix, substring, one typo, two typos); how many neighbours in
+/// the query are not neighbours there; by how many words the name or id differs in length; how many words the id has.
+/// The id breaks ties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Relevance(u32);
 
 impl Relevance {
-    /// Packs 2, 9, 7, 7 and 7 bits. They hold what 100 words, the most there can be, need; more counts as the most.
+    /// 2, 9, 7, 7 and 7 bits, enough for the maximum of 100 words; more counts as the maximum.
     fn new(phrase: Found, grades: usize, apart: usize, difference: usize, length: usize) -> Self {
         let capped = |count: usize, most: u32| u32::try_from(count).unwrap_or(most).min(most);
         Self(
@@ -87,13 +86,13 @@ impl Relevance {
 /// The words of all models. Built once per snapshot.
 #[derive(Debug)]
 pub struct SearchIndex {
-    /// Each distinct word once, in order, with the places of the models that have it.
+    /// Each word once, in order, with the positions of its models.
     vocabulary: Vec<(Token, Vec<u32>)>,
     entries: Entries,
 }
 
 impl SearchIndex {
-    /// Indexes the models, which are known by their place in the slice from here on.
+    /// Indexes the models by their position in the slice.
     pub fn build(models: &[Model]) -> Self {
         let mut places: HashMap<String, Vec<u32>> = HashMap::new();
         for (place, model) in (0_u32..).zip(models) {
@@ -111,7 +110,7 @@ impl SearchIndex {
         Self { vocabulary, entries }
     }
 
-    /// The relevance of each model, by its place; `None` where it does not match.
+    /// Returns the relevance of each model, by position; `None` without a match.
     pub fn rank(&self, text: &SearchText) -> Vec<Option<Relevance>> {
         let words = text.words();
         if words.is_empty() {
@@ -144,7 +143,7 @@ impl SearchIndex {
             .collect()
     }
 
-    /// Which models can hold the phrase: where it begins with a word, one of both begins with the other.
+    /// Returns which models can contain the phrase: it begins with one of their words, or the other way round.
     fn begin_alike(&self, phrase: &str) -> Vec<bool> {
         let mut candidates = vec![false; self.entries.len()];
         let mut mark = |places: &[u32]| for_each(&mut candidates, places, |candidate| *candidate = true);
@@ -160,9 +159,9 @@ impl SearchIndex {
         candidates
     }
 
-    /// The sum of the words' grades for each model; `None` where a word matches nothing.
+    /// Returns the sum of the words' grades for each model; `None` if a word does not match.
     fn grades(&self, words: &[String]) -> Vec<Option<u16>> {
-        // Long words are rare words: they rule the most models out.
+        // Long words are rare and exclude the most models.
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.sort_unstable_by_key(|word| (Reverse(word.len()), *word));
         let mut sums = vec![Some(0_u16); self.entries.len()];
@@ -192,7 +191,7 @@ impl SearchIndex {
         sums
     }
 
-    /// How many pairs of neighbouring words each model has as neighbours too.
+    /// Returns how many pairs of neighbouring words are neighbours in each model, too.
     fn neighbours(&self, words: &[String]) -> Vec<u8> {
         let mut together = vec![0_u8; self.entries.len()];
         for pair in words.windows(2) {

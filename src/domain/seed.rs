@@ -1,4 +1,4 @@
-//! The seed: the catalogue compiled into the binary. It fills a new database and is the last floor without one.
+//! The seed: the catalogue in the binary. It fills a new database, and serves without one.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,26 +12,26 @@ use super::task::TaskType;
 /// The seed file as text.
 const TEXT: &str = include_str!("../../seed/catalogue.json");
 
-/// The facts that a release brings along.
+/// The facts of a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
-    /// Rises with every change of the file; a start with a newer one updates the database.
+    /// Rises with every change of the file. A start with a newer seed updates the database.
     pub version: i32,
-    /// The day the facts were gathered.
+    /// Day of the facts.
     pub as_of: PartialDate,
     /// All providers.
     pub providers: Vec<Provider>,
     /// All task types.
     pub tasks: Vec<TaskType>,
-    /// All models. Their `tasks` are empty in the file and filled by [`tasks_of`].
+    /// All models. The file has no `tasks`; [`tasks_of`] fills them.
     pub models: Vec<Model>,
 }
 
 impl Seed {
-    /// Reads the seed that was compiled in.
+    /// Reads the seed.
     ///
     /// # Errors
-    /// When the file is not valid; a test holds that it is, so this means a damaged binary.
+    /// When it is invalid, which a test excludes: the binary is damaged.
     pub fn builtin() -> Result<Self, serde_json::Error> {
         let mut seed: Self = serde_json::from_str(TEXT)?;
         for model in &mut seed.models {
@@ -40,7 +40,7 @@ impl Seed {
         Ok(seed)
     }
 
-    /// The seed as a catalogue of its own: `source: "builtin"`, revision 0.
+    /// Returns the seed as a catalogue: `source: "builtin"`, revision 0.
     pub fn into_snapshot(self) -> Snapshot {
         Snapshot::build(self.providers, self.tasks, self.models, LeftOut::default()).0
     }

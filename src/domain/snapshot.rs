@@ -1,4 +1,4 @@
-//! The whole catalogue at one revision, with the indexes that make queries fast.
+//! The whole catalogue at one revision, with indexes for queries.
 
 mod groups;
 
@@ -19,10 +19,10 @@ use super::provider::Provider;
 use super::search::SearchIndex;
 use super::task::TaskType;
 
-/// Everything that is known at one revision. Immutable: a change makes a new one.
+/// The catalogue at one revision. Immutable.
 ///
-/// A caller that waits for a change waits for [`Snapshot::build`]. The first query that needs the search index or a sort
-/// therefore builds it; other queries block until it is there.
+/// Callers wait for [`Snapshot::build`] after a change, so the first query that needs the search index or a sort builds
+/// it, and other such queries wait.
 #[derive(Debug)]
 pub struct Snapshot {
     providers: Vec<Provider>,
@@ -38,17 +38,17 @@ pub struct Snapshot {
     left_out: LeftOut,
 }
 
-/// What a source held and the snapshot does not.
+/// What a source has and the snapshot has not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Rows that could not be read.
+    /// Unreadable rows.
     pub rows: usize,
-    /// Optional details that could not be read, in rows that are there.
+    /// Unreadable optional details of readable rows.
     pub details: usize,
 }
 
-/// Lets the model's ids of its provider and tasks be the very texts of their own rows: no need to hold thousands of
-/// copies. Tasks are put in order, by their bytes: that of a database depends on its language.
+/// Shares the texts of provider and task ids with their rows, which saves thousands of copies. Sorts tasks by their
+/// bytes, because a database's order depends on its language.
 fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks: &[TaskType]) {
     if let Some((id, _)) = provider_at.get_key_value(&model.provider) {
         model.provider = id.clone();
@@ -61,12 +61,12 @@ fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks:
     }
 }
 
-/// A model that was left out, and why.
+/// A rejected model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The model's id.
     pub id: ModelId,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Inconsistent,
 }
 
@@ -99,8 +99,8 @@ impl<'de> Deserialize<'de> for Snapshot {
 }
 
 impl Snapshot {
-    /// Takes the rows in. Models that contradict themselves or name an unknown provider are left out and returned;
-    /// they count as skipped, together with what `left_out` counts. Of two rows with one id the first stays.
+    /// Builds the snapshot. Rejects and returns models that are inconsistent or name an unknown provider; they count as
+    /// skipped, like `left_out`. Of two rows with one id the first stays.
     pub fn build(
         mut providers: Vec<Provider>,
         mut tasks: Vec<TaskType>,
@@ -127,7 +127,7 @@ impl Snapshot {
         for model in &mut kept {
             share_ids(model, &provider_at, &tasks);
         }
-        // The default order of lists, so that an unsorted query needs no sort.
+        // The default order, so that an unsorted query needs no sort.
         kept.sort_by(|a, b| (&a.provider, &a.name, &a.id).cmp(&(&b.provider, &b.name, &b.id)));
         let mut model_at = HashMap::with_capacity(kept.len());
         kept.retain(|model| {
@@ -154,7 +154,7 @@ impl Snapshot {
             provider_at,
             model_at,
         };
-        // All that queries and facets ask about but for the provider and what has many values.
+        // All that queries and facets test, except the provider and values with many variants.
         snapshot.traits = Groups::by(&snapshot.models, |model| {
             let lists =
                 (&model.capabilities, &model.input_modalities, &model.output_modalities, &model.tasks);
@@ -165,8 +165,7 @@ impl Snapshot {
         (snapshot, rejected)
     }
 
-    /// Its bytes in memory as it was built, measured. The search index and the sorts, which later queries add, are not
-    /// counted.
+    /// Returns the bytes in memory, without the search index and the sorts that later queries build.
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.providers.heap()
@@ -179,57 +178,57 @@ impl Snapshot {
             + self.by_provider.bytes()
     }
 
-    /// All providers, by id.
+    /// Returns all providers, by id.
     pub fn providers(&self) -> &[Provider] {
         &self.providers
     }
 
-    /// All task types, by id.
+    /// Returns all task types, by id.
     pub fn tasks(&self) -> &[TaskType] {
         &self.tasks
     }
 
-    /// All models, hidden and retired ones included, by provider, name and id.
+    /// Returns all models, hidden and retired ones included, by provider, name and id.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// The provider of that id.
+    /// Returns a provider.
     pub fn provider(&self, id: &str) -> Option<&Provider> {
         self.provider_at.get(id).and_then(|&at| self.providers.get(at))
     }
 
-    /// The model of that id.
+    /// Returns a model.
     pub fn model(&self, id: &str) -> Option<&Model> {
         self.place(id).and_then(|at| self.models.get(at))
     }
 
-    /// The place of the model of that id in [`Snapshot::models`].
+    /// Returns a model's position in [`Snapshot::models`].
     pub fn place(&self, id: &str) -> Option<usize> {
         self.model_at.get(id).copied()
     }
 
-    /// The index that `q` is answered from; it numbers models by their place in [`Snapshot::models`].
+    /// Returns the search index, which numbers models by their position in [`Snapshot::models`].
     pub fn search(&self) -> &SearchIndex {
         self.search.get_or_init(|| SearchIndex::build(&self.models))
     }
 
-    /// The places of all models in [`Snapshot::models`], in that order.
+    /// Returns the positions of all models, in an order.
     pub(super) fn places(&self, order: Order) -> impl Iterator<Item = usize> + '_ {
         self.sorted.places(order, &self.models)
     }
 
-    /// Models alike in all closed values: whether they are enabled, lists, kind, status, what is known, price band.
+    /// Returns models grouped by all closed values: enabled or not, lists, kind, status, known facts, price band.
     pub(super) fn traits(&self) -> &Groups {
         &self.traits
     }
 
-    /// Models by provider.
+    /// Returns models grouped by provider.
     pub(super) fn by_provider(&self) -> &Groups {
         &self.by_provider
     }
 
-    /// Whether a task type of that id exists.
+    /// Whether the task type exists.
     pub fn has_task(&self, id: &TaskId) -> bool {
         self.tasks.binary_search_by(|task| task.id.cmp(id)).is_ok()
     }
@@ -239,22 +238,22 @@ impl Snapshot {
         model.enabled && self.provider(model.provider.as_str()).is_some_and(|p| p.enabled)
     }
 
-    /// Whether lists show the model when nothing else is asked for: enabled and not retired.
+    /// Whether lists show the model by default: enabled and not retired.
     pub fn is_listed(&self, model: &Model) -> bool {
         model.status != ModelStatus::Retired && self.is_enabled(model)
     }
 
-    /// How many models are listed when nothing else is asked for.
+    /// Returns the number of models that lists show by default.
     pub fn listed(&self) -> usize {
         self.listed
     }
 
-    /// How many rows could not be understood and were left out.
+    /// Returns the number of rejected rows.
     pub fn skipped(&self) -> usize {
         self.left_out.rows
     }
 
-    /// How many optional details could not be understood and were left out of their rows.
+    /// Returns the number of ignored optional details.
     pub fn details_ignored(&self) -> usize {
         self.left_out.details
     }

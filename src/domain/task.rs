@@ -1,4 +1,4 @@
-//! What ChatChonk asks models to do.
+//! Kinds of work that ChatChonk asks of models.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use super::id::TaskId;
 /// A kind of work, such as `summarization`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskType {
-    /// The id that `task=` takes.
+    /// The id for `task=`.
     pub id: TaskId,
     /// For people.
     pub name: String,
-    /// What the work is, in a sentence.
+    /// One sentence about the work.
     pub description: String,
 }

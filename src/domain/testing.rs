@@ -1,8 +1,8 @@
-//! What unit tests of several modules share.
+//! Shared by unit tests.
 
 use std::sync::LazyLock;
 
 use super::seed::Seed;
 
-/// The seed, read once: in a debug build that takes longer than most tests.
+/// The seed, read once, because debug builds take long.
 pub(crate) static SEED: LazyLock<Seed> = LazyLock::new(|| Seed::builtin().unwrap());

@@ -1,4 +1,4 @@
-//! Values that are text in JSON, read and written as `FromStr` and `Display` do.
+//! Values that are text in JSON, by `FromStr` and `Display`.
 
 /// Implements serde for a type by its text.
 macro_rules! text_serde {

@@ -1,4 +1,4 @@
-//! Sort keys and how each order compares them.
+//! Sort keys and their comparison.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -21,7 +21,7 @@ pub(in crate::domain) enum Key<'a> {
     Price(Option<u64>, Option<u64>),
     Context(Option<u32>),
     Release(Option<PartialDate>),
-    /// The name; the provider stands in the id.
+    /// The name; the id has the provider.
     Provider(Cow<'a, str>),
     Relevance(Relevance),
 }
@@ -73,7 +73,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Compares two places of one order. Total: ids are unique, and keys of different orders count as equal.
+/// Compares two positions in one order. Total: ids are unique, and keys of different orders count as equal.
 pub(in crate::domain) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &ModelId)) -> Ordering {
     let descending = matches!(order, Order::By(Sort { descending: true, .. }));
     let ((a_key, a_id), (b_key, b_id)) = (a, b);

@@ -1,4 +1,4 @@
-//! Every order, sorted once for all queries of a snapshot.
+//! Every order, sorted once per snapshot.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -9,8 +9,8 @@ use crate::domain::heap::table;
 use crate::domain::model::Model;
 use crate::domain::search::Relevance;
 
-/// The places of all models in each order, as if all were as relevant as each other: 4 bytes a model, from the first
-/// query in that order on.
+/// The positions of all models in each order, without relevance: 4 bytes per model, built by the first query in that
+/// order.
 #[derive(Debug)]
 pub(in crate::domain) struct Sorted(HashMap<Order, OnceLock<Vec<u32>>>);
 
@@ -24,12 +24,12 @@ impl Default for Sorted {
 }
 
 impl Sorted {
-    /// Its bytes on the heap before the first query.
+    /// Returns the bytes on the heap before the first query.
     pub(in crate::domain) fn bytes(&self) -> usize {
         table(&self.0)
     }
 
-    /// All places, in that order. The models are always the same.
+    /// Returns all positions in an order. The models must always be the same.
     pub(in crate::domain) fn places(
         &self,
         order: Order,

@@ -1,4 +1,4 @@
-//! One text for all ways of writing the same query.
+//! One text for all spellings of a query.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
@@ -8,15 +8,15 @@ use super::filter::Parameter;
 use crate::domain::model::{Kind, ModelStatus};
 
 impl ModelQuery {
-    /// The query as text: equal for queries that ask for the same, in whatever order, however often and with whatever
-    /// defaults spelled out, and different for all others.
+    /// Returns the query as text. Equal for equivalent queries, whatever their order, repetitions and explicit
+    /// defaults; different for all others.
     ///
-    /// It holds all that decides which models match and in which order, and nothing else: no limit, cursor, fields or
-    /// facets. Two runs of it over one snapshot differ only when `healthy_only` is asked for and the health has changed.
+    /// It includes all that decides matches and their order: no limit, cursor, fields or facets. Two runs over one
+    /// snapshot differ only if `healthy_only` is set and the health has changed.
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         for &parameter in Parameter::ALL {
-            // None of the values can contain `&`, `=` or a comma, so nothing needs to be escaped.
+            // No value contains `&`, `=` or a comma, so none is escaped.
             if let Some(value) = self.value(parameter) {
                 push(&mut text, parameter.as_str(), value);
             }
@@ -25,7 +25,7 @@ impl ModelQuery {
         text
     }
 
-    /// The canonical value; `None` where it asks for no more than the absence of the parameter does.
+    /// Returns the canonical value; `None` if it equals the parameter's absence.
     fn value(&self, parameter: Parameter) -> Option<String> {
         match parameter {
             Parameter::Provider => list(&self.provider),
@@ -61,7 +61,7 @@ fn text(value: Option<impl Display>) -> Option<String> {
     value.map(|value| value.to_string())
 }
 
-/// Each value once, in order; `None` when there is none.
+/// Returns each value once, in order; `None` for none.
 fn list<T: Display + Ord>(values: &[T]) -> Option<String> {
     let names: Vec<_> = BTreeSet::from_iter(values).into_iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| names.join(","))

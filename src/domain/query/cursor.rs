@@ -1,4 +1,4 @@
-//! Cursors: a position in a list as opaque text.
+//! Cursors: positions in a list as opaque text.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::ModelQuery;
 use super::position::Position;
 
-/// The longest cursor accepted, in bytes. Holds an id of 200 bytes and a name of 200 characters, whatever they are.
+/// Longest cursor in bytes. Holds any id of 200 bytes and name of 200 characters.
 pub const MAX_CURSOR_BYTES: usize = 2048;
 
-/// A position bound to the query whose list it is in: base64url without padding.
+/// A position bound to its query: base64url without padding.
 ///
-/// Opaque to callers, not secret and not signed: whoever forges one only chooses where a list begins.
+/// Opaque, but neither secret nor signed: a forged one only chooses where a list starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
@@ -23,15 +23,15 @@ pub struct Cursor(String);
 /// Text that is no cursor of this query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCursor {
-    /// Cut off, altered, or never a cursor.
+    /// Truncated, altered, or never a cursor.
     #[error("the cursor is damaged: pass `next_cursor` on as it was given")]
     Damaged,
-    /// A cursor of a list with other filters or another order.
+    /// A cursor of other filters or another order.
     #[error("the cursor belongs to another query: filters and sort must stay the same from page to page")]
     Foreign,
 }
 
-/// What a cursor holds.
+/// Content of a cursor.
 #[derive(Serialize, Deserialize)]
 struct Content<P> {
     #[serde(rename = "h")]
@@ -41,19 +41,18 @@ struct Content<P> {
 }
 
 impl Cursor {
-    /// The cursor that continues the query's list after the position.
+    /// Returns the cursor that continues the query's list after the position.
     pub fn encode(position: &Position, query: &ModelQuery) -> Self {
         let hash = query_hash(query);
-        // Strings, numbers and named variants cannot fail to serialise; an empty cursor would be refused as damaged.
+        // Strings, numbers and named variants serialise; an empty cursor would be refused as damaged.
         let json = serde_json::to_vec(&Content { hash, position }).unwrap_or_default();
         Self(URL_SAFE_NO_PAD.encode(json))
     }
 
-    /// The position that a cursor holds.
+    /// Returns the position of a cursor.
     ///
     /// # Errors
-    /// [`InvalidCursor::Damaged`] when the text is no cursor, [`InvalidCursor::Foreign`] when it is one of a query with
-    /// another canonical text.
+    /// [`InvalidCursor::Damaged`] for other text, [`InvalidCursor::Foreign`] for a cursor of another canonical query.
     pub fn decode(text: &str, query: &ModelQuery) -> Result<Position, InvalidCursor> {
         if text.len() > MAX_CURSOR_BYTES {
             return Err(InvalidCursor::Damaged);
@@ -70,7 +69,7 @@ impl Cursor {
         Ok(position)
     }
 
-    /// The cursor as text.
+    /// Returns the cursor as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Facets: how many of a query's matches have each value.
+//! Facets: how many matches have each value.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::domain::model::{Capability, Kind, Modality, ModelStatus};
 use crate::domain::price_band::PriceBand;
 
 closed_enum!(
-    /// What is known about a yes-or-no fact.
+    /// A yes-or-no fact that may be unknown.
     Known {
-        /// It is so.
+        /// Yes.
         True = "true",
-        /// It is not.
+        /// No.
         False = "false",
-        /// Not known.
+        /// Unknown.
         Unknown = "unknown",
     }
 );
@@ -33,21 +33,20 @@ impl From<Option<bool>> for Known {
     }
 }
 
-/// Counts over all matches of a query, whatever page is shown.
+/// Counts over all matches of a query, whatever the page.
 ///
-/// Of closed enumerations every value is there, with 0 where nothing has it, so that a client can draw all its choices
-/// from any answer; of providers and tasks, which the catalogue may have many of, only those that occur. A model counts
-/// once under each of its capabilities, modalities and tasks. Keys are in the order of their tables, providers and
-/// tasks in that of their ids.
+/// Closed enumerations show every value, also with 0, so that a client can render all choices from any answer.
+/// Providers and tasks show only values that occur. A model counts once under each of its capabilities, modalities and
+/// tasks. Keys are in the order of their tables, providers and tasks by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Facets<'s> {
     /// By provider.
     pub provider: BTreeMap<&'s str, usize>,
     /// By capability.
     pub capability: BTreeMap<Capability, usize>,
-    /// By what goes in.
+    /// By input.
     pub input_modality: BTreeMap<Modality, usize>,
-    /// By what comes out.
+    /// By output.
     pub output_modality: BTreeMap<Modality, usize>,
     /// By kind.
     pub kind: BTreeMap<Kind, usize>,
@@ -55,14 +54,14 @@ pub struct Facets<'s> {
     pub status: BTreeMap<ModelStatus, usize>,
     /// By task type.
     pub task: BTreeMap<&'s str, usize>,
-    /// By whether the weights are open.
+    /// By open weights.
     pub open_weights: BTreeMap<Known, usize>,
     /// By base price of input.
     pub price_band: BTreeMap<PriceBand, usize>,
 }
 
 impl<'s> Facets<'s> {
-    /// Counts the matches. Models that are alike are counted first and looked at once.
+    /// Counts the matches, one group of like models at a time.
     pub fn count(matches: &Matches<'s>) -> Self {
         let snapshot = matches.snapshot();
         let mut facets = Self {

@@ -1,4 +1,4 @@
-//! Which models a query keeps, one parameter at a time.
+//! Which models a query keeps, parameter by parameter.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::domain::search::Relevance;
 use crate::domain::snapshot::{Snapshot, Tested};
 
 closed_enum!(
-    /// The parameters of a query that keep models out, by the names that callers use.
+    /// The filters of a query, by their parameters.
     Parameter {
         /// The providers.
         Provider = "provider",
@@ -55,10 +55,10 @@ closed_enum!(
 /// A parameter whose removal gives results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Hint {
-    /// The parameter to drop, with all its values.
+    /// The parameter to remove, with all its values.
     #[serde(rename = "drop")]
     pub parameter: Parameter,
-    /// How many models match without it.
+    /// Number of matches without it.
     pub matches: usize,
 }
 
@@ -86,27 +86,27 @@ impl ModelQuery {
     }
 }
 
-/// A query made ready to be put to one model after the other.
+/// A query prepared for many models.
 pub(super) struct Filters<'a> {
     query: &'a ModelQuery,
     snapshot: &'a Snapshot,
     health: &'a ProviderHealth,
-    /// The parameters that can keep a model out.
+    /// Parameters that can exclude a model.
     active: Vec<Parameter>,
-    /// Those of them that have to be asked model by model.
+    /// The ones that each model must be tested for.
     single: Vec<Parameter>,
-    /// By what models of the same traits, and of the same provider, have in common.
+    /// Tests of groups: by traits and by provider.
     traits: Tested<'a>,
     providers: Tested<'a>,
-    /// A caller may ask for hundreds of ids, so they are looked up, not searched.
+    /// A caller may give hundreds of ids.
     ids: HashSet<&'a ModelId>,
-    /// By place in the snapshot; empty without `q`.
+    /// By position in the snapshot; empty without `q`.
     ranks: Vec<Option<Relevance>>,
 }
 
 impl<'a> Filters<'a> {
     pub(super) fn new(query: &'a ModelQuery, snapshot: &'a Snapshot, health: &'a ProviderHealth) -> Self {
-        // Retired and hidden models are kept out even when nothing is asked for.
+        // Retired and hidden models are excluded by default.
         let active = |parameter: &Parameter| {
             matches!(parameter, Parameter::Status | Parameter::Enabled) || query.is_given(*parameter)
         };
@@ -132,14 +132,14 @@ impl<'a> Filters<'a> {
         filters
     }
 
-    /// Whether the model at that place of the snapshot passes every filter.
+    /// Whether the model at a position passes every filter.
     pub(super) fn keeps(&self, at: usize, model: &Model) -> bool {
         self.traits.holds(at)
             && self.providers.holds(at)
             && self.single.iter().all(|&parameter| self.passes(parameter, at, model))
     }
 
-    /// The relevance of the model at that place; the same for all without `q`.
+    /// Returns the relevance of the model at a position; the same for all without `q`.
     pub(super) fn relevance(&self, at: usize) -> Relevance {
         self.ranks.get(at).copied().flatten().unwrap_or_default()
     }
@@ -160,7 +160,7 @@ impl<'a> Filters<'a> {
         matches.into_iter().map(|(parameter, matches)| Hint { parameter, matches }).collect()
     }
 
-    /// Whether the model passes what holds when the parameter is not given.
+    /// Whether the model passes the parameter's default.
     fn passes_without(&self, parameter: Parameter, model: &Model) -> bool {
         match parameter {
             Parameter::Status => model.status != ModelStatus::Retired,
@@ -193,12 +193,12 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// What a parameter looks at.
+/// What a parameter tests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// What [`Snapshot::traits`] groups by.
+    /// The groups of [`Snapshot::traits`].
     Traits,
-    /// The provider alone.
+    /// The provider only.
     Provider,
     /// The model itself.
     Model,

@@ -1,4 +1,4 @@
-//! The answer to a query, and pages of it.
+//! Answers to queries, and their pages.
 
 use super::ModelQuery;
 use super::filter::{Filters, Hint};
@@ -9,16 +9,16 @@ use crate::domain::order::{Key, Order, compare};
 use crate::domain::search::Relevance;
 use crate::domain::snapshot::Snapshot;
 
-/// A model that matches, and how well.
+/// A matching model, with its relevance.
 #[derive(Debug, Clone, Copy)]
 struct Match<'s> {
-    /// Its place in the snapshot.
+    /// Its position in the snapshot.
     at: usize,
     model: &'s Model,
     relevance: Relevance,
 }
 
-/// All models that match a query, in its order.
+/// All matches of a query, in order.
 #[derive(Debug, Clone)]
 pub struct Matches<'s> {
     snapshot: &'s Snapshot,
@@ -26,40 +26,40 @@ pub struct Matches<'s> {
     found: Vec<Match<'s>>,
 }
 
-/// Some of the matches, and where to go on.
+/// A page of matches.
 #[derive(Debug, Clone)]
 pub struct Page<'s> {
     /// The models of this page, in order.
     pub models: Vec<&'s Model>,
-    /// The place of the last of them; `None` when nothing follows.
+    /// Position of the last; `None` on the last page.
     pub next: Option<Position>,
 }
 
 impl ModelQuery {
-    /// The models that match, in order. Paging comes after: the number of matches is the total.
+    /// Returns the matching models, in order.
     ///
-    /// Linear in the number of models; by relevance, `n log n` in that of matches besides.
+    /// Linear in the number of models, and `n log n` in the number of matches if ordered by relevance.
     pub fn run<'s>(&self, snapshot: &'s Snapshot, health: &ProviderHealth) -> Matches<'s> {
         let filters = Filters::new(self, snapshot, health);
         let models = snapshot.models();
-        // As the models lie in memory, whatever the order: thousands of them do not fit into the processor's caches.
+        // In memory order, because thousands of models exceed the processor's caches.
         let kept: Vec<_> = models.iter().enumerate().map(|(at, model)| filters.keeps(at, model)).collect();
         let order = self.order();
         let places = snapshot.places(order).filter(|&at| kept[at]);
         let mut found: Vec<_> =
             places.map(|at| Match { at, model: &models[at], relevance: filters.relevance(at) }).collect();
         if order == Order::Relevance {
-            // Stable: those as relevant as each other stay in the order of their ids.
+            // Stable: equally relevant models stay in the order of their ids.
             found.sort_by_key(|found| found.relevance);
         }
         Matches { snapshot, order, found }
     }
 
-    /// What to drop from a query that matches nothing: each parameter, with all its values, whose removal alone gives
-    /// results, in the order of [`Parameter::ALL`](super::Parameter::ALL). Empty when the query matches something.
+    /// Returns, for a query without matches, each parameter whose removal alone gives results, in the order of
+    /// [`Parameter::ALL`](super::Parameter::ALL). Empty for other queries.
     ///
-    /// That retired and hidden models are left out is no parameter, so where only such models would match there is no
-    /// hint; and dropping `status` or `enabled` brings that default back.
+    /// Excluding retired and hidden models is no parameter, so they give no hint; removing `status` or `enabled`
+    /// restores that default.
     pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
         Filters::new(self, snapshot, health).hints()
     }
@@ -71,31 +71,31 @@ impl<'s> Matches<'s> {
         self.snapshot
     }
 
-    /// The places of the matches in the snapshot.
+    /// Returns the matches' positions in the snapshot.
     pub(in crate::domain) fn places(&self) -> impl Iterator<Item = usize> + '_ {
         self.found.iter().map(|found| found.at)
     }
 
-    /// How many models match: the total, whatever is shown of it.
+    /// Returns the number of matches, whatever the page.
     pub fn len(&self) -> usize {
         self.found.len()
     }
 
-    /// Whether nothing matches.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The models, in order.
+    /// Returns the models, in order.
     pub fn models(&self) -> impl ExactSizeIterator<Item = &'s Model> + '_ {
         self.found.iter().map(|found| found.model)
     }
 
-    /// The matches after a place, at most `limit` of them; without either, all.
+    /// Returns up to `limit` matches after a position; without both, all.
     ///
-    /// Pages taken one after the other show each match once, also when the catalogue changes in between, as long as
-    /// the match itself stays in its place. A position of another order makes no sense here; [`super::Cursor::decode`]
-    /// gives none. A limit of 0 gives an empty page that nothing follows.
+    /// Successive pages show each match once, even if the catalogue changes in between, as long as the match keeps its
+    /// place. The position must be of this order, as [`super::Cursor::decode`] ensures. A limit of 0 gives an empty
+    /// last page.
     pub fn page(&self, after: Option<&Position>, limit: Option<usize>) -> Page<'s> {
         let start = after.map_or(0, |position| {
             self.found.partition_point(|found| {

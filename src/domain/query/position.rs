@@ -1,4 +1,4 @@
-//! A place in an ordered list, as cursors carry it.
+//! Positions in an ordered list, for cursors.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,8 @@ use crate::domain::model::Model;
 use crate::domain::order::{Key, Order};
 use crate::domain::search::Relevance;
 
-/// A place in an ordered list: just after a model that has, or had, this key and id.
-///
-/// It says where to go on whatever has changed since: what stands after it is shown next, whether or not that model
-/// still exists.
+/// A position just after the model of this key and id, which may no longer exist. The list continues with what comes
+/// after it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     #[serde(rename = "k")]
@@ -24,7 +22,7 @@ impl Position {
         Self { key: Key::of(order, model, relevance).into_owned(), id: model.id.clone() }
     }
 
-    /// Whether it is a place in a list of that order.
+    /// Whether it is a position in a list of that order.
     pub(super) fn is_of(&self, order: Order) -> bool {
         self.key.is_of(order)
     }

@@ -1,17 +1,17 @@
-//! How well one word of a query matches one word of the vocabulary.
+//! Compares a word of a query with a word of the vocabulary.
 
 use rapidfuzz::distance::osa::{Args, BatchComparator};
 
-/// The grade of a match with two typos, the worst there is; 0 is exact.
+/// Grade of a match with two typos; 0 is exact.
 pub(super) const WORST: u8 = 4;
-/// Words of at least this many characters may have one typo.
+/// Shortest word, in characters, that may have one typo.
 const ONE_TYPO: usize = 4;
-/// Words of at least this many characters may have two.
+/// Shortest word that may have two.
 const TWO_TYPOS: usize = 8;
-/// Longer words must be right: the comparison of one machine word ends here.
+/// Longest word that may have typos: the comparison uses one machine word.
 const MAX_TYPO_CHARS: usize = 64;
 
-/// A word of the vocabulary, with what rules most comparisons out before they are made.
+/// A word of the vocabulary, with facts that exclude most comparisons.
 #[derive(Debug)]
 pub(super) struct Token {
     text: Box<str>,
@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-/// Which characters occur, 64 kinds of them: a typo changes at most two.
+/// Returns the set of characters, in 64 classes. A typo changes at most two.
 fn letters(text: &str) -> u64 {
     text.chars().fold(0, |letters, c| letters | 1 << (u32::from(c) % 64))
 }
@@ -59,10 +59,10 @@ impl<'q> Matcher<'q> {
         }
     }
 
-    /// 0 exact, 1 prefix, 2 substring (from two characters on), 3 one typo, 4 two typos.
+    /// Returns 0 for exact, 1 prefix, 2 substring (from two characters on), 3 one typo, 4 two typos.
     ///
-    /// A typo is a letter wrong, missing or added, or two swapped. Digits are never taken for a typo: `gpt4` is another
-    /// model than `gpt5`.
+    /// A typo is a letter wrong, missing or added, or two swapped. Never a digit: `gpt4` and `gpt5` are different
+    /// models.
     pub(super) fn grade(&self, token: &Token) -> Option<u8> {
         if self.letters & !token.letters == 0 {
             if let Some(rest) = token.text.strip_prefix(self.word) {

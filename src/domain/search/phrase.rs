@@ -1,17 +1,17 @@
-//! The whole query, written together, in a model's id or name.
+//! The whole query, joined, in a model's id or name.
 
 use std::ops::Range;
 
 use super::words::words;
 
-/// Where the query stands; the better the lesser.
+/// Where the query occurs; the best is the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Found {
-    /// It is the whole name, or the id from one of its parts to its end.
+    /// All of the name, or of the id from one of its parts on.
     All = 0,
-    /// It begins and ends with a word.
+    /// From the start of a word to the end of one.
     Words = 1,
-    /// It begins with a word.
+    /// From the start of a word.
     Start = 2,
     /// Not in one piece.
     Nowhere = 3,
@@ -19,14 +19,14 @@ pub(super) enum Found {
 
 #[derive(Debug)]
 struct Start {
-    /// In the words written together, in bytes.
+    /// Offset in the joined words, in bytes.
     at: u32,
-    /// Whether a part of an id, or a name, begins here.
+    /// Whether a name or a part of an id starts here.
     part: bool,
 }
 
-/// What all models are called. In one piece, in their order: a search passes by all of them, and thousands of texts of
-/// their own would each be fetched from elsewhere in memory.
+/// The names and ids of all models in one allocation: a search reads all of them, and thousands of separate texts would
+/// be scattered in memory.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     text: String,
@@ -34,16 +34,16 @@ pub(super) struct Entries {
     called: Vec<Entry>,
 }
 
-/// What one model is called.
+/// One model's texts.
 #[derive(Debug)]
 struct Entry {
     id: Joined,
     name: Joined,
-    /// How many words the last part of the id has.
+    /// Number of words in the id's last part.
     last_part: usize,
 }
 
-/// Words written together: their place in `text`, and that of their beginnings in `starts`.
+/// Joined words: their range in `text`, and their starts in `starts`.
 #[derive(Debug)]
 struct Joined {
     text: Range<usize>,
@@ -64,7 +64,7 @@ impl Entries {
         let (text, starts) = (self.text.len(), self.starts.len());
         for part in parts {
             for (nth, word) in words(part).iter().enumerate() {
-                // Ids and names are shorter by far than what does not fit.
+                // Ids and names are far shorter than the limit.
                 let at = u32::try_from(self.text.len() - text).unwrap_or(u32::MAX);
                 self.starts.push(Start { at, part: nth == 0 });
                 self.text.push_str(word);
@@ -73,12 +73,12 @@ impl Entries {
         Joined { text: text..self.text.len(), starts: starts..self.starts.len() }
     }
 
-    /// How many models there are.
+    /// Returns the number of models.
     pub(super) fn len(&self) -> usize {
         self.called.len()
     }
 
-    /// All models, in the order in which they came.
+    /// Iterates over the models in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Called<'_>> {
         self.called.iter().map(|entry| Called { all: self, entry })
     }
@@ -104,26 +104,26 @@ impl Entries {
     }
 }
 
-/// What one model is called.
+/// One model's texts.
 pub(super) struct Called<'a> {
     all: &'a Entries,
     entry: &'a Entry,
 }
 
 impl Called<'_> {
-    /// The best place of the phrase, which is not empty.
+    /// Returns the best occurrence of a non-empty phrase.
     pub(super) fn find(&self, phrase: &str) -> Found {
         self.all.find(&self.entry.id, phrase).min(self.all.find(&self.entry.name, phrase))
     }
 
-    /// How many words the name, the id, or the last part of the id has more or fewer than that: the least of the three.
+    /// Returns the least difference in words between that number and the name, the id, or the id's last part.
     pub(super) fn difference(&self, words: usize) -> usize {
         let nearest = |count: usize| count.abs_diff(words);
         let name = nearest(self.entry.name.starts.len());
         name.min(nearest(self.length())).min(nearest(self.entry.last_part))
     }
 
-    /// How many words the id has.
+    /// Returns the number of words in the id.
     pub(super) fn length(&self) -> usize {
         self.entry.id.starts.len()
     }

@@ -1,11 +1,11 @@
-//! How text is cut into words, the same way for what is searched and what is found.
+//! Splits texts into words, the same way for queries and models.
 
 use std::collections::BTreeSet;
 
-/// How many neighbouring words may be written together: `gpt 5 mini` as `gpt5mini`.
+/// Most neighbouring words that may be joined: `gpt 5 mini` as `gpt5mini`.
 const TOGETHER: usize = 3;
 
-/// The runs of letters and digits, in order and in lower case.
+/// Returns the runs of letters and digits, in lower case.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .split(|c: char| !c.is_alphanumeric())
@@ -14,10 +14,10 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every word under which a model of that id and name is found.
+/// Returns every word under which a model is found.
 pub(super) fn indexed(id: &str, name: &str) -> BTreeSet<String> {
     let mut indexed = BTreeSet::new();
-    // Nobody writes a provider and a model together, so words are joined within the parts of an id only.
+    // Words are joined within parts of an id only: a provider is not written together with a model.
     for part in id.split('/').chain([name]) {
         let words = words(part);
         for (at, word) in words.iter().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn indexed(id: &str, name: &str) -> BTreeSet<String> {
     indexed
 }
 
-/// A word's stretches of digits and of everything else: `qwen`, `3` for `qwen3`.
+/// Returns a word's runs of digits and of other characters: `qwen`, `3` for `qwen3`.
 fn letters_and_digits(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {

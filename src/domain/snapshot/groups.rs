@@ -1,4 +1,4 @@
-//! Models that are alike: what holds for one of them is found out once for all.
+//! Groups of like models: one test holds for all of a group.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,17 +6,17 @@ use std::hash::Hash;
 use crate::domain::heap::Heap as _;
 use crate::domain::model::Model;
 
-/// Models in groups by some of their properties. Thousands of models share a few hundred combinations.
+/// Models grouped by some of their properties. Thousands of models share a few hundred combinations.
 #[derive(Debug, Default)]
 pub(in crate::domain) struct Groups {
-    /// The group of each model, by its place in the snapshot.
+    /// Group of each model, by position.
     of: Vec<u32>,
-    /// The place of one model of each group.
+    /// Position of one model per group.
     examples: Vec<usize>,
 }
 
 impl Groups {
-    /// Its bytes on the heap.
+    /// Returns the bytes on the heap.
     pub(in crate::domain) fn bytes(&self) -> usize {
         self.of.heap() + self.examples.heap()
     }
@@ -34,12 +34,12 @@ impl Groups {
         groups
     }
 
-    /// Whether it holds for each group, found out by its example.
+    /// Tests each group by its example.
     pub(in crate::domain) fn test(&self, holds: impl Fn(usize) -> bool) -> Tested<'_> {
         Tested { of: &self.of, holds: self.examples.iter().map(|&at| holds(at)).collect() }
     }
 
-    /// The place of an example of each group that occurs among these places, and how often it does.
+    /// Returns an example of each group among these positions, and how often the group occurs.
     pub(in crate::domain) fn count(
         &self,
         places: impl Iterator<Item = usize>,
@@ -52,7 +52,7 @@ impl Groups {
     }
 }
 
-/// Which groups passed a test.
+/// Groups that passed a test.
 #[derive(Default)]
 pub(in crate::domain) struct Tested<'s> {
     of: &'s [u32],
@@ -60,7 +60,7 @@ pub(in crate::domain) struct Tested<'s> {
 }
 
 impl Tested<'_> {
-    /// Whether the model at that place is in a group that passed.
+    /// Whether the group of the model at a position passed.
     pub(in crate::domain) fn holds(&self, at: usize) -> bool {
         self.holds[self.of[at] as usize]
     }
