@@ -114,7 +114,6 @@ pub struct Cost {
     /// The sum of the breakdown.
     pub total: Amount,
     /// The threshold, in tokens, of the tier that applies to the whole request; `null`: the base prices apply.
-    #[schema(required)]
     pub tier_above_prompt_tokens: Option<u64>,
     /// The charges, in the order `input`, `cache_read`, `output`, `per_query`, without unused ones.
     pub breakdown: Vec<Line>,

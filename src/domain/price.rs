@@ -81,25 +81,18 @@ impl fmt::Display for Price {
 #[schema(as = Prices, description = "Prices in USD; `null` is unknown.")]
 pub struct Pricing {
     /// Per 1,000,000 prompt tokens.
-    #[schema(required)]
     pub input: Option<Price>,
     /// Per 1,000,000 generated tokens.
-    #[schema(required)]
     pub output: Option<Price>,
     /// Per 1,000,000 prompt tokens read from the provider's cache.
-    #[schema(required)]
     pub cache_read: Option<Price>,
     /// Per 1,000,000 prompt tokens written to the provider's cache.
-    #[schema(required)]
     pub cache_write: Option<Price>,
     /// Per query. A model priced per query has no token prices.
-    #[schema(required)]
     pub per_query: Option<Price>,
     /// Prices that replace the base prices for long prompts, by rising threshold.
-    #[schema(required)]
     pub tiers: Vec<Tier>,
     /// Cheaper hours, for information: costs use the base price.
-    #[schema(required)]
     pub off_peak: Option<OffPeak>,
 }
 
@@ -117,15 +110,12 @@ pub struct Tier {
     pub above_prompt_tokens: u64,
     /// Per 1,000,000 prompt tokens; `null` keeps the base price.
     #[serde(default)]
-    #[schema(required)]
     pub input: Option<Price>,
     /// Per 1,000,000 generated tokens; `null` keeps the base price.
     #[serde(default)]
-    #[schema(required)]
     pub output: Option<Price>,
     /// Per 1,000,000 cached prompt tokens; `null` keeps the base price.
     #[serde(default)]
-    #[schema(required)]
     pub cache_read: Option<Price>,
 }
 
@@ -134,19 +124,15 @@ pub struct Tier {
 pub struct OffPeak {
     /// Per 1,000,000 prompt tokens.
     #[serde(default)]
-    #[schema(required)]
     pub input: Option<Price>,
     /// Per 1,000,000 generated tokens.
     #[serde(default)]
-    #[schema(required)]
     pub output: Option<Price>,
     /// Per 1,000,000 cached prompt tokens.
     #[serde(default)]
-    #[schema(required)]
     pub cache_read: Option<Price>,
     /// When they apply.
     #[serde(default)]
-    #[schema(required)]
     pub windows_utc: Vec<OffPeakWindow>,
 }
 

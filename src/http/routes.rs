@@ -1,5 +1,4 @@
-//! The route table. Registration, the labels of metrics and spans, the paths of the `OpenAPI` document and the exemption
-//! from the rate limit all come from it.
+//! The route table: the source of registration, labels of metrics and spans, `OpenAPI` paths and rate limit exemptions.
 
 use actix_web::guard;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
@@ -11,21 +10,21 @@ use super::edge::Limited;
 use super::reply::{ApiError, Route};
 use super::{api, docs, health, metrics, openai, page};
 
-/// A route that answers GET and HEAD.
+/// A route for GET and HEAD.
 struct Entry {
-    /// Its path, and the label of its metrics and spans.
+    /// Path, and label of metrics and spans.
     template: &'static str,
     handle: fn(Resource, &Clock) -> Resource,
     operation: fn() -> OpenApi,
     /// Whether its `{id}` may contain slashes.
     has_slashes: bool,
-    /// Whether the rate limit spares it.
+    /// Whether the rate limit exempts it.
     is_exempt: bool,
-    /// Whether it exists only where a token opens it.
+    /// Whether it exists only with a token.
     needs_token: bool,
 }
 
-/// An entry. The annotation of its handler has `path = ""`, because the table has the path.
+/// Creates an entry. Its handler's annotation has `path = ""`, because the table has the path.
 macro_rules! route {
     ($template:literal, $($handler:ident)::+) => {
         Entry {
@@ -49,7 +48,7 @@ impl Entry {
         Self { has_slashes: true, ..self }
     }
 
-    /// For probes: the platform and the operator rely on them, so the rate limit never refuses them.
+    /// For probes of platform and operator: the rate limit never refuses them.
     const fn exempt(self) -> Self {
         Self { is_exempt: true, ..self }
     }
@@ -59,8 +58,7 @@ impl Entry {
     }
 }
 
-/// The router tries them in this order: `/cost` must come before the id that would contain it, and probes, which no layer
-/// answers, before both.
+/// In the router's order: `/cost` before the id that would contain it, and probes, which need no layer, before both.
 static ROUTES: [Entry; 22] = [
     route!("/api/models", api::models::list),
     route!("/api/health", health::health).exempt(),
@@ -86,7 +84,7 @@ static ROUTES: [Entry; 22] = [
     route!("/metrics", metrics::for_bearers).with_token(),
 ];
 
-/// Registers all routes. `has_token`: whether a token opens those that need one.
+/// Registers all routes. `has_token`: whether a token is set.
 pub fn configure(app: &mut web::ServiceConfig, has_token: bool, clock: &Clock) {
     for route in ROUTES.iter().filter(|route| has_token || !route.needs_token) {
         let path = if route.has_slashes {
@@ -100,7 +98,7 @@ pub fn configure(app: &mut web::ServiceConfig, has_token: bool, clock: &Clock) {
     app.default_service(web::to(async || Err::<HttpResponse, _>(ApiError::no_route())));
 }
 
-/// Answers GET and HEAD by the handler, within a limit of time, and everything else by 405 with `Allow`.
+/// Answers GET and HEAD by the handler, within the time limit, and other methods by 405 with `Allow`.
 fn limited<F, Args>(resource: Resource, handler: F, clock: &Clock) -> Resource
 where
     F: Handler<Args>,
@@ -113,20 +111,20 @@ where
         .default_service(web::to(async || Err::<HttpResponse, _>(ApiError::method("GET, HEAD"))))
 }
 
-/// Whether the rate limit spares the path.
+/// Whether the rate limit exempts the path.
 pub fn is_exempt(path: &str) -> bool {
     ROUTES.iter().any(|route| route.is_exempt && route.template == path)
 }
 
-/// The `OpenAPI` document, the same for every server of this release.
+/// Returns the `OpenAPI` document of this release.
 pub fn document() -> OpenApi {
     docs::openapi::document(ROUTES.iter().map(|route| (route.template, (route.operation)())))
 }
 
-/// The `OpenAPI` document as it is published: indented JSON with a final line feed.
+/// Returns the `OpenAPI` document as published: indented JSON with a final line feed.
 ///
 /// # Errors
-/// None in practice: every part of it serializes.
+/// None in practice: every part serializes.
 pub fn document_text() -> serde_json::Result<String> {
     docs::openapi::text(&document())
 }

@@ -1,4 +1,4 @@
-//! The two servers: the public one, and that of metrics.
+//! The public server, and the one for metrics.
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;
@@ -22,48 +22,48 @@ use super::metrics::{Metrics, MetricsSettings};
 use super::reply::{Editions, Reader};
 use super::{api, docs, health, metrics, page, routes};
 
-/// How long requests under way may take once the server stops. The rest of the 10 s is for the database and the log.
+/// Time for requests in progress when the server stops. The rest of the 10 s is for database and log.
 const DRAIN_SECONDS: u64 = 3;
 
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// Threads that serve requests.
+    /// Threads for requests.
     pub workers: usize,
     /// Origins whose pages may read answers.
     pub allowed_origins: Vec<String>,
-    /// Requests per minute and client; `None`: no limit.
+    /// Requests per minute and client; `None`: unlimited.
     pub rate_limit: Option<NonZeroU32>,
     /// Whether requests come through Render's proxy, which names the client in a header that clients cannot set.
     pub behind_render: bool,
-    /// The name of the deployment, such as `production`.
+    /// Name of the deployment, such as `production`.
     pub environment: String,
 }
 
-/// What the servers are built from.
+/// What the servers depend on.
 pub struct Dependencies {
     /// The catalogue.
     pub catalogue: Catalogue,
-    /// What the background checks saw.
+    /// Results of the background checks.
     pub status: Arc<Status>,
-    /// Which provider keys are set, and whether providers are probed.
+    /// Provider keys, and whether providers are probed.
     pub probes: ProbeSettings,
-    /// What the probes saw: empty, hence all unknown, without probes.
+    /// Results of the probes; without probes all providers are unknown.
     pub provider_health: ProviderHealthBoard,
     /// Cloudflare KV.
     pub kv: KvState,
-    /// The counters of the caches in use.
+    /// Counters of the caches.
     pub meters: Vec<Meter>,
-    /// For limits of time.
+    /// For time limits.
     pub clock: Clock,
     /// Settings of the HTTP side.
     pub settings: HttpSettings,
-    /// Where metrics are shown.
+    /// Settings of metrics.
     pub metrics: MetricsSettings,
 }
 
-/// Serves on a listener that is already bound, and metrics on another. Each server runs when its future is awaited and
-/// stops on its handle's `stop`, never on its own on a signal.
+/// Serves on a bound listener, and metrics on another. Each server runs when its future is awaited. It stops through
+/// its handle, not on a signal.
 ///
 /// # Errors
 /// When a listener cannot be used.
@@ -116,9 +116,9 @@ pub fn serve(
     })
     .workers(workers)
     .keep_alive(connections::KEEP_ALIVE)
-    // For the head of the first request: a client that sends it byte by byte is cut off.
+    // For the first request's head, against clients that send it byte by byte.
     .client_request_timeout(Duration::from_secs(5))
-    // Sockets follow the system's time, whatever the rest of the clock says.
+    // Sockets follow the system's time, whatever the clock.
     .on_connect(connections::watch(Clock::system()))
     .shutdown_timeout(DRAIN_SECONDS)
     .disable_signals()

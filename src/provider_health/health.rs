@@ -59,15 +59,12 @@ pub struct ProviderReport<'a> {
     /// The status that the probes found.
     pub status: ProviderStatus,
     /// Why the provider is not healthy, or why its status is unknown.
-    #[schema(required)]
     pub reason: Option<Reason>,
     /// Since when the provider has that status.
     #[serde(with = "time::serde::rfc3339::option")]
-    #[schema(required)]
     pub since: Option<OffsetDateTime>,
     /// When the last probe began.
     #[serde(with = "time::serde::rfc3339::option")]
-    #[schema(required)]
     pub last_checked: Option<OffsetDateTime>,
     /// How long probes take.
     pub latency_ms: Latency,
@@ -80,10 +77,8 @@ pub struct ProviderReport<'a> {
 #[schema(as = ProbeLatency)]
 pub struct Latency {
     /// Half of the answers took no longer.
-    #[schema(required)]
     pub p50: Option<u32>,
     /// All but one in twenty took no longer.
-    #[schema(required)]
     pub p95: Option<u32>,
 }
 

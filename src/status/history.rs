@@ -56,16 +56,14 @@ pub struct Change {
     /// The part.
     pub part: Part,
     /// The provider, if `part` is `provider`.
-    #[schema(required, value_type = Option<ProviderId>)]
+    #[schema(value_type = Option<ProviderId>)]
     pub provider: Option<ProviderId>,
     /// The previous state, such as `up`; `null` if unknown.
-    #[schema(required)]
     pub from: Option<&'static str>,
     /// The new state: of the database `up`, `read_only`, `down` or `not_configured`, of Cloudflare KV `enabled` or
     /// `unavailable`, of the catalogue its source, of a provider its status.
     pub to: &'static str,
     /// The cause, in plain words; for providers, its name in provider health.
-    #[schema(required)]
     pub reason: Option<&'static str>,
 }
 
@@ -104,7 +102,6 @@ pub struct Sample {
     /// Reads answered from Cloudflare KV, or with a stale catalogue.
     pub other_hits: u64,
     /// Latency of the last database check, in milliseconds; `null` while it does not answer.
-    #[schema(required)]
     pub database_ms: Option<f64>,
     /// Lookups in Cloudflare KV.
     pub kv_lookups: u64,
@@ -115,12 +112,10 @@ pub struct Sample {
     /// Calls to Cloudflare that failed.
     pub kv_failures: u64,
     /// Mean duration of these calls, in milliseconds; `null` without any.
-    #[schema(required)]
     pub kv_ms: Option<f64>,
     /// Loads of the catalogue from the database, failed ones included.
     pub loads: u64,
     /// Mean duration of these loads, in milliseconds; `null` without any.
-    #[schema(required)]
     pub load_ms: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The page of all error codes: what each means, an example, and the way out.
+//! The page of all error codes: meaning, example, fix.
 
 use std::fmt::Write;
 
@@ -32,7 +32,7 @@ pub(super) fn page_html() -> String {
     page("Errors", "/api/docs/errors", &navigation, &content)
 }
 
-/// What was recorded, under its request; what was not, such as a fault of ours, as it would be written, under none.
+/// The recorded answer under its request; an unrecorded one, such as a server error, as it would be, under none.
 fn shown(code: Code, recorded: Option<&Example>) -> String {
     match recorded {
         Some(recorded) => {

@@ -1,13 +1,13 @@
-//! What the pages have in common.
+//! Building blocks of the pages.
 
 use std::fmt::Write;
 
-/// Text as it may stand between tags and in quoted attributes.
+/// Escapes text for elements and quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Prose: paragraphs, lists of lines that begin with `- `, and code in backticks.
+/// Renders prose: paragraphs, lists with `- `, code in backticks.
 pub(super) fn prose(text: &str) -> String {
     let mut html = String::new();
     for part in text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()) {
@@ -23,7 +23,7 @@ pub(super) fn prose(text: &str) -> String {
     html
 }
 
-/// One line of prose.
+/// Renders one line of prose.
 pub(super) fn words(text: &str) -> String {
     let parts = text.split('`').enumerate();
     parts.fold(String::new(), |html, (at, part)| match at % 2 {
@@ -32,30 +32,30 @@ pub(super) fn words(text: &str) -> String {
     })
 }
 
-/// A table; the rows are HTML already.
+/// Renders a table of HTML rows.
 pub(super) fn table(heads: [&str; 3], rows: &str) -> String {
     let [first, second, third] = heads;
     format!("<table><tr><th>{first}</th><th>{second}</th><th>{third}</th></tr>\n{rows}</table>\n")
 }
 
-/// An example: its request, which is HTML already, and its answer.
+/// Renders an example: an HTML request and its answer.
 pub(super) fn example(request: &str, answer: &serde_json::Value) -> String {
     let answer = serde_json::to_string_pretty(answer).unwrap_or_default();
     format!("<details><summary>Example</summary>\n{request}<pre>{}</pre></details>\n", escape(&answer))
 }
 
-/// A request that can be followed to the same answer.
+/// Renders a request as a link to the same answer.
 pub(super) fn followed(request: &str) -> String {
     let request = escape(request);
     format!("<p><a href=\"{request}\"><code>GET {request}</code></a></p>\n")
 }
 
-/// A request that cannot be followed to the same answer, and what it was besides.
+/// Renders a request that no link can repeat, with its circumstances.
 pub(super) fn told(line: &str, when: &str) -> String {
     format!("<p>{}</p>\n", words(format!("`{line}` {when}").trim_end()))
 }
 
-/// A whole page. `address` is its own.
+/// Renders a whole page. `address` is its own.
 pub(super) fn page(title: &str, address: &str, navigation: &str, content: &str) -> String {
     let link = |to: &str, text: &str| {
         let current = if to == address { " aria-current=\"page\"" } else { "" };

@@ -1,4 +1,4 @@
-//! The API's document and the pages built from it. They load only their own style sheet.
+//! The `OpenAPI` document and the pages built from it, which load only their own style sheet.
 
 mod errors;
 mod html;
@@ -11,9 +11,9 @@ use utoipa::openapi::OpenApi;
 
 use crate::http::reply::Coded;
 
-/// Pages change with a release; until then a tag makes revalidation cheap.
+/// Pages change with a release; tags make revalidation cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("public, max-age=300");
-/// No scripts, no images, nothing from other origins, and no framing.
+/// No scripts, images, foreign resources or framing.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
@@ -48,7 +48,7 @@ impl Page {
     }
 }
 
-/// The document and its pages in every coding. Each is built on its first request.
+/// The document and its pages in every coding, each built on its first request.
 pub struct Pages {
     document: fn() -> OpenApi,
     coded: [Coded; Page::COUNT],
@@ -65,7 +65,7 @@ impl Pages {
     }
 }
 
-/// Hands the handlers their data. `document` builds the API's document.
+/// `document` builds the `OpenAPI` document.
 pub fn configure(document: fn() -> OpenApi) -> impl Fn(&mut web::ServiceConfig) {
     let pages = web::Data::new(Pages { document, coded: <_>::default() });
     move |app| {

@@ -1,4 +1,4 @@
-//! The document as a page: operations by group, then the types of the answers.
+//! The document as a page: operations by group, then types.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 
 use super::html::{escape, example, followed, page, prose, table, words};
 
-/// Where the document keeps its types.
+/// Path of the types in the document.
 const TYPES: &str = "#/components/schemas/";
 
 pub(super) fn page_of(document: &OpenApi) -> String {
@@ -144,7 +144,7 @@ fn type_section(name: &str, schema: &RefOr<Schema>) -> String {
     html + "</section>\n"
 }
 
-/// The rows of an object's fields, in the order of the answer.
+/// Renders an object's fields, in the order of the answer.
 fn fields(schema: &Schema) -> String {
     let Schema::Object(object) = schema else { return String::new() };
     let row = |(name, schema): (&String, &RefOr<Schema>)| {
@@ -156,7 +156,7 @@ fn fields(schema: &Schema) -> String {
     object.properties.iter().map(row).collect()
 }
 
-/// A type in words.
+/// Describes a type in words.
 fn kind(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix(TYPES)) {
         return format!("<a href=\"#{name}\">{name}</a>");

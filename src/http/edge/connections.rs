@@ -17,24 +17,23 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// How long an idle connection is kept: longer than any proxy in front keeps it, so that the proxy closes it first.
+/// Idle time of a connection: longer than in any proxy in front, so that the proxy closes it first.
 pub const KEEP_ALIVE: Duration = Duration::from_mins(2);
-/// How often a connection is checked. Without a request since the last check it is cut off, whatever it is busy with: 2.5 to
-/// 5 minutes after its last request.
+/// Pause between checks of a connection. One without a request since the last check is cut off, 2.5 to 5 minutes after
+/// its last request.
 const LOOK_EVERY: Duration = Duration::from_secs(150);
-/// How many connections may wait to be accepted. `TcpListener::bind` allows 128, and a client beyond them retries after a
-/// second. Linux caps the value at `net.core.somaxconn`.
+/// Length of the accept queue. With the 128 of `TcpListener::bind`, clients beyond them retry after a second. Linux
+/// caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4_096;
-/// How long the system keeps bytes that the peer does not read.
+/// How long the system keeps bytes that a client does not read.
 const UNTAKEN: Duration = Duration::from_secs(30);
 
-/// Prepares a bound listener. Sets the backlog, and limits how long clients may leave bytes untaken: every connection
-/// accepted from then on has that limit, on Linux only.
+/// Sets the backlog of a bound listener, and how long its clients may leave bytes unread (Linux only).
 ///
 /// # Errors
 /// When the system refuses.
 pub fn prepare(listener: &TcpListener) -> std::io::Result<()> {
-    // A second `listen` changes the backlog only.
+    // A second `listen` only changes the backlog.
     SockRef::from(listener).listen(BACKLOG)?;
     #[cfg(target_os = "linux")]
     SockRef::from(listener).set_tcp_user_timeout(Some(UNTAKEN))?;
@@ -43,17 +42,17 @@ pub fn prepare(listener: &TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What is known of a connection while it is open.
+/// An open connection.
 struct Connection {
     requests: Rc<Cell<u64>>,
     /// Dropped with the connection.
     _open: oneshot::Sender<Infallible>,
 }
 
-/// Watches a new connection, in its own task on the thread that serves it.
+/// Watches a new connection in its own task, on its thread.
 pub fn watch(clock: Clock) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static {
     move |stream, data| {
-        // A duplicate, as the connection does not share its own handle. Without free handles it is not watched.
+        // A duplicate, because the connection does not share its handle. Without free handles it is not watched.
         let Some(socket) =
             stream.downcast_ref::<TcpStream>().and_then(|it| SockRef::from(it).try_clone().ok())
         else {
@@ -66,7 +65,7 @@ pub fn watch(clock: Clock) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync +
     }
 }
 
-/// A request has come on its connection.
+/// Records a request on its connection.
 pub fn heard(request: &ServiceRequest) {
     if let Some(connection) = request.conn_data::<Connection>() {
         connection.requests.set(connection.requests.get().wrapping_add(1));

@@ -1,4 +1,4 @@
-//! Limits the log lines on requests that failed: while a fault lasts, clients decide how often it shows.
+//! Limits log lines about failed requests, whose number clients decide while a fault lasts.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use governor::{Quota, RateLimiter};
 use super::rate_limit::LimiterClock;
 use crate::clock::Clock;
 
-/// Lines per minute, and at once.
+/// Lines per minute, also at once.
 const LINES: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
-/// Decides which failed requests get a line in the log. The metrics count them all.
+/// Decides which failed requests are logged. Metrics count all.
 #[derive(Debug)]
 pub struct Failures {
     limiter: RateLimiter<NotKeyed, InMemoryState, LimiterClock, NoOpMiddleware<Instant>>,
@@ -22,13 +22,12 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Starts with all lines of a minute left.
     pub fn new(clock: Clock) -> Self {
         let limiter = RateLimiter::direct_with_clock(Quota::per_minute(LINES), LimiterClock(clock));
         Self { limiter, left_out: AtomicU64::new(0) }
     }
 
-    /// Takes a line for a failed request, if one is left. Returns how many requests got none since the last line.
+    /// Takes a line, if one is left. Returns how many requests got none since the last.
     pub fn line(&self) -> Option<u64> {
         if self.limiter.check().is_ok() {
             return Some(self.left_out.swap(0, Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! What surrounds every request: its id, its span, what it may cost, and errors in one form.
+//! The layers around every request: id, span, limits, and one form of errors.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{RequestHead, ServiceRequest, ServiceResponse};
@@ -24,28 +24,28 @@ use super::failures::Failures;
 use super::rate_limit::RateLimit;
 use super::unread::{holding_unread, read_past};
 
-/// The header that carries the request's id, in and out.
+/// Header of the request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest path and query taken.
+/// Longest path with query.
 const MAX_URI_BYTES: usize = 8 * 1024;
-/// The policy of answers that are no pages.
+/// Policy of answers that are not pages.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// The longest request id taken over from a client.
+/// Longest id accepted from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// What the layers need.
+/// Settings of the layers.
 pub struct Edge {
     pub reader: web::Data<Reader>,
     pub rate_limit: Option<RateLimit>,
-    /// Whether the rate limit spares a path.
+    /// Whether the rate limit exempts a path.
     pub is_exempt: fn(&str) -> bool,
     pub failures: Failures,
     pub clock: Clock,
-    /// Whether clients reach this server through Render's proxy, by HTTPS.
+    /// Whether requests come through Render's proxy, by HTTPS.
     pub behind_render: bool,
 }
 
-/// The id that a client gives its request, when it is a short plain token.
+/// Returns the client's id of the request, if it is a short plain token.
 fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
     request.headers().get(&REQUEST_ID).filter(|value| {
         (1..=MAX_REQUEST_ID_BYTES).contains(&value.len())
@@ -53,7 +53,7 @@ fn given_id(request: &RequestHead) -> Option<&HeaderValue> {
     })
 }
 
-/// The id of the request: the client's own, else the one of its span, else a new one.
+/// Returns the request's id: the client's, the span's, or a new one.
 fn request_id(request: &HttpRequest) -> HeaderValue {
     if let Some(given) = given_id(request.head()) {
         return given.clone();
@@ -70,13 +70,13 @@ pub fn is_traced() -> bool {
     tracing::span_enabled!(Level::DEBUG)
 }
 
-/// The outermost layer: adds the request's id and turns every error, from any layer, into a problem document.
+/// The outermost layer: adds the request's id and turns every error into a problem document.
 pub async fn outermost(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     connections::heard(&request);
-    // Routes answer errors as responses; nothing in between fails on its own.
+    // Routes return errors as responses; nothing in between fails.
     let behind_render = request.app_data::<web::Data<Edge>>().is_some_and(|edge| edge.behind_render);
     let underway = metrics::begin(&request);
     let response = next.call(request).await?.map_into_boxed_body();
@@ -88,9 +88,9 @@ pub async fn outermost(
         response
     };
     let headers = response.headers_mut();
-    // No other code sets these headers, so they are appended: inserting costs twice as much.
+    // No other code sets these headers. Inserting costs twice as much as appending.
     headers.append(REQUEST_ID, id);
-    // Browsers must not guess another type, show the answer as a page, or send it as a referrer.
+    // Against type guessing, framing and referrers.
     headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.append(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if behind_render {
@@ -107,8 +107,8 @@ pub async fn outermost(
     Ok(response)
 }
 
-/// Refuses requests that are too frequent, too long or too large, and repeats answers to addresses that were answered
-/// before. It is inside CORS, so that pages can read these answers too. The time limit is around each handler.
+/// Refuses requests that are too frequent, too long or too large, and repeats answers to known addresses. Inside CORS,
+/// so that pages can read these answers. The time limit is around each handler.
 pub async fn bounded(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -130,7 +130,7 @@ pub async fn bounded(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// Refused requests count towards the rate limit, too.
+/// Refused requests count, too.
 fn admit(edge: &Edge, request: &ServiceRequest) -> Result<(), ApiError> {
     if let Some(limit) = edge.rate_limit.as_ref().filter(|_| !(edge.is_exempt)(request.path())) {
         limit.check(request)?;
@@ -179,9 +179,8 @@ fn log_failure(request: &HttpRequest, error: &ApiError, request_id: &str) {
     }
 }
 
-/// One root span per request at debug, with the route's template and the request's id, in the terms of OpenTelemetry's
-/// conventions. At other levels, and where no traces are sent, a request that goes well costs nothing here and leaves no
-/// line.
+/// One root span per request at debug, with route template and request id, by OpenTelemetry's conventions. Otherwise a
+/// successful request costs nothing here and leaves no line.
 pub struct RootSpan;
 
 impl RootSpanBuilder for RootSpan {
@@ -191,9 +190,9 @@ impl RootSpanBuilder for RootSpan {
         }
         let id = request_id(request.request());
         let id = id.to_str().unwrap_or_default();
-        // Resources are named for the template of their route.
+        // Resources are named after their route's template.
         let route = request.request().match_name().unwrap_or("unmatched");
-        // Any text is a method; the conventions have one name for all that are not known.
+        // Any text can be a method; the conventions have one name for unknown ones.
         let method = match *request.method() {
             Method::GET
             | Method::HEAD

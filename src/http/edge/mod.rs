@@ -1,4 +1,4 @@
-//! What surrounds every request: its connection, its id and span, and the limits that it meets.
+//! Around every request: connection, id, span and limits.
 
 pub mod connections;
 mod cors;

@@ -1,4 +1,4 @@
-//! Limits how many requests a client may send per minute.
+//! Limits requests per client and minute.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,20 +16,20 @@ use governor::{Quota, RateLimiter};
 use crate::clock::Clock;
 use crate::http::reply::{ApiError, Code};
 
-/// Among how many counters clients are spread by chance. Of 1,000 clients at the same time, one shares its counter, and so
-/// its limit, with a probability of 1.5 %.
+/// Number of counters, over which clients are spread by hash. Of 1,000 simultaneous clients, one shares its counter
+/// with a probability of 1.5 %.
 const COUNTERS: usize = 1 << 16;
-/// The header in which Render, whose edge is Cloudflare's, names the client. Elsewhere clients could write it themselves.
+/// Header in which Render names the client. Elsewhere clients could forge it.
 const CLIENT_HEADER: &str = "cf-connecting-ip";
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A limit of requests per minute for each client. A client may use a minute's worth at once.
+/// A limit of requests per minute and client, all of which may come at once.
 ///
-/// A client is an IPv4 address, or the first 64 bits of an IPv6 address, which belong to one subscriber. The table of
-/// counters has a fixed size, 512 KiB: a flood from many addresses cannot make it grow, and it needs no cleaning. Clients
-/// that share a counter are refused only if they exceed the limit together. Each instance counts on its own.
+/// A client is an IPv4 address or the first 64 bits of an IPv6 address, which one subscriber has. The table of counters
+/// has a fixed size of 512 KiB, so floods cannot grow it. Clients that share a counter are refused only if they exceed
+/// the limit together. Each instance counts separately.
 pub struct RateLimit {
     limiter: RateLimiter<IpAddr, Counters, LimiterClock, NoOpMiddleware<Instant>>,
     clock: LimiterClock,
@@ -37,7 +37,7 @@ pub struct RateLimit {
     behind_render: bool,
 }
 
-/// One counter for all clients with the same hash. The seed is random, so no client can choose a counter.
+/// Counters by hash. The seed is random, so no client can choose its counter.
 struct Counters {
     counters: Box<[InMemoryState]>,
     seed: RandomState,
@@ -66,11 +66,11 @@ impl StateStore for Counters {
     }
 }
 
-/// Why a request is refused.
+/// Refusal of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany {
     pub per_minute: NonZeroU32,
-    /// Whole seconds until one more is allowed, at least 1.
+    /// Whole seconds until the next is allowed, at least 1.
     pub retry_after: u64,
 }
 
@@ -88,7 +88,7 @@ impl From<TooMany> for ApiError {
     }
 }
 
-/// The server's clock as the limiter reads it.
+/// The server's clock for the limiter.
 #[derive(Debug, Clone)]
 pub struct LimiterClock(pub Clock);
 
@@ -101,7 +101,7 @@ impl governor::clock::Clock for LimiterClock {
 }
 
 impl RateLimit {
-    /// Starts without requests. `behind_render`: whether the header that Render sets names the client.
+    /// `behind_render`: whether Render's header names the client.
     pub fn new(per_minute: NonZeroU32, behind_render: bool, clock: Clock) -> Self {
         let clock = LimiterClock(clock);
         Self {
@@ -115,7 +115,7 @@ impl RateLimit {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`TooMany`] when it is one too many; it does not count then.
+    /// [`TooMany`] beyond the limit; it does not count then.
     pub fn check(&self, request: &ServiceRequest) -> Result<(), TooMany> {
         self.check_client(self.client(request))
     }

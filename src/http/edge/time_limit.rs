@@ -1,4 +1,4 @@
-//! How long a handler may take.
+//! Time limit of handlers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,15 +12,15 @@ use crate::clock::Clock;
 
 use crate::http::reply::{ApiError, Code};
 
-/// The longest that a handler may take. The bounds of what it waits for come to 18 s: 15 s in which a start with a private
-/// PostgreSQL decides, then the 3 s of the cache. The rest is for writing a body.
+/// Handlers wait at most 18 s: 15 s for the start of a private PostgreSQL, 3 s for the cache. The rest is for writing a
+/// body.
 const LIMIT: Duration = Duration::from_secs(20);
-/// When to come back, in seconds.
+/// `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// A handler that is given up after 20 s, whatever it waits for; the answer is [`Code::TimedOut`] then.
+/// A handler with a time limit, after which the answer is [`Code::TimedOut`].
 ///
-/// An answer that is ready at once sets no timer and reads no clock.
+/// An immediate answer sets no timer and reads no clock.
 #[derive(Clone)]
 pub struct Limited<F> {
     pub handler: F,
@@ -40,12 +40,12 @@ where
 }
 
 pin_project! {
-    /// The answer of a handler, or that it took too long.
+    /// A handler's answer, or its timeout.
     pub struct Answer<A> {
         #[pin]
         made: A,
         clock: Clock,
-        // From the first moment that the answer is waited for.
+        // Starts when the answer is first polled.
         limit: Option<Pin<Box<dyn Future<Output = ()>>>>,
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests. No route takes one: small ones are read past, as some clients send one with every request.
+//! Request bodies. No route takes one. Small ones are skipped, because some clients always send one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,12 +15,12 @@ use crate::clock::Clock;
 
 use crate::http::reply::{ApiError, Code};
 
-/// The largest body that is read past.
+/// Largest body that is skipped.
 const MAX_BYTES: u64 = 64 * 1024;
-/// How long a body without a length may take to come.
+/// Time limit for a body without a length.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Refuses a request whose body is too long, or, without a length, too long or too slow.
+/// Refuses a request whose body is too long or, without a length, too slow.
 pub async fn read_past(request: &mut ServiceRequest, clock: &Clock) -> Result<(), ApiError> {
     let headers = request.headers();
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -38,7 +38,7 @@ pub async fn read_past(request: &mut ServiceRequest, clock: &Clock) -> Result<()
     Err(too_large())
 }
 
-/// Whether the payload ends before it gets too long. A broken payload has ended, too, and so has its connection.
+/// Whether the payload ends within the limits. A broken payload has ended, and so has its connection.
 async fn ends_in_time(payload: &mut Payload) -> bool {
     let mut bytes = 0;
     while let Some(Ok(chunk)) = std::future::poll_fn(|cx| Pin::new(&mut *payload).poll_next(cx)).await {
@@ -55,13 +55,12 @@ fn too_large() -> ApiError {
         .with(CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// What is left of a body that was refused.
+/// The rest of a refused body.
 ///
-/// While this value exists, actix closes the connection after the answer. If it were dropped earlier, actix would read the
-/// body to its end, however long it is.
+/// While it exists, actix closes the connection after the answer. Without it, actix would read the whole body.
 struct Unread(#[expect(dead_code, reason = "it is held, not read")] Payload);
 
-/// The answer with what is left of the request's body, if there is any.
+/// Returns the answer together with the rest of the request's body.
 pub fn holding_unread(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let unread = response.request().extensions_mut().remove::<Unread>();
     match unread {

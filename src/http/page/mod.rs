@@ -1,4 +1,4 @@
-//! The status page at `/`: plain files that read only this server's public routes.
+//! The status page at `/`: static files that read this server's public routes.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::closed::closed_enum;
 use crate::http::reply::{ApiError, Coded, Reply};
 
-/// All files of the page must be of one release, so browsers revalidate each; a tag makes that cheap.
+/// Browsers revalidate each file, because all must be of one release. Tags make that cheap.
 const LIFETIME: HeaderValue = HeaderValue::from_static("no-cache");
-/// Scripts, styles, pictures and data from this server only, and no framing.
+/// Only resources of this server, and no framing.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
@@ -16,25 +16,25 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const PAGE: &str = include_str!("index.html");
 
 closed_enum!(
-    /// What the status page is made of besides itself.
+    /// Files of the status page.
     PageFile {
-        /// How it looks.
+        /// Styles.
         Style = "style.css",
-        /// Its picture in a tab.
+        /// Icon.
         Icon = "icon.svg",
-        /// Where it begins.
+        /// Entry point.
         Main = "main.js",
-        /// Asks this server, and knows how old an answer is.
+        /// Requests and their age.
         Poll = "poll.js",
-        /// Figures, times and elements.
+        /// Formatting and elements.
         Show = "show.js",
-        /// How the server is.
+        /// Health.
         Health = "health.js",
         /// The last hour.
         History = "history.js",
         /// The models.
         Models = "models.js",
-        /// Models side by side.
+        /// Comparison of models.
         Compare = "compare.js",
     }
 );
@@ -63,14 +63,13 @@ impl PageFile {
     }
 }
 
-/// The page and its files in every coding. Begins empty.
+/// The files in every coding.
 #[derive(Default)]
 pub struct StatusPage {
     page: Coded,
     files: [Coded; PageFile::ALL.len()],
 }
 
-/// Hands the handlers their data.
 pub fn configure() -> impl Fn(&mut web::ServiceConfig) {
     let page = web::Data::new(StatusPage::default());
     move |app| {

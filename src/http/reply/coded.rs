@@ -1,4 +1,4 @@
-//! Documents that are made once and sent in every coding.
+//! Documents that are built once and sent in every coding.
 
 use std::sync::OnceLock;
 
@@ -7,13 +7,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::coding::{Accepted, Coding};
 use super::representation::Representation;
 
-/// A document in each coding, built on the first request for it. Begins empty.
+/// A document in each coding, built on the first request.
 #[derive(Debug, Default)]
 pub struct Coded([OnceLock<Representation>; 3]);
 
 impl Coded {
-    /// The answer in the coding that the client prefers, or 304 when it holds that one. `write` builds the document on the
-    /// first request. The caller adds how long the answer lives.
+    /// Answers in the client's preferred coding, or with 304. `write` builds the document on the first request. The
+    /// caller sets the lifetime.
     pub fn respond(
         &self,
         request: &HttpRequest,

@@ -1,4 +1,4 @@
-//! Content codings: which one a client wants (RFC 9110, section 12.5.3), and how a body gets it.
+//! Content codings (RFC 9110, section 12.5.3): the client's choice, and encoding.
 
 use std::io::Write;
 
@@ -6,17 +6,17 @@ use actix_web::http::header::{ACCEPT_ENCODING, HeaderMap};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// gzip's level. Measured on lists of 15 KB to 5 MB: level 9 takes twice as long for 3 % fewer bytes.
+/// Measured on lists of 15 KB to 5 MB: level 9 takes twice as long for 3 % fewer bytes.
 const GZIP_LEVEL: u32 = 6;
-/// brotli's quality. Measured on the same: 7 takes more than ten times as long on 15 to 100 KB, for 3 % fewer bytes.
+/// Measured on the same: quality 7 takes over ten times as long on 15 to 100 KB, for 3 % fewer bytes.
 const BROTLI_QUALITY: i32 = 6;
-/// A quality of 1 in thousandths, the finest step there is.
+/// A quality of 1 in thousandths, the finest step.
 const MOST: u16 = 1_000;
 
-/// How a body is written on the wire.
+/// Coding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
-    /// As it is.
+    /// Unchanged.
     Identity,
     Gzip,
     Brotli,
@@ -25,14 +25,14 @@ pub enum Coding {
 /// What a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// The coding to prefer.
+    /// The preferred coding.
     pub coding: Coding,
-    /// Whether a body may also go out as it is, because it is too short to compress.
+    /// Whether a short body may also stay uncompressed.
     pub identity: bool,
 }
 
 impl Coding {
-    /// Its name in `Content-Encoding`, where that header is needed.
+    /// Returns its name in `Content-Encoding`, if the header is needed.
     pub const fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -41,7 +41,7 @@ impl Coding {
         }
     }
 
-    /// The body in this coding. `None` when the encoder fails, which it does not when it writes into memory.
+    /// Encodes a body. `None` if the encoder fails, which it does not in memory.
     pub fn encode(self, body: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Identity => Some(body.to_vec()),
@@ -65,8 +65,8 @@ impl Coding {
 }
 
 impl Accepted {
-    /// Reads `Accept-Encoding`. The highest quality wins, among equal ones br, then gzip. Where nothing that we have is
-    /// accepted, not even the body as it is, the header is disregarded, as RFC 9110 allows.
+    /// Reads `Accept-Encoding`. The highest quality wins, among equals br, then gzip. If nothing is acceptable, the
+    /// header is ignored, as RFC 9110 allows.
     pub fn by(headers: &HeaderMap) -> Self {
         let (mut brotli, mut gzip, mut identity, mut any) = (None, None, None, None);
         for line in headers.get_all(ACCEPT_ENCODING) {
@@ -85,7 +85,7 @@ impl Accepted {
         }
         let (brotli, gzip) = (brotli.or(any).unwrap_or(0), gzip.or(any).unwrap_or(0));
         let refused = identity.or(any) == Some(0);
-        // What is not named is accepted, but liked less than anything that is.
+        // A coding that is not named is accepted after all that are.
         let identity = identity.or(any).unwrap_or(0);
         let coding = match brotli.max(gzip) {
             0 => Coding::Identity,
@@ -97,7 +97,7 @@ impl Accepted {
     }
 }
 
-/// A member such as `gzip;q=0.8`, its quality in thousandths. `None` when it is malformed.
+/// Parses a member such as `gzip;q=0.8`, with its quality in thousandths. `None` if malformed.
 fn weighted(member: &str) -> Option<(&str, u16)> {
     let mut parts = member.split(';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty())?;
@@ -111,7 +111,7 @@ fn weighted(member: &str) -> Option<(&str, u16)> {
     Some((name, quality))
 }
 
-/// `0.25` as 250; at most three digits after the point, and at most 1.
+/// Parses `0.25` as 250: at most three decimals, at most 1.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -186,7 +186,7 @@ mod tests {
             ("br, *;q=0", false),
             ("br, *;q=0, identity;q=0.1", true),
             ("br, identity;q=0, *", false),
-            // Nothing is left: the body goes out as it is all the same.
+            // Nothing is acceptable: the body stays unchanged.
             ("identity;q=0", true),
             ("*;q=0", true),
         ] {

@@ -1,9 +1,9 @@
-//! `If-None-Match` (RFC 9110, section 13.1.2): whether the client holds the answer already.
+//! `If-None-Match` (RFC 9110, section 13.1.2): whether the client has the answer.
 
 use actix_web::http::header::{HeaderMap, IF_NONE_MATCH};
 
-/// Whether the header names this tag, which is a strong one with its quotes, or is `*`. Weak forms of it count, several
-/// lines are one list, and what follows something malformed is not read.
+/// Whether the header has this tag, a strong one with its quotes, or `*`. Weak forms count, several lines are one list,
+/// and anything after a syntax error is ignored.
 pub fn is_held(headers: &HeaderMap, etag: &[u8]) -> bool {
     headers.get_all(IF_NONE_MATCH).any(|line| names(line.as_bytes(), etag))
 }
@@ -16,7 +16,7 @@ fn names(list: &[u8], etag: &[u8]) -> bool {
     while let Some(start) = rest.iter().position(|byte| !matches!(byte, b',' | b' ' | b'\t')) {
         rest = &rest[start..];
         rest = rest.strip_prefix(b"W/").unwrap_or(rest);
-        // A tag may contain commas, so that its end is the next quote.
+        // A tag may contain commas, so it ends at the next quote.
         let Some(length) = rest.strip_prefix(b"\"").and_then(|tag| tag.iter().position(|byte| *byte == b'"'))
         else {
             return false;

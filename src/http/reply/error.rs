@@ -1,4 +1,4 @@
-//! The one closed table of error codes, and how an error becomes a response.
+//! The closed table of error codes, and the responses built from it.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use utoipa::ToSchema;
 use crate::domain::closed::closed_enum;
 
 closed_enum!(
-    /// Every code an error answer can carry. Codes are never renamed: clients match on them.
+    /// Every code of an error answer. Codes are never renamed, because clients match on them.
     Code {
-        /// A parameter's value cannot be used.
+        /// A parameter's value is invalid.
         InvalidParameter = "invalid_parameter",
-        /// A parameter that this route does not know.
+        /// This route has no such parameter.
         UnknownParameter = "unknown_parameter",
         /// A cursor that is damaged or of another query.
         InvalidCursor = "invalid_cursor",
-        /// A path that is not valid UTF-8 once decoded.
+        /// A path that is not UTF-8 once decoded.
         InvalidPath = "invalid_path",
-        /// Anything else that is wrong with the request.
+        /// Another error in the request.
         BadRequest = "bad_request",
         /// No such route.
         RouteNotFound = "route_not_found",
@@ -37,21 +37,21 @@ closed_enum!(
         PayloadTooLarge = "payload_too_large",
         /// The token of this route is missing or wrong.
         Unauthorized = "unauthorized",
-        /// This client has asked too often.
+        /// This client sends too many requests.
         RateLimited = "rate_limited",
-        /// What a model costs cannot be said.
+        /// A model's cost is unknown.
         PriceUnknown = "price_unknown",
-        /// There is no catalogue at all.
+        /// There is no catalogue.
         CatalogueUnavailable = "catalogue_unavailable",
-        /// The answer took too long to make.
+        /// The answer took too long.
         TimedOut = "timed_out",
-        /// A fault of ours.
+        /// A server error.
         InternalError = "internal_error",
     }
 );
 
 impl Code {
-    /// Its HTTP status.
+    /// Returns the HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::InvalidParameter
@@ -71,7 +71,7 @@ impl Code {
         }
     }
 
-    /// Its title, the same for every occurrence.
+    /// Returns the title, the same for every occurrence.
     pub const fn title(self) -> &'static str {
         match self {
             Self::InvalidParameter => "A parameter has a value that cannot be used",
@@ -94,7 +94,7 @@ impl Code {
         }
     }
 
-    /// The code for an answer that did not come from a handler of ours.
+    /// Returns the code for an answer from outside our handlers.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::RouteNotFound,
@@ -108,13 +108,13 @@ impl Code {
     }
 }
 
-/// What a handler answers.
+/// Result of a handler.
 pub type Reply = Result<HttpResponse, ApiError>;
 
-/// An error on its way to the client. The middleware renders it, as only that knows the request.
+/// An error for the client. The middleware renders it, because it knows the request.
 #[derive(Debug, Clone)]
 pub struct ApiError {
-    /// What went wrong.
+    /// The code.
     pub code: Code,
     detail: Box<str>,
     parameter: Option<Box<str>>,
@@ -124,7 +124,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error of that code; `detail` says what is wrong with this request and the way out.
+    /// Creates an error. `detail` says what is wrong with this request and how to fix it.
     pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
         Self {
             code,
@@ -136,7 +136,7 @@ impl ApiError {
         }
     }
 
-    /// A value of `parameter` that cannot be used.
+    /// Creates an error about a value of `parameter`.
     pub fn parameter(parameter: &str, expected: impl fmt::Display) -> Self {
         Self::new(Code::InvalidParameter, format!("`{parameter}`: {expected}")).of(parameter)
     }
@@ -146,23 +146,23 @@ impl ApiError {
         Self { parameter: Some(parameter.into()), ..self }
     }
 
-    /// Lists what would have been understood.
+    /// Lists the accepted values.
     pub fn allowing<T: Into<String>>(self, allowed: impl IntoIterator<Item = T>) -> Self {
         Self { allowed: allowed.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Names what was probably meant.
+    /// Names the probable intention.
     pub fn suggesting(self, suggestion: Option<&str>) -> Self {
         Self { did_you_mean: suggestion.map(str::to_owned), ..self }
     }
 
-    /// A wrong method; `allow` goes into the header of that name.
+    /// Creates an error about the method; `allow` becomes the header.
     pub fn method(allow: &'static str) -> Self {
         Self::new(Code::MethodNotAllowed, format!("use one of {allow}"))
             .with(ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// An address without a route.
+    /// Creates an error about an address without a route.
     pub fn no_route() -> Self {
         let routes = "see /api/docs, /api/models, /api/providers, /api/tasks, /v1/models and /api/health";
         Self::new(Code::RouteNotFound, routes)
@@ -174,10 +174,10 @@ impl ApiError {
         self
     }
 
-    /// The body. Under `/v1` it also has the `error` object that OpenAI's clients read.
+    /// Renders the body. Below `/v1` it includes the `error` object for OpenAI's clients.
     pub fn body(&self, request_id: &str, openai: bool) -> Vec<u8> {
         let server_fault = self.code.status().is_server_error();
-        // A fault of ours is always told in the same words: what really happened is in the log.
+        // A server error always has the same text: the log has the cause.
         let detail =
             if server_fault { "try again later; quote the request id if it lasts" } else { &self.detail };
         let error = openai.then_some(OpenAiError {
@@ -202,7 +202,7 @@ impl ApiError {
             did_you_mean: self.did_you_mean.as_deref(),
             error,
         };
-        // Strings, numbers and lists of them: serialising cannot fail.
+        // Strings, numbers and lists of them always serialize.
         serde_json::to_vec(&problem).unwrap_or_default()
     }
 }
@@ -210,24 +210,24 @@ impl ApiError {
 /// A problem document (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub struct Problem<'a> {
-    /// A path on this server that explains the code.
+    /// Path on this server that explains the code.
     r#type: String,
-    /// What the code means, the same for every occurrence.
+    /// Meaning of the code, the same for every occurrence.
     title: &'static str,
-    /// The HTTP status again.
+    /// The HTTP status.
     status: u16,
-    /// What is wrong with this request, and the way out.
+    /// What is wrong with this request, and how to fix it.
     detail: &'a str,
     code: Code,
-    /// The value of `x-request-id`, for questions about this very answer.
+    /// The value of `x-request-id`, for questions about this answer.
     request_id: &'a str,
-    /// The parameter that is at fault.
+    /// The parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
-    /// What would have been understood.
+    /// Accepted values.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     allowed: &'a [String],
-    /// What was probably meant.
+    /// Probable intention.
     #[serde(skip_serializing_if = "Option::is_none")]
     did_you_mean: Option<&'a str>,
     /// Below `/v1` only.
@@ -235,7 +235,7 @@ pub struct Problem<'a> {
     error: Option<OpenAiError<'a>>,
 }
 
-/// The error object that OpenAI's clients read.
+/// The error object for OpenAI's clients.
 #[derive(Serialize, ToSchema)]
 pub struct OpenAiError<'a> {
     /// As `detail`.
@@ -243,7 +243,6 @@ pub struct OpenAiError<'a> {
     /// `invalid_request_error`, `rate_limit_error` or `server_error`.
     r#type: &'static str,
     /// As `parameter`.
-    #[schema(required)]
     param: Option<&'a str>,
     code: Code,
 }

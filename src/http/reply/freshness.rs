@@ -1,4 +1,4 @@
-//! What an answer says of its age: `Cache-Control` to caches on the way, and `Cache-Status` (RFC 9211) to people.
+//! Age of an answer: `Cache-Control` for caches, `Cache-Status` (RFC 9211) for people.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -9,29 +9,29 @@ use actix_web::http::header::HeaderValue;
 use crate::cache::{CATALOGUE, CATCH_UP, Outcome};
 use crate::catalogue::CatalogueRead;
 
-/// How long a cache may answer without revalidation, in seconds.
+/// Seconds for which a cache may answer without revalidation.
 const MAX_AGE: u64 = 30;
-/// How long it may use an answer while this server cannot be reached, in seconds: a day.
+/// Seconds for which it may answer while this server is unreachable: a day.
 const STALE_IF_ERROR: u64 = 86_400;
-/// The remaining freshness is rounded to this many seconds: a header that changes every second would be noise.
+/// Step of the remaining freshness, in seconds, so that the header changes rarely.
 const STEP: u64 = 30;
 
-/// How long clients may keep an answer after the catalogue was last validated.
+/// Lifetime of an answer after the catalogue's last validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// As long as the catalogue is fresh: 5 minutes.
+    /// The catalogue's freshness: 5 minutes.
     Models,
     /// An hour.
     Providers,
-    /// Half a minute: it shows what the probes say of providers.
+    /// Half a minute, because the answer shows the providers' status.
     ProviderStatus,
 }
 
 impl Lifetime {
-    /// `Cache-Control` for an answer from that read. Clients must revalidate answers from a stale catalogue at once.
+    /// Returns `Cache-Control`. Answers from a stale catalogue must be revalidated.
     pub fn cache_control(self, read: &CatalogueRead) -> HeaderValue {
         let (max_age, revalidate) = self.bounds(read.fresh_for);
-        // The most frequent values need no allocation.
+        // The most frequent values allocate nothing.
         match (self, max_age, revalidate) {
             (Self::Models, MAX_AGE, 270) => HeaderValue::from_static(
                 "public, max-age=30, stale-while-revalidate=270, stale-if-error=86400",
@@ -56,7 +56,7 @@ impl Lifetime {
         text
     }
 
-    /// Seconds of `max-age` and of `stale-while-revalidate`.
+    /// Returns the seconds of `max-age` and `stale-while-revalidate`.
     fn bounds(self, fresh_for: Duration) -> (u64, u64) {
         let max_age = fresh_for.as_secs().min(MAX_AGE);
         let beyond = match self {
@@ -75,19 +75,19 @@ impl Lifetime {
     }
 }
 
-/// `Cache-Status` for an answer from that read, in step with the counters of the cache.
+/// Returns `Cache-Status`, consistent with the cache's counters.
 pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
         Outcome::Memory => hit(fresh_for.as_secs()),
         Outcome::Kv => HeaderValue::from_static("chatchonk-kv; hit, chatchonk-memory; fwd=uri-miss; stored"),
         Outcome::Origin => HeaderValue::from_static("chatchonk-memory; fwd=miss; stored"),
         Outcome::Stale => HeaderValue::from_static("chatchonk-memory; hit; detail=stale-if-error"),
-        // No answer comes from such a read.
+        // Such a read has no answer.
         Outcome::Error => HeaderValue::from_static("chatchonk-memory; fwd=miss"),
     }
 }
 
-/// A hit with that many seconds left. Those of the catalogue's freshness are written once.
+/// A hit with that many seconds left. The common values are static.
 fn hit(seconds: u64) -> HeaderValue {
     static HITS: LazyLock<Vec<HeaderValue>> =
         LazyLock::new(|| (0..=CATALOGUE.fresh.as_secs()).map(written_hit).collect());

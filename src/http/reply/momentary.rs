@@ -1,4 +1,4 @@
-//! Documents that are asked for far more often than they change.
+//! Documents that are requested more often than they change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,10 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Bytes;
 use parking_lot::RwLock;
 
-/// How old such a document may be.
+/// Maximum age of such a document.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A document that is written again when what it rests on has changed, and otherwise at most once a second for each
-/// caller who comes at that very moment. Begins empty.
+/// A document that is rebuilt when its source changes, and otherwise at most once a second per simultaneous caller.
 #[derive(Debug)]
 pub struct Momentary<K, D>(RwLock<Option<Arc<Written<K, D>>>>);
 
@@ -31,8 +30,7 @@ impl<K, D> Default for Momentary<K, D> {
 }
 
 impl<K: PartialEq, D> Momentary<K, D> {
-    /// The document that rests on `of`. `now` is monotonic time since any beginning. A lock is held only to take or to
-    /// put the document, never while it is written.
+    /// Returns the document for `of`. `now` is monotonic time. The lock is not held while the document is written.
     pub fn get(&self, of: K, now: Duration, write: impl FnOnce() -> D) -> Arc<Written<K, D>> {
         let held = self.0.read().clone();
         let is_young = |held: &Arc<Written<K, D>>| held.of == of && now.saturating_sub(held.at) < MAX_AGE;
@@ -45,7 +43,7 @@ impl<K: PartialEq, D> Momentary<K, D> {
     }
 }
 
-/// An answer that shows one moment, and that no client may keep.
+/// Builds an answer about one moment, which clients must not keep.
 pub fn momentary(status: StatusCode, json: impl Into<Bytes>) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CACHE_CONTROL, "no-store"))

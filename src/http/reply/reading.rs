@@ -18,7 +18,7 @@ use super::freshness::Lifetime;
 use super::representation::Representation;
 use super::route::Route;
 
-/// Reads the catalogue together with the providers' health, and keeps the bodies that show them.
+/// Reads the catalogue with the providers' health, and keeps bodies.
 pub struct Reader {
     pub catalogue: Catalogue,
     pub provider_health: ProviderHealthBoard,
@@ -27,7 +27,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads the catalogue, which counts as a read even if the request fails later.
+    /// Reads the catalogue. Counts as a read even if the request fails later.
     ///
     /// # Errors
     /// [`Code::CatalogueUnavailable`] when there is none.
@@ -39,8 +39,8 @@ impl Reader {
         Ok(Reading { read, edition, is_watched })
     }
 
-    /// Repeats the answer to an address that was answered before, with its route. Counts as a read. Returns `None`, and
-    /// does not count, unless the catalogue is fresh and the body still kept: the route must answer then.
+    /// Repeats the answer to a known address, with its route, and counts as a read. `None`, uncounted, unless the
+    /// catalogue is fresh and the body kept.
     pub fn answer_again(&self, request: &HttpRequest) -> Option<(HttpResponse, Option<Route>)> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;
@@ -54,11 +54,11 @@ impl Reader {
     }
 }
 
-/// The catalogue for one request, with all bodies that show it already.
+/// The catalogue for one request, with its bodies.
 pub struct Reading {
     read: CatalogueRead,
     edition: Arc<Edition>,
-    /// Whether providers are probed, or were by another instance.
+    /// Whether any instance probes providers.
     is_watched: bool,
 }
 
@@ -68,12 +68,12 @@ impl Reading {
         self.read.snapshot()
     }
 
-    /// How long an answer lives that shows the providers' status: as long as others where no provider is ever probed.
+    /// Returns the lifetime of an answer with provider statuses: the usual one if no provider is ever probed.
     pub fn with_status(&self, lifetime: Lifetime) -> Lifetime {
         if self.is_watched { Lifetime::ProviderStatus } else { lifetime }
     }
 
-    /// The answer that shows a resource. `write` builds its body unless it is kept.
+    /// Answers with a resource. `write` builds its body unless it is kept.
     ///
     /// # Errors
     /// [`Code::InternalError`] when `write` panics.
@@ -90,7 +90,7 @@ impl Reading {
         Ok(body.answer(request, &self.read, lifetime))
     }
 
-    /// A short answer that no other request is likely to share: it is built for this one and not kept.
+    /// Builds a short answer that no other request shares, without keeping it.
     pub fn answer_once(
         &self,
         request: &HttpRequest,
@@ -107,7 +107,7 @@ fn address(request: &HttpRequest) -> &str {
     request.uri().path_and_query().map_or("", PathAndQuery::as_str)
 }
 
-/// The value as JSON. Our own types always serialize.
+/// Returns the value as JSON. Our types always serialize.
 pub fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Bodies as they are sent, and the answers made of them.
+//! Bodies in one coding, and answers with them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,11 +20,11 @@ use super::coding::{Accepted, Coding};
 use super::conditional;
 use super::freshness::{Lifetime, cache_status};
 
-/// How much of a long body is handed over at a time. It is copied, and held until the client takes it.
+/// Bytes of a long body that are copied at a time and held until the client takes them.
 const SLICE_BYTES: usize = 256 << 10;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// A body in one coding, with its tag. Cheap to clone; clones share the bytes.
+/// A body in one coding, with its tag. Clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct Representation {
     pub bytes: Bytes,
@@ -33,26 +33,26 @@ pub struct Representation {
 }
 
 impl Representation {
-    /// The bytes as they will be sent. Equal bytes have equal tags, and others have others.
+    /// Creates a body. Its tag depends on its bytes only.
     pub fn new(bytes: Vec<u8>, coding: Coding) -> Self {
         let tag = format!("\"{:032x}\"", xxh3_128(&bytes));
-        // Digits between quotes are a valid value.
+        // Digits in quotes are a valid value.
         let etag = HeaderValue::from_maybe_shared(Bytes::from(tag));
         Self { bytes: bytes.into(), coding, etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
     }
 
-    /// The same body in another coding, or itself where that fails.
+    /// Returns the body in another coding, or itself if that fails.
     pub fn encoded(&self, coding: Coding) -> Self {
         coding.encode(&self.bytes).map_or_else(|| self.clone(), |bytes| Self::new(bytes, coding))
     }
 
-    /// As the client takes it. A short body that it does not take as it is: rare, and quickly done.
+    /// Returns the body as the client accepts it. A short one that must be compressed is rare.
     pub fn accepted(self, accepted: Accepted) -> Self {
         let refused = self.coding == Coding::Identity && !accepted.identity;
         if refused { self.encoded(accepted.coding) } else { self }
     }
 
-    /// The answer to a request, out of this read of the catalogue.
+    /// Answers a request from this read of the catalogue.
     pub fn answer(self, request: &HttpRequest, read: &CatalogueRead, lifetime: Lifetime) -> HttpResponse {
         let mut response = self.respond(request, "application/json");
         let headers = response.headers_mut();
@@ -61,8 +61,8 @@ impl Representation {
         response
     }
 
-    /// The body, or 304 when the client holds it. How long it lives is for the caller to say.
-    // Headers are appended, as none is there yet: to insert one costs twice as much.
+    /// Answers with the body, or 304. The caller sets the lifetime. Appends headers, because none exists and inserting
+    /// costs twice as much.
     pub fn respond(self, request: &HttpRequest, content_type: &'static str) -> HttpResponse {
         let mut response = if conditional::is_held(request.headers(), self.etag.as_bytes()) {
             HttpResponse::new(StatusCode::NOT_MODIFIED)
@@ -82,10 +82,10 @@ impl Representation {
     }
 }
 
-/// A place for a representation that is made once, by the first who needs it.
+/// A slot for a body that the first caller builds.
 pub type Slot = Arc<tokio::sync::OnceCell<Representation>>;
 
-/// Hands a body over in slices: a client that does not read has one of them copied, not the whole body.
+/// Passes a body on in slices, so that for a client that does not read only one slice is copied.
 struct Slices(Bytes);
 
 impl MessageBody for Slices {

@@ -1,4 +1,4 @@
-//! What many answers have in common: headers, 304 and errors. Added here, so that no handler repeats it.
+//! Headers, 304 and errors that many answers share, added here once.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::http::reply::{Code, Problem};
 /// Groups of routes that answer from the catalogue.
 const CATALOGUE: [&str; 4] = ["Models", "Providers", "Tasks", "OpenAI"];
 
-/// Headers of every answer, by name in the document, name on the wire, and meaning.
+/// Headers of every answer: name in the document, name on the wire, meaning.
 const HEADERS: [(&str, &str, &str); 5] = [
     ("RequestId", "x-request-id", "Names this answer: the client's own id, or a new one."),
     (
@@ -31,21 +31,34 @@ const HEADERS: [(&str, &str, &str); 5] = [
         "How the answer was had (RFC 9211), such as `chatchonk-memory; hit; ttl=42`, the rest of its freshness in seconds.",
     ),
 ];
-/// What a refusal for asking too often has besides (`draft-ietf-httpapi-ratelimit-headers-10`).
+/// Further headers of refusals by rate limit (`draft-ietf-httpapi-ratelimit-headers-10`).
 const LIMIT_HEADERS: [(&str, &str, &str); 3] = [
     ("RetryAfter", "retry-after", "Whole seconds after which to try again."),
     ("RateLimit", "ratelimit", "What is left of the limit, and the seconds until there is more."),
     ("RateLimitPolicy", "ratelimit-policy", "The limit: requests, and the seconds that they are counted in."),
 ];
-/// What a refusal for want of a token has besides.
+/// Further headers of refusals without a token.
 const TOKEN_HEADERS: [(&str, &str, &str); 1] =
     [("WwwAuthenticate", "www-authenticate", "How to show the token: as a bearer.")];
-/// How many of [`HEADERS`] errors and health have.
+/// Number of [`HEADERS`] on errors and health.
 const BRIEF: usize = 2;
-/// How many of them pages have.
+/// Number of them on pages.
 const PAGES: usize = 4;
 
-/// Adds it to every operation.
+/// Properties that an answer may lack, by schema. All others are present, if only as `null`.
+const OPTIONAL: [(&str, &str); 7] = [
+    ("AutoModelHealth", "hint"),
+    ("ModelList", "facets"),
+    ("ModelList", "hints"),
+    ("Problem", "parameter"),
+    ("Problem", "allowed"),
+    ("Problem", "did_you_mean"),
+    ("Problem", "error"),
+];
+/// The schema of which `fields` selects properties.
+const SELECTABLE: &str = "ListedModel";
+
+/// Completes every operation.
 pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     for (name, _, about) in HEADERS.into_iter().chain(LIMIT_HEADERS).chain(TOKEN_HEADERS) {
@@ -56,9 +69,11 @@ pub(super) fn complete(document: &mut OpenApi) {
     let token =
         HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`METRICS_TOKEN` of the server."));
     components.add_security_scheme("metrics_token", SecurityScheme::Http(token.build()));
-    for schema in components.schemas.values_mut() {
+    for (name, schema) in &mut components.schemas {
         if let RefOr::T(Schema::Object(object)) = schema {
             object.description = object.description.as_deref().map(unbroken);
+            let is_optional = |property: &str| OPTIONAL.contains(&(name, property)) || name == SELECTABLE;
+            object.required = object.properties.keys().filter(|key| !is_optional(key)).cloned().collect();
         }
     }
     for item in document.paths.paths.values_mut() {
@@ -90,7 +105,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         let RefOr::T(parameter) = parameter else { continue };
         parameter.description = parameter.description.as_deref().map(unbroken);
         if parameter.parameter_in == ParameterIn::Query {
-            // The library has no name for it.
+            // The library has no field for it.
             parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
         }
     }
@@ -117,7 +132,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     }
 }
 
-/// Text without the line ends of a comment. Those of paragraphs and lists stay.
+/// Joins the lines of a comment, except between paragraphs and list items.
 fn unbroken(text: &str) -> String {
     let paragraphs: Vec<_> = text
         .split("\n\n")
@@ -126,7 +141,7 @@ fn unbroken(text: &str) -> String {
     paragraphs.join("\n\n")
 }
 
-/// Whether it refuses parameters that it does not know.
+/// Whether it refuses unknown parameters.
 fn is_strict(operation: &Operation) -> bool {
     operation.tags.iter().flatten().any(|tag| ["Models", "Providers"].contains(&tag.as_str()))
 }
@@ -157,7 +172,7 @@ fn if_none_match() -> Parameter {
         .build()
 }
 
-/// Refers to the one response of that status.
+/// Refers to the shared response of a status.
 fn insert(operation: &mut Operation, components: &mut Components, status: StatusCode, response: Response) {
     let name = status.canonical_reason().unwrap_or_default().replace(' ', "");
     let reference = Ref::from_response_name(&name);

@@ -1,4 +1,4 @@
-//! Examples: answers that a server gave, recorded by a test (`tests/it/openapi/recorded.rs`) and never typed.
+//! Examples: answers recorded by a test (`tests/it/openapi/recorded.rs`).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,18 +7,18 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 
 const RECORDED: &str = include_str!("examples.json");
 
-/// A request and what was answered.
+/// A request and its answer.
 #[derive(Debug, Deserialize)]
 pub struct Example {
-    /// What it shows, in a few words; of errors the code.
+    /// What it shows, in a few words; for errors the code.
     pub name: String,
-    /// The operation that answered; of an error the one that refused.
+    /// The operation that answered or refused.
     pub operation: String,
     #[serde(default = "get")]
     pub method: String,
-    /// Path and query; nothing where they are too long to print.
+    /// Path and query, unless they are too long to print.
     pub request: Option<String>,
-    /// What the request was besides, such as its headers; nothing where following it gives the same answer.
+    /// Circumstances, such as headers, unless the address alone gives the same answer.
     pub when: Option<String>,
     pub status: u16,
     pub body: Value,
@@ -29,19 +29,19 @@ fn get() -> String {
 }
 
 impl Example {
-    /// The request in a line; nothing where it is too long to print.
+    /// Returns the request as a line, unless it is too long to print.
     pub fn line(&self) -> Option<String> {
         let request = self.request.as_ref()?;
         Some(format!("{} {request}", self.method))
     }
 
-    /// The address to follow, where that alone gives this answer.
+    /// Returns the address, if it alone gives this answer.
     pub fn link(&self) -> Option<&str> {
         self.request.as_deref().filter(|_| self.method == "GET" && self.when.is_none())
     }
 }
 
-/// All that were recorded, in the order of the operations.
+/// Returns all examples, in the order of the operations.
 pub fn examples() -> Vec<Example> {
     // A test reads the file.
     serde_json::from_str(RECORDED).unwrap_or_default()
@@ -70,7 +70,7 @@ pub fn add(document: &mut OpenApi) {
     }
 }
 
-/// Whether the response is that of the error code: its description names it.
+/// Whether the response's description names the error code.
 fn has_code(response: &RefOr<Response>, code: &str) -> bool {
     matches!(response, RefOr::T(response) if response.description.contains(&format!("`{code}`")))
 }

@@ -1,4 +1,4 @@
-//! The API's document (`OpenAPI` 3.1), built from the annotations of handlers and the types of answers.
+//! The `OpenAPI` 3.1 document, built from annotations of handlers and types of answers.
 
 mod answers;
 mod examples;
@@ -41,7 +41,7 @@ use crate::http::reply::Problem;
 )]
 struct Frame;
 
-/// The document of these operations, each with its path.
+/// Builds the document of these operations and their paths.
 pub fn document(operations: impl IntoIterator<Item = (&'static str, OpenApi)>) -> OpenApi {
     let mut document = operations
         .into_iter()
@@ -51,10 +51,10 @@ pub fn document(operations: impl IntoIterator<Item = (&'static str, OpenApi)>) -
     document
 }
 
-/// The document as it is published: indented JSON with a final line feed.
+/// Returns the document as published: indented JSON with a final line feed.
 ///
 /// # Errors
-/// None in practice: every part of it serializes.
+/// None in practice: every part serializes.
 pub fn text(document: &OpenApi) -> serde_json::Result<String> {
     Ok(document.to_pretty_json()? + "\n")
 }

@@ -1,4 +1,4 @@
-//! Bodies that are kept as long as there is room.
+//! A bounded store of bodies.
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -7,19 +7,17 @@ use crate::http::reply::representation::Slot;
 
 use super::resource::{ENTRY_BYTES, Key};
 
-/// Bodies of which those asked for again stay when there are too many.
+/// Bodies in two segments: used once, and used again.
 ///
-/// A body comes among those that were asked for once, and moves among those in demand when it is asked for again. Each kind
-/// makes room among its own, by the time of the last use: a flood of bodies that nobody asks for twice pushes out none that
-/// is in demand. Frequency, by which moka decides otherwise, would keep a long body out for as long as many short ones are
-/// held.
+/// Each segment evicts its least recently used bodies, so a flood of queries that do not repeat evicts nothing in
+/// demand. Frequency, moka's other policy, would keep a long body out for as long as many short ones are held.
 pub(super) struct Bodies {
     once: Cache<Key, Slot>,
     in_demand: Cache<Key, Slot>,
 }
 
 impl Bodies {
-    /// Bounded to so many bytes, of which those in demand have two thirds.
+    /// Bounded in bytes, two thirds for bodies in demand.
     pub fn bounded(bytes: u64) -> Self {
         let bounded = |bytes| {
             let weigh = |(resource, _): &Key, slot: &Slot| {
@@ -31,7 +29,7 @@ impl Bodies {
         Self { once: bounded(bytes / 3), in_demand: bounded(bytes - bytes / 3) }
     }
 
-    /// The place of a body, if it has one.
+    /// Returns the slot of a body, if it has one.
     pub fn get(&self, key: &Key) -> Option<Slot> {
         self.in_demand.get(key).or_else(|| {
             let slot = self.once.get(key)?;
@@ -43,12 +41,12 @@ impl Bodies {
         })
     }
 
-    /// The place of a body, a new one if it has none.
+    /// Returns the slot of a body, or a new one.
     pub fn get_or_add(&self, key: &Key) -> Slot {
         self.in_demand.get(key).unwrap_or_else(|| self.once.get_with(key.clone(), Slot::default))
     }
 
-    /// Weighs a body that has been made and makes room for it: at once, and not some 64 bodies later.
+    /// Weighs a finished body and evicts at once, instead of 64 bodies later.
     pub fn weigh(&self, key: Key, slot: Slot) {
         if !self.in_demand.contains_key(&key) {
             self.once.insert(key, slot);
@@ -56,20 +54,20 @@ impl Bodies {
         }
     }
 
-    /// Gives up the place of a body.
+    /// Removes the slot of a body.
     pub fn remove(&self, key: &Key) {
         self.once.invalidate(key);
         self.in_demand.invalidate(key);
     }
 
-    /// Bodies kept, and their bytes. Behind by a moment.
+    /// Returns the number of bodies and their bytes, with a short delay.
     pub fn kept(&self) -> (u64, u64) {
         [&self.once, &self.in_demand]
             .iter()
             .fold((0, 0), |(n, sum), cache| (n + cache.entry_count(), sum + cache.weighted_size()))
     }
 
-    /// Makes all that is due at once, so that what is kept is exact.
+    /// Applies pending maintenance, so that counts are exact.
     #[cfg(test)]
     pub fn settle(&self) {
         self.once.run_pending_tasks();

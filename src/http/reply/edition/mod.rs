@@ -1,4 +1,4 @@
-//! Everything that is written of one revision: a body is built once and then shared by all answers.
+//! Editions: all bodies of one revision, each built once and shared by all answers.
 
 mod bodies;
 mod resource;
@@ -25,32 +25,31 @@ pub use resource::{List, Resource};
 pub use targets::Target;
 use targets::Targets;
 
-/// The bound of the bodies of single models and providers, in bytes.
+/// Bound for bodies of single models and providers, in bytes.
 const ITEMS_BYTES: u64 = 4 << 20;
-/// The bound of the bodies of filtered lists, in bytes.
+/// Bound for bodies of filtered lists, in bytes.
 const QUERIES_BYTES: u64 = 6 << 20;
-/// The longest body that is kept under such a bound: one alone must not push out all others.
+/// Longest body under such a bound: one must not evict all others.
 const MAX_BYTES: usize = 512 << 10;
-/// Shorter bodies go out as they are: they would not fill a packet anyway.
+/// Shorter bodies are sent unchanged: they fit into a packet anyway.
 const MIN_CODED_BYTES: usize = 1 << 10;
-/// Longer bodies take half a millisecond or more to compress, and are compressed where no other request waits.
+/// Longer bodies take over half a millisecond to compress, so a blocking thread does it.
 const MAX_INLINE_BYTES: usize = 64 << 10;
-/// Lists of larger catalogues are written where no other request waits.
+/// Lists of larger catalogues are written on a blocking thread.
 const MAX_INLINE_MODELS: usize = 500;
 
-/// Where a body is kept.
+/// Where a body is stored.
 enum Place<'a> {
-    /// In a room of its own.
+    /// In its own slot.
     Fixed(&'a Slot),
-    /// Among others, which may push it out.
+    /// In a bounded store.
     Bounded(&'a Bodies),
 }
 
-/// The bodies of one snapshot together with one state of the providers' health. A change of either makes a new edition.
+/// The bodies of one snapshot and one state of the providers' health. A change of either starts a new edition.
 ///
-/// Bounded: the whole lists are as many as the routes that have one, and in proportion to the catalogue; everything else
-/// is bounded in bytes, items, queries and addresses apart: 11 MiB together, and on a catalogue of 5,000 models the whole
-/// lists take another 6 MB. A flood of queries pushes out what nobody asked for twice.
+/// Bounded: one whole list per route, in proportion to the catalogue (6 MB for 5,000 models), and 11 MiB for items,
+/// queries and addresses. A flood of queries evicts bodies that were used once.
 pub struct Edition {
     read: CatalogueRead,
     health: Arc<ProviderHealth>,
@@ -79,17 +78,15 @@ impl Edition {
         self.read.is_same_as(read) && Arc::ptr_eq(&self.health, health)
     }
 
-    /// The catalogue.
     pub fn read(&self) -> &CatalogueRead {
         &self.read
     }
 
-    /// What is known of the providers.
     pub fn health(&self) -> &Arc<ProviderHealth> {
         &self.health
     }
 
-    /// The text of a model with all its fields, as `write` writes it. The first call writes all models, about 1 KB each.
+    /// Returns the JSON of a model with all fields. The first call writes all models, about 1 KB each.
     pub fn text(
         &self,
         model: &Model,
@@ -102,7 +99,7 @@ impl Edition {
         texts.get(snapshot.place(model.id.as_str())?)?.as_deref()
     }
 
-    /// Bodies kept, and their bytes. Behind by a moment.
+    /// Returns the number of bodies and their bytes, with a short delay.
     pub fn kept(&self) -> (u64, u64) {
         let lists = self.lists.iter().flatten().filter_map(|slot| slot.get());
         let lists = lists.fold((0, 0), |(n, sum), body| (n + 1, sum + body.bytes.len() as u64));
@@ -112,7 +109,7 @@ impl Edition {
         })
     }
 
-    /// The same, exact.
+    /// As [`Edition::kept`], exact.
     #[cfg(test)]
     fn kept_by_now(&self) -> (u64, u64) {
         self.items.settle();
@@ -120,8 +117,7 @@ impl Edition {
         self.kept()
     }
 
-    /// The body of a resource as the client accepts it. `write` makes it when it is not there yet; of callers who come
-    /// at the same time one makes it and the others wait.
+    /// Returns the body of a resource as the client accepts it. `write` builds it once; simultaneous callers wait.
     ///
     /// # Errors
     /// [`Code::InternalError`] when `write` panics.
@@ -134,13 +130,13 @@ impl Edition {
         let key = (resource, accepted.coding);
         let body = match self.ready(&key) {
             Some(body) => body,
-            // In a task of its own: a caller who goes away, or a fault in writing, leaves the others what they wait for.
+            // In its own task: a caller that leaves, or a panic, does not affect the others.
             None => tokio::spawn(Arc::clone(self).make(key, write)).await.map_err(failed)??,
         };
         Ok(body.accepted(accepted))
     }
 
-    /// What the address came to before and the body of that, if both are kept.
+    /// Returns the resource of a known address, and its body if kept.
     pub fn known(&self, address: &str, accepted: Accepted) -> Option<(Representation, Target)> {
         let target = self.targets.get(address)?;
         let key = (target.resource, accepted.coding);
@@ -148,12 +144,12 @@ impl Edition {
         Some((body.accepted(accepted), Target { resource: key.0, ..target }))
     }
 
-    /// Keeps in mind what the address came to.
+    /// Remembers the resource of an address.
     pub fn remember(&self, address: &str, target: Target) {
         self.targets.put(address, target);
     }
 
-    /// What is there already.
+    /// Returns a finished body.
     fn ready(&self, key: &Key) -> Option<Representation> {
         match self.place(key) {
             Place::Fixed(slot) => slot.get().cloned(),
@@ -178,7 +174,7 @@ impl Edition {
         self.fill((resource, coding), async { compressed(identity.await?, coding).await }).await
     }
 
-    /// Puts what `make` makes into its place, unless it is there meanwhile.
+    /// Builds a body with `make`, unless another caller has.
     async fn fill(
         &self,
         key: Key,
@@ -207,23 +203,23 @@ impl Edition {
     }
 }
 
-/// Holds the edition of the newest snapshot and health that a request saw. Begins empty.
+/// Holds the edition of the newest snapshot and health.
 #[derive(Default)]
 pub struct Editions(RwLock<Option<Arc<Edition>>>);
 
 impl Editions {
-    /// The edition that shows this read of the catalogue with the providers' current health. A new edition replaces the
-    /// last, whose bodies are freed once no answer uses them.
+    /// Returns the edition for this read and the providers' current health. A new edition replaces the last, which is
+    /// freed after its last answer.
     pub fn of(&self, read: &CatalogueRead, health: &ProviderHealthBoard) -> Arc<Edition> {
         let current = self.0.read().clone();
         if let Some(edition) = current.filter(|edition| edition.shows(read, &health.current())) {
             return edition;
         }
         let mut current = self.0.write();
-        // Read again behind the lock, so that health never goes back.
+        // Read again under the lock, so that health never goes back.
         let health = health.current();
         if let Some(edition) = current.as_ref().filter(|edition| edition.shows(read, &health)) {
-            // Another request was quicker.
+            // Another request was faster.
             return Arc::clone(edition);
         }
         let edition = Arc::new(Edition::new(read.clone(), health));
@@ -233,7 +229,7 @@ impl Editions {
         edition
     }
 
-    /// Bodies kept, and their bytes.
+    /// Returns the number of bodies and their bytes.
     pub fn kept(&self) -> (u64, u64) {
         let current = self.0.read().clone();
         current.map_or((0, 0), |edition| edition.kept())

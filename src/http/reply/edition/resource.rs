@@ -1,13 +1,13 @@
-//! What an edition keeps bodies of.
+//! Resources whose bodies an edition keeps.
 
 use std::sync::Arc;
 
 use crate::http::reply::coding::Coding;
 
-/// What an entry costs beside its key and body, in bytes, roughly.
+/// Approximate overhead of an entry, in bytes.
 pub const ENTRY_BYTES: usize = 256;
 
-/// A list that shows all there is.
+/// A whole list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum List {
     Models,
@@ -16,14 +16,14 @@ pub enum List {
     OpenAiModels,
 }
 
-/// What is shown. Models and providers by their place in the snapshot.
+/// A resource. Models and providers by their position in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Resource {
     List(List),
     Model(usize),
     OpenAiModel(usize),
     Provider(usize),
-    /// A list by its canonical query; of the provider in the path if there is one, which changes the hints.
+    /// A list by its canonical query, with the provider in the path, which changes the hints.
     Models {
         query: Arc<str>,
         of_provider: bool,
@@ -33,7 +33,7 @@ pub enum Resource {
 pub type Key = (Resource, Coding);
 
 impl Resource {
-    /// What it takes beside its own size.
+    /// Returns its bytes beyond its own size.
     pub fn key_bytes(&self) -> usize {
         if let Self::Models { query, .. } = self { query.len() } else { 0 }
     }

@@ -1,4 +1,4 @@
-//! What addresses came to: a list that is asked for again in the same words is found without reading them.
+//! Resources by address: a repeated address is answered without parsing it.
 
 use moka::sync::Cache;
 
@@ -7,10 +7,10 @@ use crate::http::reply::route::Route;
 
 use super::resource::{ENTRY_BYTES, Resource};
 
-/// The bound of all addresses, in bytes.
+/// Bound of all addresses, in bytes.
 pub(super) const TARGETS_BYTES: u64 = 1 << 20;
 
-/// What an address is answered with.
+/// The resource of an address.
 #[derive(Clone)]
 pub struct Target {
     pub resource: Resource,
@@ -19,7 +19,7 @@ pub struct Target {
     pub route: Option<Route>,
 }
 
-/// Targets by path and query as they were written. Those asked for often stay when there are too many.
+/// Targets by literal path and query. Frequent ones stay.
 pub(super) struct Targets(Cache<Box<str>, Target>);
 
 impl Default for Targets {
@@ -42,7 +42,7 @@ impl Targets {
     }
 
     #[cfg(test)]
-    /// Addresses kept, and their bytes. Behind by a moment.
+    /// Returns the number of addresses and their bytes, with a short delay.
     pub fn kept(&self) -> (u64, u64) {
         self.0.run_pending_tasks();
         (self.0.entry_count(), self.0.weighted_size())
