@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::heap::{Heap as _, table};
-use super::id::{ModelId, ProviderId, TaskId};
+use super::id::{ModelId, ProviderId};
 use super::model::{Inconsistent, Model, ModelStatus};
 use super::order::{Order, Sorted};
 use super::price_band::PriceBand;
@@ -226,11 +226,6 @@ impl Snapshot {
     /// Returns models grouped by provider.
     pub(super) fn by_provider(&self) -> &Groups {
         &self.by_provider
-    }
-
-    /// Whether the task type exists.
-    pub fn has_task(&self, id: &TaskId) -> bool {
-        self.tasks.binary_search_by(|task| task.id.cmp(id)).is_ok()
     }
 
     /// Whether neither the model nor its provider is hidden.

@@ -76,8 +76,8 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     let lifetime = reading.with_status(Lifetime::Providers);
     let write = move |edition: &Edition| {
         let providers = edition.read().snapshot().providers();
-        let shown: Vec<_> = providers.iter().map(|provider| view(&reader, edition, provider)).collect();
-        json(&Envelope::whole(edition.read(), shown.len(), shown))
+        let shown = providers.iter().map(|provider| view(&reader, edition, provider)).collect();
+        json(&Envelope::whole(edition.read(), shown))
     };
     reading.answer(&request, Resource::List(List::Providers), lifetime, write).await
 }

@@ -49,5 +49,5 @@ fn written(edition: &Edition) -> Vec<u8> {
             models: listed.iter().filter(|model| model.tasks.contains(&task.id)).count(),
         })
         .collect();
-    json(&Envelope::whole(edition.read(), tasks.len(), tasks))
+    json(&Envelope::whole(edition.read(), tasks))
 }

@@ -9,15 +9,20 @@ use serde_json::json;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::cache::{ListenerState, Meter, Statistics};
-use crate::catalogue::CatalogueReport;
-use crate::catalogue::CatalogueSource;
+use crate::cache::{ListenerState, Meter, Metered, Statistics};
+use crate::catalogue::{CatalogueReport, CatalogueSource};
 use crate::domain::closed::closed_enum;
 use crate::http::reply::Reader;
 use crate::kv_client::{KvError, KvSettings};
 use crate::kv_tier::SharedTier;
 use crate::status::{DatabaseKind, DatabaseReport, DatabaseState, Status};
-use crate::store::{DatabaseFault, DatabaseTls};
+use crate::store::DatabaseTls;
+
+/// Reason and remedy.
+const NOT_INSTALLED: (&str, &str) = (
+    "no PostgreSQL is installed here",
+    "set DATABASE_URL, or install PostgreSQL 15 or newer and start again",
+);
 
 /// How this instance uses Cloudflare KV.
 pub enum KvState {
@@ -132,12 +137,6 @@ struct FamilyHealth {
     statistics: Statistics,
 }
 
-impl From<Statistics> for FamilyHealth {
-    fn from(statistics: Statistics) -> Self {
-        Self { hit_ratio: statistics.hit_ratio(), statistics }
-    }
-}
-
 /// The catalogue that is served.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CatalogueHealth {
@@ -167,14 +166,15 @@ impl Overall {
     /// The state now.
     fn of(Sources { reader, status, .. }: &Sources, kv: &KvHealth) -> Self {
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
-        match reader.catalogue.report() {
-            Some(report) if !unready => {
-                let database = database_degrades(status.database().state);
-                let degraded = database || report.stale || kv.status == "unavailable";
-                if degraded { Self::Degraded } else { Self::Healthy }
-            }
-            _ => Self::Unhealthy,
-        }
+        let Some(report) = reader.catalogue.report().filter(|_| !unready) else { return Self::Unhealthy };
+        let database_degrades = match status.database().state {
+            DatabaseState::Up { fault, .. } => fault.is_some(),
+            // No check has ended yet, so no fault is known.
+            DatabaseState::Unknown => false,
+            DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
+        };
+        let degraded = database_degrades || report.stale || kv.status == "unavailable";
+        if degraded { Self::Degraded } else { Self::Healthy }
     }
 }
 
@@ -198,35 +198,23 @@ impl Health {
     }
 }
 
-fn database_degrades(state: DatabaseState) -> bool {
-    match state {
-        DatabaseState::Up { fault, .. } => fault.is_some(),
-        // Before the first look nothing is known to be wrong; the start itself is told by `decided`.
-        DatabaseState::Unknown => false,
-        DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
-    }
-}
-
 impl From<DatabaseReport> for Database {
     fn from(report: DatabaseReport) -> Self {
-        let status = match report.state {
-            DatabaseState::Up { .. } => "up",
-            DatabaseState::Unknown | DatabaseState::Down(_) => "down",
-            DatabaseState::NotConfigured => "not_configured",
+        let fault = report.state.fault().map(|fault| (fault.reason(), fault.remedy()));
+        let (status, fault) = match report.state {
+            DatabaseState::Up { .. } => ("up", fault),
+            DatabaseState::Unknown | DatabaseState::Down(_) => ("down", fault),
+            DatabaseState::NotConfigured => ("not_configured", Some(NOT_INSTALLED)),
         };
-        let fault = report.state.fault();
-        let none_installed = report.state == DatabaseState::NotConfigured;
+        let (reason, remedy) = fault.unzip();
         Self {
             status,
             kind: report.kind,
             tls: report.tls,
             latency_ms: report.latency_ms(),
             checked_at: report.checked_at,
-            reason: fault
-                .map(DatabaseFault::reason)
-                .or(none_installed.then_some("no PostgreSQL is installed here")),
-            remedy: fault.map(DatabaseFault::remedy).or(none_installed
-                .then_some("set DATABASE_URL, or install PostgreSQL 15 or newer and start again")),
+            reason,
+            remedy,
         }
     }
 }
@@ -265,8 +253,10 @@ impl CacheHealth {
         let statistics = reader.catalogue.statistics();
         let (bodies, bytes) = reader.editions.kept();
         let listener: ListenerState = *status.listener().read();
-        let families = meters.iter().map(|meter| meter());
-        let families = families.map(|of| (of.family, FamilyHealth::from(of.statistics)));
+        let families = meters.iter().map(|meter| {
+            let Metered { family, statistics, .. } = meter();
+            (family, FamilyHealth { hit_ratio: statistics.hit_ratio(), statistics })
+        });
         Self {
             cloudflare_kv: kv.status,
             fallback_cache: "available",

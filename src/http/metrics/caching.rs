@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::cache::{Meter, Metered, Outcome, Statistics};
+use crate::cache::{Meter, Metered, Outcome};
 use crate::http::reply::Editions;
-use crate::kv_tier::{KvReport, Operation, SharedTier, Skip};
+use crate::kv_tier::{Operation, SharedTier, Skip};
 
 use super::families::Families;
 
@@ -14,10 +14,15 @@ pub(super) fn caches(to: &mut Families<'_>, meters: &[Meter], editions: &Edition
         families.iter().map(move |metered| ([("family", metered.family)], value(metered)))
     };
     let reads = families.iter().flat_map(|metered| {
-        let count = |outcome: &'static Outcome| {
-            ([("family", metered.family), ("outcome", outcome.as_str())], metered.statistics.count(*outcome))
-        };
-        Outcome::ALL.iter().map(count)
+        let of = &metered.statistics;
+        [
+            (Outcome::Memory, of.memory),
+            (Outcome::Kv, of.kv),
+            (Outcome::Stale, of.stale),
+            (Outcome::Origin, of.origin),
+            (Outcome::Error, of.error),
+        ]
+        .map(|(outcome, count)| ([("family", metered.family), ("outcome", outcome.as_str())], count))
     });
     to.counters("chatchonk_cache_reads", "Reads, by the tier that answered.", reads)?;
     to.counters("chatchonk_cache_loads", "Loads from the origin.", each(|of| of.statistics.loads))?;
@@ -71,38 +76,18 @@ pub(super) fn kv(to: &mut Families<'_>, tier: Option<&SharedTier>) -> fmt::Resul
     to.counters("chatchonk_kv_changes", "Pairs written and keys deleted by this instance.", changes)?;
     let queued = report.as_ref().map(|report| u64::try_from(report.queued).unwrap_or(u64::MAX));
     to.gauge("chatchonk_kv_queued", "Keys that wait to be written or deleted.", queued)?;
-    budget(to, report.as_ref())
-}
-
-fn budget(to: &mut Families<'_>, report: Option<&KvReport>) -> fmt::Result {
-    let lines: Vec<_> = report
-        .iter()
-        .flat_map(|report| {
-            let budget = report.budget;
-            [
-                (Operation::Read, budget.reads),
-                (Operation::Write, budget.writes),
-                (Operation::Delete, budget.deletes),
-            ]
-        })
-        .map(|(operation, line)| ([("operation", operation.as_str())], line))
-        .collect();
-    let used = lines.iter().filter_map(|(labels, line)| line.used.map(|used| (*labels, used)));
+    let budget = report.iter().flat_map(|report| {
+        let of = |operation: Operation, line| ([("operation", operation.as_str())], line);
+        let budget = &report.budget;
+        [
+            of(Operation::Read, budget.reads),
+            of(Operation::Write, budget.writes),
+            of(Operation::Delete, budget.deletes),
+        ]
+    });
+    let used = budget.clone().filter_map(|(labels, line)| Some((labels, line.used?)));
     let help = "Operations of today (UTC): reads of this instance, writes and deletes of all.";
     to.gauges("chatchonk_kv_budget_used", help, used)?;
-    let limits = lines.iter().map(|(labels, line)| (*labels, line.limit));
+    let limits = budget.map(|(labels, line)| (labels, line.limit));
     to.gauges("chatchonk_kv_budget_limit", "How many there may be a day.", limits)
-}
-
-impl Statistics {
-    /// Reads with this outcome.
-    fn count(&self, outcome: Outcome) -> u64 {
-        match outcome {
-            Outcome::Memory => self.memory,
-            Outcome::Kv => self.kv,
-            Outcome::Stale => self.stale,
-            Outcome::Origin => self.origin,
-            Outcome::Error => self.error,
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The parameters of `/api/models`, checked against the catalogue.
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 use std::sync::LazyLock;
 
@@ -14,7 +16,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::http::api::params::{Params, echo, names, not_among};
 use crate::http::reply::{ApiError, Code, List, Resource};
 
-use super::view::{Field, FieldSet};
+use super::view::Field;
 
 /// The most models of one page.
 const MAX_LIMIT: usize = 1_000;
@@ -91,7 +93,7 @@ pub struct ListRequest {
     pub query: ModelQuery,
     pub limit: Option<usize>,
     pub after: Option<Position>,
-    pub fields: Option<FieldSet>,
+    pub fields: Option<BTreeSet<Field>>,
     pub facets: bool,
 }
 
@@ -125,7 +127,8 @@ impl ListRequest {
 
     /// Whether the answer depends on the providers' status.
     pub fn tells_status(&self) -> bool {
-        self.query.healthy_only || self.fields.is_none_or(|fields| fields.has(Field::ProviderStatus))
+        self.query.healthy_only
+            || self.fields.as_ref().is_none_or(|fields| fields.contains(&Field::ProviderStatus))
     }
 
     /// Reads the query string. `provider`: the one that the path names, if it does.
@@ -137,11 +140,15 @@ impl ListRequest {
         let known = &PARAMETERS[usize::from(provider.is_some())..];
         let params = Params::parse(query_string)?.only(known)?;
         let mut query = ModelQuery {
-            provider: providers(&params, snapshot)?,
+            provider: known_ids(
+                &params,
+                "provider",
+                &snapshot.providers().iter().map(|provider| &provider.id),
+            )?,
             capability: params.names("capability")?,
             input_modality: params.names("input_modality")?,
             output_modality: params.names("output_modality")?,
-            task: tasks(&params, snapshot)?,
+            task: known_ids(&params, "task", &snapshot.tasks().iter().map(|task| &task.id))?,
             kind: params.names("kind")?,
             status: params.names("status")?,
             ids: ids(&params)?,
@@ -162,24 +169,22 @@ impl ListRequest {
         if let Some(provider) = provider {
             query.provider = vec![provider.clone()];
         }
-        let limit = params.one::<usize>("limit", format_args!("a whole number from 1 to {MAX_LIMIT}"))?;
+        let range = format_args!("a whole number from 1 to {MAX_LIMIT}");
+        let limit = params.one::<usize>("limit", range)?;
         if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
-            return Err(ApiError::parameter(
-                "limit",
-                format!("expected a whole number from 1 to {MAX_LIMIT}"),
-            ));
+            return Err(ApiError::parameter("limit", format_args!("expected {range}")));
         }
         let after = params
             .text("cursor")?
             .map(|cursor| Cursor::decode(cursor, &query))
             .transpose()
             .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
-        let fields: FieldSet = params.names("fields")?.into_iter().collect();
+        let fields: BTreeSet<Field> = params.names("fields")?.into_iter().collect();
         Ok(Self {
             // One that holds back nothing is none.
             limit: limit.filter(|limit| *limit < snapshot.models().len()),
             after,
-            fields: (!fields.is_empty() && !fields.is_full()).then_some(fields),
+            fields: (1..Field::ALL.len()).contains(&fields.len()).then_some(fields),
             facets: params.flag("facets")?.unwrap_or(false),
             query,
         })
@@ -191,26 +196,17 @@ fn price_range() -> impl Display {
     fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")))
 }
 
-fn providers(params: &Params, snapshot: &Snapshot) -> Result<Vec<ProviderId>, ApiError> {
-    let known = || snapshot.providers().iter().map(|provider| provider.id.as_str());
-    params
-        .list("provider")
-        .map(|id| match snapshot.provider(id) {
-            Some(provider) => Ok(provider.id.clone()),
-            None => Err(not_among("provider", id, known().collect::<Vec<_>>())),
-        })
-        .collect()
-}
-
-fn tasks(params: &Params, snapshot: &Snapshot) -> Result<Vec<TaskId>, ApiError> {
-    let known = || snapshot.tasks().iter().map(|task| task.id.as_str());
-    params
-        .list("task")
-        .map(|given| match given.parse::<TaskId>() {
-            Ok(id) if snapshot.has_task(&id) => Ok(id),
-            _ => Err(not_among("task", given, known().collect::<Vec<_>>())),
-        })
-        .collect()
+/// Reads ids that must be among the catalogue's.
+fn known_ids<'a, T: Borrow<str> + Clone + 'a>(
+    params: &Params,
+    name: &str,
+    known: &(impl Iterator<Item = &'a T> + Clone),
+) -> Result<Vec<T>, ApiError> {
+    let find = |given: &str| {
+        let id = known.clone().find(|id| Borrow::<str>::borrow(*id) == given).cloned();
+        id.ok_or_else(|| not_among(name, given, known.clone().map(T::borrow)))
+    };
+    params.list(name).map(find).collect()
 }
 
 fn ids(params: &Params) -> Result<Vec<ModelId>, ApiError> {

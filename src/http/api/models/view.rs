@@ -1,6 +1,7 @@
 //! A model as the API shows it, and its schema, both from one table of fields.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -77,62 +78,30 @@ closed_enum!(
     }
 );
 
-/// Some of the fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldSet(u32);
-
-impl FieldSet {
-    const ALL: Self = Self((1 << Field::ALL.len()) - 1);
-
-    /// Whether it has none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether it has all.
-    pub fn is_full(self) -> bool {
-        self == Self::ALL
-    }
-
-    /// Whether it has this one.
-    pub fn has(self, field: Field) -> bool {
-        self.0 & (1 << field as u32) != 0
-    }
-}
-
-impl FromIterator<Field> for FieldSet {
-    fn from_iter<T: IntoIterator<Item = Field>>(fields: T) -> Self {
-        Self(fields.into_iter().fold(0, |set, field| set | 1 << field as u32))
-    }
-}
-
 /// A model with what the catalogue and the probes know around it.
 pub struct ModelView<'a> {
     model: &'a Model,
     enabled: bool,
     provider_status: &'static str,
-    fields: FieldSet,
+    /// Without any, all fields.
+    fields: Option<&'a BTreeSet<Field>>,
 }
 
 impl<'a> ModelView<'a> {
-    /// With all its fields.
+    /// Shows all fields.
     pub fn new(snapshot: &Snapshot, health: &ProviderHealth, model: &'a Model) -> Self {
-        Self {
-            model,
-            enabled: snapshot.is_enabled(model),
-            provider_status: health.status_of(model.provider.as_str()).as_str(),
-            fields: FieldSet::ALL,
-        }
+        let provider_status = health.status_of(model.provider.as_str()).as_str();
+        Self { model, enabled: snapshot.is_enabled(model), provider_status, fields: None }
     }
 
-    /// The text with all fields; `None` if it cannot be written.
+    /// Serializes all fields; `None` on failure.
     pub fn text(snapshot: &Snapshot, health: &ProviderHealth, model: &Model) -> Option<Box<RawValue>> {
         to_raw_value(&ModelView::new(snapshot, health, model)).ok()
     }
 
-    /// With these fields only; `None`: all.
-    pub fn only(self, fields: Option<&FieldSet>) -> Self {
-        Self { fields: fields.copied().unwrap_or(FieldSet::ALL), ..self }
+    /// Shows these fields only; all for `None`.
+    pub fn only(self, fields: Option<&'a BTreeSet<Field>>) -> Self {
+        Self { fields, ..self }
     }
 }
 
@@ -140,7 +109,7 @@ impl Serialize for ModelView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let model = self.model;
-        for field in Field::ALL.iter().copied().filter(|field| self.fields.has(*field)) {
+        for field in Field::ALL.iter().filter(|field| self.fields.is_none_or(|shown| shown.contains(field))) {
             let key = field.as_str();
             match field {
                 Field::Id => map.serialize_entry(key, model.id.as_str()),
@@ -220,13 +189,6 @@ fn fields() -> ObjectBuilder {
     })
 }
 
-fn parts(schemas: &mut Schemas) {
-    Model::schemas(schemas);
-    PricingView::schemas(schemas);
-    schemas.push((PricingView::name().into(), PricingView::schema()));
-    schemas.push((ProviderStatus::name().into(), ProviderStatus::schema()));
-}
-
 impl PartialSchema for ModelView<'_> {
     fn schema() -> RefOr<Schema> {
         let object =
@@ -241,7 +203,10 @@ impl ToSchema for ModelView<'_> {
     }
 
     fn schemas(schemas: &mut Schemas) {
-        parts(schemas);
+        Model::schemas(schemas);
+        PricingView::schemas(schemas);
+        schemas.push((PricingView::name().into(), PricingView::schema()));
+        schemas.push((ProviderStatus::name().into(), ProviderStatus::schema()));
     }
 }
 
@@ -256,7 +221,7 @@ impl PartialSchema for ListedModel {
 
 impl ToSchema for ListedModel {
     fn schemas(schemas: &mut Schemas) {
-        parts(schemas);
+        ModelView::schemas(schemas);
     }
 }
 
@@ -268,7 +233,8 @@ impl PartialSchema for ModelList {
         let hints = Array::builder().items(Ref::from_schema_name(Hint::name())).description(Some(
             "What to drop from a query without matches: each parameter whose removal gives some.",
         ));
-        ListOf::<ListedModel>::object()
+        let RefOr::T(Schema::Object(list)) = ListOf::<ListedModel>::schema() else { return <_>::default() };
+        ObjectBuilder::from(list)
             .property("facets", Ref::from_schema_name(Facets::name()))
             .property("hints", hints)
             .description(Some("With `facets` when asked for, and with `hints` when nothing matches."))
