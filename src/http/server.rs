@@ -85,8 +85,10 @@ pub fn serve(
         clock: clock.clone(),
         behind_render,
     });
-    let (shared, shown) = (kv.tier().cloned(), (reader.clone(), Arc::clone(&status)));
-    let metrics = Metrics::new(metrics, shown, shared, meters.clone(), clock.clone()).map(web::Data::new);
+    let sources =
+        health::Sources { reader: reader.clone(), status: Arc::clone(&status), kv, meters, environment };
+    let sources = web::Data::new(sources);
+    let metrics = Metrics::new(metrics, sources.clone(), clock.clone()).map(web::Data::new);
     connections::prepare(&listener)?;
     let metrics_server = metrics_listener
         .zip(metrics.clone())
@@ -95,9 +97,7 @@ pub fn serve(
     let has_token = metrics.as_ref().is_some_and(|metrics| metrics.is_public());
     let (metrics, page) = (metrics::configure(metrics), page::configure());
     let docs = docs::configure(routes::document);
-    let shown =
-        health::Sources { reader: reader.clone(), status: Arc::clone(&status), kv, meters, environment };
-    let health = health::configure(shown);
+    let health = health::configure(sources);
     let api = api::configure(reader, status);
     let app = Arc::new(move |app: &mut web::ServiceConfig| {
         for configure in [&api as &dyn Fn(&mut web::ServiceConfig), &docs, &health, &metrics, &page] {

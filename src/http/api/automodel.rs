@@ -1,4 +1,4 @@
-//! `/api/automodel/health`: what the probes last saw. A request asks no provider.
+//! `/api/automodel/health`: the last results of the probes.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::http::reply::{Momentary, Reader, json, momentary};
 use crate::provider_health::{AutoModelHealth, Standings};
 use crate::status::Status;
 
-/// What the route answers from, and its last answer.
+/// The sources of the route, and its last answer.
 pub struct AutoModelAnswer {
     pub reader: web::Data<Reader>,
     pub status: Arc<Status>,
-    /// By the catalogue's source and revision, and what the probes saw.
+    /// Keyed by the catalogue's source and revision, and the probe results.
     pub last: Momentary<(CatalogueSource, u64, Arc<Standings>), Bytes>,
 }
 
-/// Show the health of all providers, under the name of `ModelSwapper`.
+/// Show the health of all providers, for `ModelSwapper`.
 ///
-/// The same as `/api/automodel/health`.
+/// Same as `/api/automodel/health`.
 #[utoipa::path(get, path = "", operation_id = "get_modelswapper_health", tag = "Health",
     responses((status = 200, description = "The providers.", body = AutoModelHealth),
         (status = 503, description = "There is no catalogue yet.", body = Probe)))]
@@ -32,7 +32,7 @@ pub async fn modelswapper(data: web::Data<AutoModelAnswer>) -> HttpResponse {
 
 /// Show the health of all providers.
 ///
-/// What background probes last saw. Nothing is asked of a provider for this answer.
+/// The last results of the background probes. The request itself calls no provider.
 #[utoipa::path(get, path = "", operation_id = "get_automodel_health", tag = "Health",
     responses((status = 200, description = "The providers.", body = AutoModelHealth),
         (status = 503, description = "There is no catalogue yet.", body = Probe)))]

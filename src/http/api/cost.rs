@@ -1,4 +1,4 @@
-//! `/api/models/{id}/cost`: what a request to a model costs.
+//! `/api/models/{id}/cost`: the cost of a request to a model.
 
 use std::sync::LazyLock;
 
@@ -17,34 +17,34 @@ use super::path_id::{MODEL_ID, PathId};
 static PARAMETERS: LazyLock<Vec<String>> = LazyLock::new(|| names::<CostParameters>().collect());
 
 #[derive(IntoParams)]
-#[expect(dead_code, reason = "it describes, and is never built")]
+#[expect(dead_code, reason = "describes the parameters; never built")]
 #[into_params(parameter_in = Query)]
 struct CostParameters {
-    /// Tokens of the prompt, cached ones included.
+    /// Prompt tokens, including cached ones.
     #[param(maximum = 1_000_000_000_000u64)]
     input_tokens: Option<u64>,
     /// Tokens of the answer.
     #[param(maximum = 1_000_000_000_000u64)]
     output_tokens: Option<u64>,
-    /// Those of `input_tokens` that the provider reads from its cache; at most `input_tokens`.
+    /// Tokens that the provider reads from its cache; at most `input_tokens`.
     #[param(maximum = 1_000_000_000_000u64)]
     cached_tokens: Option<u64>,
-    /// Queries, for models priced by them.
+    /// Queries, for models priced per query.
     #[param(maximum = 1_000_000)]
     queries: Option<u64>,
 }
 
-/// Say what a request costs.
+/// Compute the cost of a request.
 ///
-/// Exact, at the prices of the model, with the tier of long prompts applied. What is not given is 0. Cached tokens
-/// without a known price of their own are charged as input.
+/// The exact cost at the model's prices, including long-prompt tiers. Counts default to 0. Cached tokens without a known
+/// price are charged as input.
 #[utoipa::path(get, path = "", operation_id = "get_model_cost", tag = "Models",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5"), CostParameters),
-    responses((status = 200, description = "The cost, with the way to the sum.", body = Cost)))]
+    responses((status = 200, description = "The cost and its parts.", body = Cost)))]
 pub async fn show(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -> Reply {
     let reading = reader.read().await?;
     let (id, own) = (id.as_str(), id.with_suffix());
-    // `a/cost` can only be an id, as every id has a slash. An exact id wins over the suffix.
+    // Every id has a slash, so `a/cost` is an id. An exact id wins over the suffix.
     if !id.contains('/') || reading.snapshot().place(own).is_some() {
         return models::show_model(&reading, &request, own).await;
     }

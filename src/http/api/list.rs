@@ -8,10 +8,11 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::catalogue::{CatalogueRead, CatalogueSource};
+use crate::domain::query::{Facets, Hint};
 
-// A plain comment, as a doc comment would enter the schemas of all lists.
+// A doc comment would enter the schema of every list.
 #[derive(Serialize, ToSchema)]
-pub struct Envelope<T, F = (), H = ()> {
+pub struct Envelope<'a, T> {
     #[schema(schema_with = list_literal)]
     object: &'static str,
     #[schema(schema_with = array_of::<T>)]
@@ -28,11 +29,11 @@ pub struct Envelope<T, F = (), H = ()> {
     /// Counts over all matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
-    pub facets: Option<F>,
+    pub facets: Option<Facets<'a>>,
     /// Parameters to drop from a query without matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
-    pub hints: Option<H>,
+    pub hints: Option<Vec<Hint>>,
 }
 
 fn list_literal() -> ObjectBuilder {
@@ -43,14 +44,12 @@ fn array_of<T: ToSchema>() -> Array {
     Array::new(Ref::from_schema_name(T::name()))
 }
 
-impl<T: Serialize> Envelope<T> {
+impl<T: Serialize> Envelope<'_, T> {
     /// Wraps a whole list.
     pub fn whole(read: &CatalogueRead, data: Vec<T>) -> Self {
         Self::page(read, data.len(), data, None)
     }
-}
 
-impl<T: Serialize, F: Serialize, H: Serialize> Envelope<T, F, H> {
     /// Wraps one page of a list of `total`.
     pub fn page(read: &CatalogueRead, total: usize, data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The routes below `/api` that show the catalogue and what the server knows of itself: one file per resource.
+//! Routes below `/api` for the catalogue and the server's status, one file per resource.
 
 pub mod automodel;
 pub mod cost;
@@ -20,7 +20,7 @@ use super::reply::Reader;
 use automodel::AutoModelAnswer;
 use status::StatusAnswer;
 
-/// Hands the handlers their data.
+/// Registers the data of the handlers.
 pub fn configure(reader: Data<Reader>, status: Arc<Status>) -> impl Fn(&mut ServiceConfig) {
     let history = Data::new(StatusAnswer { status: Arc::clone(&status), last: <_>::default() });
     let automodel = Data::new(AutoModelAnswer { reader: reader.clone(), status, last: <_>::default() });

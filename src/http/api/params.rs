@@ -1,4 +1,4 @@
-//! Query strings: read strictly, so that a typo never silently returns everything.
+//! Strict parsing of query strings, so that a typo never returns everything.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use crate::domain::did_you_mean::did_you_mean;
 
 use crate::http::reply::{ApiError, Code};
 
-/// The most name-value pairs in a query.
+/// The most name-value pairs in a query string.
 const MAX_PAIRS: usize = 500;
-/// How much of a bad value an error repeats.
+/// The longest excerpt of a bad value in an error.
 const MAX_ECHO_CHARS: usize = 60;
 
-/// The parameters of one request, decoded. `name[]` is `name`; empty values are absent ones.
+/// Decoded query parameters. `name[]` counts as `name`, and an empty value as absent.
 #[derive(Debug, Default)]
 pub struct Params(Vec<(String, String)>);
 
@@ -26,10 +26,8 @@ impl Params {
         let mut pairs = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             if pairs.len() == MAX_PAIRS {
-                return Err(ApiError::new(
-                    Code::BadRequest,
-                    format!("a query may have {MAX_PAIRS} parameters"),
-                ));
+                let detail = format!("a query may have {MAX_PAIRS} parameters");
+                return Err(ApiError::new(Code::BadRequest, detail));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
@@ -42,25 +40,16 @@ impl Params {
         Ok(Self(pairs))
     }
 
-    /// Refuses names that are not in `known`.
+    /// Refuses names outside `known`.
     pub fn only(self, known: &[String]) -> Result<Self, ApiError> {
-        match self.0.iter().find(|(name, _)| !known.contains(name)) {
-            None => Ok(self),
-            Some((name, _)) => {
-                let name = echo(name);
-                let error = ApiError::new(
-                    Code::UnknownParameter,
-                    format!("`{name}` is not a parameter of this route"),
-                );
-                Err(error
-                    .of(&name)
-                    .allowing(known.iter().map(String::as_str))
-                    .suggesting(did_you_mean(&name, known.iter().map(String::as_str))))
-            }
-        }
+        let Some((name, _)) = self.0.iter().find(|(name, _)| !known.contains(name)) else { return Ok(self) };
+        let (name, known) = (echo(name), known.iter().map(String::as_str));
+        let detail = format!("`{name}` is not a parameter of this route");
+        let suggestion = did_you_mean(&name, known.clone());
+        Err(ApiError::new(Code::UnknownParameter, detail).of(&name).allowing(known).suggesting(suggestion))
     }
 
-    /// The value of a parameter that may be given once.
+    /// Returns the value of a parameter; an error if it is repeated.
     pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut values = self.0.iter().filter(|(given, value)| given == name && !value.is_empty());
         let first = values.next().map(|(_, value)| value.as_str());
@@ -70,7 +59,7 @@ impl Params {
         }
     }
 
-    /// The same, parsed. `expected` completes "expected …".
+    /// Parses the value of a parameter. `expected` completes "expected …".
     pub fn one<T: FromStr>(&self, name: &str, expected: impl Display) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         match text.parse() {
@@ -79,23 +68,23 @@ impl Params {
         }
     }
 
-    /// `true` or `false`.
+    /// Parses `true` or `false`.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         let value = self.one(name, "true or false");
         value.map_err(|error| error.allowing(["true", "false"]))
     }
 
-    /// One name of a closed enumeration.
+    /// Parses one name of a closed enumeration.
     pub fn name<T: FromStr<Err = UnknownName>>(&self, name: &str) -> Result<Option<T>, ApiError> {
         self.text(name)?.map(|text| named(name, text)).transpose()
     }
 
-    /// All names of a closed enumeration, repeated or comma-separated.
+    /// Parses names of a closed enumeration, repeated or comma-separated.
     pub fn names<T: FromStr<Err = UnknownName>>(&self, name: &str) -> Result<Vec<T>, ApiError> {
         self.list(name).map(|text| named(name, text)).collect()
     }
 
-    /// All values of a parameter, repeated or comma-separated, without empty ones.
+    /// Returns the non-empty values of a parameter, repeated or comma-separated.
     pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let given = self.0.iter().filter(move |(given, _)| given == name);
         given.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty())
@@ -106,12 +95,12 @@ fn named<T: FromStr<Err = UnknownName>>(name: &str, text: &str) -> Result<T, Api
     text.parse().map_err(|error: UnknownName| not_among(name, text, error.allowed.iter().copied()))
 }
 
-/// The names of the parameters that a type documents.
+/// Returns the names of the parameters that `P` documents.
 pub fn names<P: IntoParams>() -> impl Iterator<Item = String> {
     P::into_params(|| None).into_iter().map(|parameter| parameter.name)
 }
 
-/// The error for a value that is not in a closed list.
+/// Returns the error for a value outside a closed list.
 pub fn not_among<'a>(
     parameter: &str,
     given: &str,
@@ -122,7 +111,7 @@ pub fn not_among<'a>(
     error.suggesting(suggestion).allowing(allowed)
 }
 
-/// As much of a client's text as an error repeats.
+/// Truncates a client's text for an error.
 pub fn echo(text: &str) -> String {
     if text.chars().nth(MAX_ECHO_CHARS).is_none() {
         return text.to_owned();
@@ -150,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_or_given_twice_is_refused() {
+    fn invalid_utf_8_and_repeated_values_are_refused() {
         assert!(Params::parse("q=%ff").is_err());
         assert!(Params::parse("limit=1&limit=2").unwrap().text("limit").is_err());
         assert!(Params::parse(&"a=1&".repeat(501)).is_err());
     }
 
     #[test]
-    fn a_misspelt_parameter_is_refused_and_the_right_one_named() {
+    fn a_misspelt_parameter_is_refused_with_a_suggestion() {
         let error = Params::parse("provder=openai")
             .unwrap()
             .only(&["provider", "limit"].map(str::to_owned))

@@ -9,25 +9,24 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::reply::{ApiError, Code, Route};
 
-/// How the `OpenAPI` document describes the id of a model in a path.
+/// The `OpenAPI` description of a model id in a path.
 pub const MODEL_ID: &str = "The id of the model, such as `openai/gpt-5.5`. Its `/` may stand as it is or be \
     percent-encoded.";
 
-/// The id in the path of a request, decoded once: where the template of its route has `{id}`.
+/// The decoded text at `{id}` of the route's template.
 ///
-/// A `/` of the id may be percent-encoded. One that belongs to the template may not: `%2Fcost` is the end of an id.
+/// A `/` inside the id may be percent-encoded, unlike one of the template: `%2Fcost` belongs to the id.
 pub struct PathId {
     path: String,
     id: Range<usize>,
 }
 
 impl PathId {
-    /// The id.
     pub fn as_str(&self) -> &str {
         &self.path[self.id.clone()]
     }
 
-    /// The id together with what follows it in the template, such as `/cost`.
+    /// Returns the id and the rest of the path, such as `/cost`.
     pub fn with_suffix(&self) -> &str {
         &self.path[self.id.start..]
     }
@@ -40,13 +39,10 @@ impl FromRequest for PathId {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let template = Route::of(request).map_or("", |Route(template)| template);
         let (before, after) = template.split_once("{id}").unwrap_or_default();
-        // Not the router's own parameters: they leave `%2F` as it is, and replace bytes that are not UTF-8.
-        let path = percent_decode_str(request.uri().path()).decode_utf8().map_err(|_| {
-            ApiError::new(
-                Code::InvalidPath,
-                "percent-encode the UTF-8 bytes of the id, `/` may stay as it is",
-            )
-        });
+        // The router's own parameters keep `%2F` encoded and replace bytes that are not UTF-8.
+        let detail = "percent-encode the UTF-8 bytes of the id, `/` may stay as it is";
+        let path = percent_decode_str(request.uri().path()).decode_utf8();
+        let path = path.map_err(|_| ApiError::new(Code::InvalidPath, detail));
         ready(path.map(|path| {
             let start = if path.starts_with(before) { before.len() } else { 0 };
             let id = path[start..].strip_suffix(after).unwrap_or(&path[start..]);

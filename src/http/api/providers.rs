@@ -24,7 +24,7 @@ use super::path_id::PathId;
 pub struct ProviderView<'a> {
     #[schema(value_type = ProviderId)]
     id: &'a str,
-    /// For people.
+    /// Display name.
     name: &'a str,
     /// The root of its native API.
     base_url: &'a str,
@@ -33,18 +33,17 @@ pub struct ProviderView<'a> {
     docs_url: Option<&'a str>,
     /// `false` hides its models from lists.
     enabled: bool,
-    /// Whether a key for it is set on this server.
+    /// Whether this server has a key for it.
     configured: bool,
     status: ProviderStatus,
-    /// How many of its models are listed: neither hidden nor retired.
+    /// Number of its models that are neither hidden nor retired.
     models: usize,
-    /// What any of them can do.
+    /// Capabilities of any of these models.
     capabilities: BTreeSet<Capability>,
     /// Whether it has an API in OpenAI's shape.
     openai_compatible: bool,
 }
 
-/// A list of providers.
 type ProviderList = ListOf<ProviderView<'static>>;
 
 fn view<'a>(reader: &Reader, edition: &'a Edition, provider: &'a Provider) -> ProviderView<'a> {
@@ -67,7 +66,7 @@ fn view<'a>(reader: &Reader, edition: &'a Edition, provider: &'a Provider) -> Pr
 
 /// List providers.
 ///
-/// All of them, disabled ones included: `enabled` tells them apart.
+/// Includes disabled providers; `enabled` distinguishes them.
 #[utoipa::path(get, path = "", operation_id = "list_providers", tag = "Providers",
     responses((status = 200, description = "The providers, by id.", body = ProviderList)))]
 pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
@@ -98,7 +97,7 @@ pub async fn item(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -
 
 /// List the models of a provider.
 ///
-/// As `/api/models`, with the provider given by the path.
+/// Like `/api/models`, for the provider in the path.
 #[utoipa::path(get, path = "", operation_id = "list_provider_models", tag = "Providers",
     params(("id" = ProviderId, Path, description = "The id of the provider.", example = "openai"), ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]

@@ -1,4 +1,4 @@
-//! `/api/status`: the samples of the last hour and the last changes, as this instance remembers them.
+//! `/api/status`: the samples and state changes that this instance keeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,55 +10,51 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::http::reply::{Coded, Momentary, json};
-use crate::status::{Change, History, SAMPLE_INTERVAL, Sample, Status};
+use crate::status::{Change, SAMPLE_INTERVAL, Sample, Status};
 
-/// What the route answers from, and its last answer.
+/// The source of the route, and its last answer.
 pub struct StatusAnswer {
     pub status: Arc<Status>,
-    /// By the revision of the history.
+    /// Keyed by the revision of the history.
     pub last: Momentary<u64, Coded>,
 }
 
-/// What an instance remembers since its start: samples of the last hour, and the last changes however old they are. It
-/// tells of this instance alone.
+/// Samples of the last hour and the last changes of any age, of this instance only, since its start.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatusHistory)]
 pub struct StatusHistory<'a> {
-    /// When the process began.
+    /// When the process started.
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
     /// Seconds between two samples.
     interval_seconds: u64,
-    /// The oldest first; at most 360.
+    /// Oldest first; at most 360.
     samples: Vec<&'a Sample>,
-    /// The newest first; at most 50. What comes and goes within a second is left out.
+    /// Newest first; at most 50. Leaves out changes that last less than a second.
     changes: Vec<&'a Change>,
-}
-
-impl<'a> StatusHistory<'a> {
-    fn of(history: &'a History, since: OffsetDateTime) -> Self {
-        Self {
-            since,
-            interval_seconds: SAMPLE_INTERVAL.as_secs(),
-            samples: history.samples().collect(),
-            changes: history.changes().collect(),
-        }
-    }
 }
 
 /// Show the last hour and the last changes.
 ///
-/// Samples of the cache and its tiers, one every 10 s for an hour, and the last 50 changes of state. No I/O, whatever is down.
-/// Parameters are ignored.
+/// Samples of the cache and its tiers, one per 10 s, and the last 50 state changes. Performs no I/O and ignores
+/// parameters.
 #[utoipa::path(get, path = "", operation_id = "get_status", tag = "Status",
-    responses((status = 200, description = "What this instance remembers.", body = StatusHistory)))]
+    responses((status = 200, description = "The history of this instance.", body = StatusHistory)))]
 pub async fn status(data: web::Data<StatusAnswer>, request: HttpRequest) -> HttpResponse {
     let StatusAnswer { status, last } = &**data;
     let read = || status.history().read();
     let revision = read().revision();
-    // It ages with its revision only.
+    // Only a new revision outdates the answer.
     let held = last.get(revision, Duration::ZERO, Coded::default);
-    let write = || json(&StatusHistory::of(&read(), status.started_at()));
+    let write = || {
+        let history = read();
+        json(&StatusHistory {
+            since: status.started_at(),
+            interval_seconds: SAMPLE_INTERVAL.as_secs(),
+            samples: history.samples().collect(),
+            changes: history.changes().collect(),
+        })
+    };
     let mut response = held.document.respond(&request, "application/json", write);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -9,26 +9,25 @@ use crate::http::reply::{Edition, Lifetime, List, Reader, Reply, Resource, json}
 
 use super::list::{Envelope, ListOf};
 
-/// A kind of work that models are asked for.
+/// A kind of work for models.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Task)]
 pub struct TaskView<'a> {
     #[schema(value_type = TaskId)]
     id: &'a str,
-    /// For people.
+    /// Display name.
     name: &'a str,
-    /// What the work is, in a sentence.
+    /// The work in one sentence.
     description: &'a str,
-    /// How many listed models can serve it.
+    /// Number of listed models that serve it.
     models: usize,
 }
 
-/// A list of task types.
 type TaskList = ListOf<TaskView<'static>>;
 
 /// List task types.
 ///
-/// With how many models can serve each. Parameters are ignored.
+/// With the number of models that serve each. Ignores parameters.
 #[utoipa::path(get, path = "", operation_id = "list_tasks", tag = "Tasks",
     responses((status = 200, description = "All task types.", body = TaskList)))]
 pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {

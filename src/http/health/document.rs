@@ -1,4 +1,4 @@
-//! The document of `/api/health`.
+//! The JSON of `/api/health`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,24 +24,24 @@ const NOT_INSTALLED: (&str, &str) = (
     "set DATABASE_URL, or install PostgreSQL 15 or newer and start again",
 );
 
-/// How this instance uses Cloudflare KV.
+/// The role of Cloudflare KV in this instance.
 pub enum KvState {
-    /// Not at all; the settings say what is missing.
+    /// Unused; the settings say what is missing.
     NotConfigured(KvSettings),
-    /// As the shared tier.
+    /// The shared tier.
     Tier(SharedTier),
-    /// It is configured, but no client could be made.
+    /// Configured, but the client could not be built.
     Broken(KvError),
 }
 
 impl KvState {
-    /// The shared tier, if there is one.
+    /// Returns the shared tier, if in use.
     pub fn tier(&self) -> Option<&SharedTier> {
         if let Self::Tier(tier) = self { Some(tier) } else { None }
     }
 }
 
-/// What the document shows.
+/// The sources of health and metrics.
 pub struct Sources {
     pub reader: Data<Reader>,
     pub status: Arc<Status>,
@@ -53,11 +53,11 @@ pub struct Sources {
 closed_enum!(
     /// The overall state.
     Overall {
-        /// All is well.
+        /// No faults.
         Healthy = "healthy",
-        /// Serves, but something is wrong.
+        /// Serves with a fault.
         Degraded = "degraded",
-        /// Must not get traffic.
+        /// Must not receive traffic.
         Unhealthy = "unhealthy",
     }
 );
@@ -68,15 +68,15 @@ pub struct Health {
     pub status: Overall,
     /// Always `chatchonk-api`.
     service: &'static str,
-    /// The release that runs.
+    /// The running release.
     version: &'static str,
-    /// The commit it was built from, or `unknown`.
+    /// The commit of the build, or `unknown`.
     commit: &'static str,
-    /// The name of the deployment, such as `production`.
+    /// The deployment, such as `production`.
     environment: String,
-    /// How long the process has run.
+    /// Uptime of the process.
     uptime_seconds: u64,
-    /// When this was written, at most a second ago.
+    /// Time of this answer, at most a second ago.
     #[serde(with = "time::serde::rfc3339")]
     timestamp: OffsetDateTime,
     database: Database,
@@ -85,51 +85,51 @@ pub struct Health {
     catalogue: Option<CatalogueHealth>,
 }
 
-/// The database, as the last background check saw it.
+/// The database at its last background check.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DatabaseHealth)]
 pub struct Database {
     /// `up`, `down` or `not_configured`.
     status: &'static str,
     kind: DatabaseKind,
-    /// `verified`: the server's certificate and host name are checked. `unverified`: `DATABASE_TLS` says not to. `local`:
-    /// the connection does not leave the machine.
+    /// `verified`: certificate and host name are checked. `unverified`: `DATABASE_TLS` disables that. `local`: the
+    /// connection stays on this machine.
     #[schema(required)]
     tls: Option<DatabaseTls>,
-    /// The round trip of that check, in milliseconds.
+    /// Round trip of that check, in milliseconds.
     #[schema(required)]
     latency_ms: Option<f64>,
-    /// When that was.
+    /// Time of that check.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
     checked_at: Option<OffsetDateTime>,
-    /// What is wrong, in plain words.
+    /// What is wrong.
     #[schema(required)]
     reason: Option<&'static str>,
-    /// The way out.
+    /// How to fix it.
     #[schema(required)]
     remedy: Option<&'static str>,
 }
 
-/// The first five keys are a contract with those who watch this route: names and types stay.
+/// Monitors rely on the first five keys: names and types stay.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CacheHealth {
-    /// `enabled`, `not_configured` or `unavailable`; `detail.kv` says why, and the way out.
+    /// `enabled`, `not_configured` or `unavailable`; `detail.kv` gives reason and remedy.
     cloudflare_kv: &'static str,
     /// Always `available`.
     fallback_cache: &'static str,
-    /// Reads answered from memory or Cloudflare KV, since the start of the process.
+    /// Reads answered from memory or Cloudflare KV since the start of the process.
     cache_hits: u64,
     /// All other reads.
     cache_misses: u64,
-    /// Hits of all reads, such as `96.5%`.
+    /// Share of hits, such as `96.5%`.
     hit_ratio: String,
-    /// Counters for people who look for a cause. May gain and lose members between releases.
+    /// Counters for diagnosis. Members may change between releases.
     #[schema(value_type = Object)]
     detail: serde_json::Value,
 }
 
-/// The reads of one family.
+/// Reads of one family.
 #[derive(Debug, Serialize)]
 struct FamilyHealth {
     hit_ratio: String,
@@ -137,33 +137,32 @@ struct FamilyHealth {
     statistics: Statistics,
 }
 
-/// The catalogue that is served.
+/// The served catalogue.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CatalogueHealth {
     source: CatalogueSource,
     /// Its version; 0 for `builtin`.
     revision: u64,
-    /// How many models are listed.
+    /// Number of listed models.
     models: usize,
-    /// How many providers there are.
+    /// Number of providers.
     providers: usize,
-    /// Rows that could not be read and are left out.
+    /// Unreadable rows, which are left out.
     skipped: usize,
-    /// Optional details that could not be read: they show as `null`, or are missing from their list.
+    /// Unreadable optional details, which show as `null` or are missing from their list.
     details_ignored: usize,
-    /// When it was loaded.
+    /// Time of its load.
     #[serde(with = "time::serde::rfc3339")]
     loaded_at: OffsetDateTime,
-    /// When it was last found to be current.
+    /// Last time it was found current.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required)]
     validated_at: Option<OffsetDateTime>,
-    /// Whether it may be out of date, because its source does not answer.
+    /// Whether it may be outdated because its source does not answer.
     stale: bool,
 }
 
 impl Overall {
-    /// The state now.
     fn of(Sources { reader, status, .. }: &Sources, kv: &KvHealth) -> Self {
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
         let Some(report) = reader.catalogue.report().filter(|_| !unready) else { return Self::Unhealthy };
@@ -179,7 +178,7 @@ impl Overall {
 }
 
 impl Health {
-    /// What is known now.
+    /// Builds the current answer.
     pub fn of(sources: &Sources) -> Self {
         let status = &sources.status;
         let kv = KvHealth::from(&sources.kv);
@@ -219,7 +218,7 @@ impl From<DatabaseReport> for Database {
     }
 }
 
-/// Cloudflare KV as health tells of it.
+/// Cloudflare KV in health.
 struct KvHealth {
     status: &'static str,
     detail: serde_json::Value,

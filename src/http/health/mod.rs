@@ -1,4 +1,4 @@
-//! Health: what the background checks last saw. No I/O, no waiting, whatever is down.
+//! Health routes: the last results of the background checks, without I/O.
 
 mod document;
 
@@ -14,7 +14,7 @@ use crate::status::DatabaseReport;
 use document::{Health, Overall};
 pub use document::{KvState, Sources};
 
-/// State whose change shows in health at once. Everything else may be a second old.
+/// State whose changes show at once. Everything else may be a second old.
 #[derive(Debug, PartialEq)]
 pub struct Vital {
     decided: bool,
@@ -36,14 +36,14 @@ impl Vital {
     }
 }
 
-/// What the routes answer from, and the last answer.
+/// The sources of the routes, and the last answer.
 pub struct HealthAnswer {
-    sources: Sources,
+    sources: web::Data<Sources>,
     last: Momentary<Vital, (StatusCode, Bytes)>,
 }
 
-/// Hands the handlers their data.
-pub fn configure(sources: Sources) -> impl Fn(&mut web::ServiceConfig) {
+/// Registers the data of the handlers.
+pub fn configure(sources: web::Data<Sources>) -> impl Fn(&mut web::ServiceConfig) {
     let health = web::Data::new(HealthAnswer { sources, last: <_>::default() });
     move |app| {
         app.app_data(health.clone());
@@ -52,7 +52,7 @@ pub fn configure(sources: Sources) -> impl Fn(&mut web::ServiceConfig) {
 
 /// The state of one part of the process.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes, and is never made")]
+#[expect(dead_code, reason = "describes the answer; never built")]
 pub struct Probe {
     /// `live`, `ready`, `starting` or `draining`.
     status: String,
@@ -60,7 +60,7 @@ pub struct Probe {
 
 /// Show the server's health.
 ///
-/// For the platform and for people. No I/O, whatever is down. Parameters are ignored.
+/// For load balancers and operators. Performs no I/O and ignores parameters.
 #[utoipa::path(get, path = "", operation_id = "get_health", tag = "Health",
     responses((status = 200, description = "It serves: `healthy` or `degraded`.", body = Health),
         (status = 503, description = "It must not get traffic: `unhealthy`.", body = Health)))]
@@ -87,10 +87,10 @@ pub async fn live() -> HttpResponse {
 
 /// Say whether the server is ready.
 ///
-/// It is once the first source of the catalogue is decided, and until the process is about to stop.
+/// Ready from the first choice of a catalogue source until shutdown begins.
 #[utoipa::path(get, path = "", operation_id = "get_health_ready", tag = "Health",
     responses((status = 200, description = "It is ready.", body = Probe),
-        (status = 503, description = "It is starting, or about to stop.", body = Probe)))]
+        (status = 503, description = "It is starting or draining.", body = Probe)))]
 pub async fn ready(data: web::Data<HealthAnswer>) -> HttpResponse {
     let status = &data.sources.status;
     if status.is_draining() {

@@ -1,10 +1,10 @@
-//! The figures of the caches and of Cloudflare KV.
+//! Metrics of the caches and of Cloudflare KV.
 
 use std::fmt;
 
 use crate::cache::{Meter, Metered, Outcome};
 use crate::http::reply::Editions;
-use crate::kv_tier::{Operation, SharedTier, Skip};
+use crate::kv_tier::{CallOutcome, Operation, SharedTier, Skip};
 
 use super::families::Families;
 
@@ -49,7 +49,7 @@ pub(super) fn kv(to: &mut Families<'_>, tier: Option<&SharedTier>) -> fmt::Resul
     let calls = tier.map(SharedTier::calls).unwrap_or_default();
     let outcomes = calls.iter().flat_map(|calls| {
         let operation = calls.operation.as_str();
-        let count = move |(outcome, count): &(crate::kv_tier::CallOutcome, u64)| {
+        let count = move |(outcome, count): &(CallOutcome, u64)| {
             ([("operation", operation), ("outcome", outcome.as_str())], *count)
         };
         calls.outcomes.iter().map(count)

@@ -1,4 +1,4 @@
-//! Writes families of metrics as `OpenMetrics` text.
+//! Writes metric families as `OpenMetrics` text.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::histogram::{BOUNDS, Durations};
 
-/// The labels of one value.
+/// Labels of one value.
 pub(super) type Labels<'v, const N: usize> = [(&'static str, &'v str); N];
 
-/// Where families are written to. Each is named with its help even when it has no value yet.
+/// Writes families. A family without values still gets its name and help.
 pub(super) struct Families<'a>(pub DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    /// A family of counters; `_total` is added to the name.
+    /// Writes counters; the encoder appends `_total` to the name.
     pub fn counters<'v, const N: usize>(
         &mut self,
         name: &str,
@@ -29,7 +29,7 @@ impl Families<'_> {
         self.write(name, help, MetricType::Counter, values)
     }
 
-    /// A family of gauges.
+    /// Writes gauges.
     pub fn gauges<'v, const N: usize, V>(
         &mut self,
         name: &str,
@@ -44,7 +44,7 @@ impl Families<'_> {
         self.write(name, help, MetricType::Gauge, values)
     }
 
-    /// One gauge without labels; none where there is no value.
+    /// Writes one gauge without labels.
     pub fn gauge<V>(&mut self, name: &str, help: &str, value: Option<V>) -> fmt::Result
     where
         ConstGauge<V>: EncodeMetric,
@@ -53,13 +53,13 @@ impl Families<'_> {
         self.gauges(name, help, value.map(|value| ([], value)))
     }
 
-    /// A counter of seconds; none where there is no value.
+    /// Writes a counter of seconds without labels.
     pub fn seconds(&mut self, name: &str, help: &str, value: Option<f64>) -> fmt::Result {
         let value = value.map(|value| ([], ConstCounter::new(value)));
         self.write::<0>(name, help, MetricType::Counter, value)
     }
 
-    /// A state out of a closed set: 1 for the one that is, 0 for the others. Nothing where there is none.
+    /// Writes a gauge for each state: 1 for the current one, 0 for the others.
     pub fn state(
         &mut self,
         name: &str,
@@ -72,7 +72,7 @@ impl Families<'_> {
         self.gauges(name, help, is.into_iter().flat_map(|is| all.iter().map(value(is))))
     }
 
-    /// A family of histograms, in seconds.
+    /// Writes histograms of seconds.
     pub fn histograms<'v, const N: usize>(
         &mut self,
         name: &str,
@@ -92,7 +92,7 @@ impl Families<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         let mut values = values.into_iter();
         if N == 0 {
-            // With labels it would be `name{}`.
+            // `encode_family` would write `name{}`.
             return values.next().map_or(Ok(()), |(_, value)| value.encode(family));
         }
         values.try_for_each(|(labels, value)| value.encode(family.encode_family(&labels)?))

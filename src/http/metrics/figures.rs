@@ -1,11 +1,10 @@
-//! What the server is, and how what it stands on is: written from what others have counted or last seen.
+//! Metrics of the server, its database, catalogue, providers and process.
 
 use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::catalogue::CatalogueSource;
-use crate::catalogue::{Catalogue, CatalogueRead};
+use crate::catalogue::{Catalogue, CatalogueRead, CatalogueSource};
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::provider_health::ProviderHealthBoard;
@@ -35,38 +34,28 @@ pub(super) fn requests(to: &mut Families<'_>, requests: &Requests) -> fmt::Resul
         };
         CLASSES.iter().zip(classes).map(class)
     });
-    // What never came up would be most of the text. Faults of ours stand at 0 before they come up: `rate` does not see a
-    // series being born, and would miss the first burst.
+    // Zeros would be most of the text. 5xx series start at 0, as `rate` misses the first burst of a new series.
     let is_watched = |[(_, method), _, (_, class)]: &Labels<'_, 3>| (*method, *class) == ("GET", "5xx");
     let answers = answers.filter(|(labels, count)| *count > 0 || is_watched(labels));
     to.counters("chatchonk_http_requests", "Requests answered.", answers)?;
     let took = routes.iter().map(|(route, counted)| ([("route", *route)], counted.took));
-    to.histograms(
-        "chatchonk_http_request_duration_seconds",
-        "From the head of a request to the head of its answer.",
-        took,
-    )?;
+    let help = "From the head of a request to the head of its answer.";
+    to.histograms("chatchonk_http_request_duration_seconds", help, took)?;
     let help = "Requests that have no answer yet.";
     to.gauge("chatchonk_http_requests_in_flight", help, Some(requests.in_flight()))
 }
 
 pub(super) fn database(to: &mut Families<'_>, status: &Status, catalogue: &Catalogue) -> fmt::Result {
     let report = status.database();
-    let (up, read_only, latency) = match report.state {
-        DatabaseState::Up { latency, fault } => {
-            (true, fault == Some(DatabaseFault::ReadOnly), Some(latency.as_secs_f64()))
-        }
-        DatabaseState::Unknown | DatabaseState::Down(_) | DatabaseState::NotConfigured => {
-            (false, false, None)
-        }
+    let (latency, fault) = match report.state {
+        DatabaseState::Up { latency, fault } => (Some(latency.as_secs_f64()), fault),
+        DatabaseState::Unknown | DatabaseState::Down(_) | DatabaseState::NotConfigured => (None, None),
     };
+    let (up, read_only) = (latency.is_some(), fault == Some(DatabaseFault::ReadOnly));
     to.gauge("chatchonk_database_up", "1 when the last check found it answering.", Some(u64::from(up)))?;
     to.gauge("chatchonk_database_read_only", "1 when it refuses writes.", Some(u64::from(read_only)))?;
-    to.gauge(
-        "chatchonk_database_check_latency_seconds",
-        "Round trip of the last check, if it is up.",
-        latency,
-    )?;
+    let help = "Round trip of the last check, if it is up.";
+    to.gauge("chatchonk_database_check_latency_seconds", help, latency)?;
     let checked = report.checked_at.map(seconds);
     to.gauge("chatchonk_database_checked_timestamp_seconds", "When the last check ended.", checked)?;
     let listener = *status.listener().read();
@@ -142,7 +131,6 @@ pub(super) fn process(to: &mut Families<'_>, started_at: OffsetDateTime) -> fmt:
     to.gauge("process_max_fds", "How many there may be.", process.max_files)
 }
 
-/// The log, and what it leaves out.
 pub(super) fn log(to: &mut Families<'_>) -> fmt::Result {
     let errors = telemetry::connection_errors();
     let errors = [([("kind", "request")], errors.request), ([("kind", "accept")], errors.accept)];

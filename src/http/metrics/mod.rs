@@ -1,6 +1,6 @@
-//! Metrics for Prometheus: on their own port, on the public one for bearers of a token, or not at all.
+//! Metrics for Prometheus, on their own port, or on the public port behind a token.
 //!
-//! Requests are counted here. All else is collected at a scrape, from what others count or last saw.
+//! This module counts requests. A scrape collects the rest from other modules.
 
 mod caching;
 mod families;
@@ -22,42 +22,37 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::Registry;
 use subtle::ConstantTimeEq as _;
 
-use crate::cache::Meter;
 use crate::clock::Clock;
-use crate::http::reply::{ApiError, Code, Reader, Reply, Route};
-use crate::kv_tier::SharedTier;
-use crate::status::Status;
+use crate::http::health::Sources;
+use crate::http::reply::{ApiError, Code, Reply, Route};
 
 use families::Families;
 pub use requests::{Requests, Underway, Worker};
 
-/// The version of the text: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+/// See <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Where metrics are shown. Without either nothing is counted.
+/// Where metrics are served. With neither setting, nothing is counted.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsSettings {
-    /// Their own listener. Without a token it is open to every client that reaches it.
+    /// Their own listener, open to every client that reaches it unless a token is set.
     pub address: Option<SocketAddr>,
-    /// Opens them on the public port, where there is no route without it, and is demanded on their own port.
+    /// Required on both ports. Without it, the public port has no metrics route.
     pub token: Option<MetricsToken>,
 }
 
-/// The secret that opens `/metrics`: 16 to 512 characters out of `A-Z a-z 0-9 - . _ ~ + / =`.
+/// The bearer token of `/metrics`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MetricsToken(String);
 
-/// A token that cannot be used.
+/// A malformed token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected {}", MetricsToken::EXPECTED)]
+#[error("expected 16 to 512 characters out of A-Z a-z 0-9 - . _ ~ + / =")]
 pub struct InvalidMetricsToken;
 
 impl MetricsToken {
-    /// What a token looks like.
-    pub const EXPECTED: &'static str = "16 to 512 characters out of A-Z a-z 0-9 - . _ ~ + / =";
-
-    /// Takes the same time wherever a wrong token of the right length differs.
-    fn is_borne(&self, headers: &HeaderMap) -> bool {
+    /// Compares in constant time for tokens of the right length.
+    fn authorizes(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(7));
         given.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
@@ -81,47 +76,35 @@ impl fmt::Debug for MetricsToken {
     }
 }
 
-/// What is counted, and what a scrape collects besides.
+/// The request counters and the sources of a scrape.
 pub struct Metrics {
     requests: Requests,
     token: Option<MetricsToken>,
-    /// Requests without the token, or with a wrong one.
+    /// Scrapes without the right token.
     refused: AtomicU64,
-    reader: web::Data<Reader>,
-    status: Arc<Status>,
-    shared: Option<SharedTier>,
-    meters: Vec<Meter>,
+    sources: web::Data<Sources>,
 }
 
 impl Metrics {
-    /// Counts from now on; `None` where the settings show metrics nowhere.
-    pub fn new(
-        settings: MetricsSettings,
-        (reader, status): (web::Data<Reader>, Arc<Status>),
-        shared: Option<SharedTier>,
-        meters: Vec<Meter>,
-        clock: Clock,
-    ) -> Option<Self> {
+    /// Returns `None` if the settings serve metrics nowhere.
+    pub fn new(settings: MetricsSettings, sources: web::Data<Sources>, clock: Clock) -> Option<Self> {
         let is_shown = settings.address.is_some() || settings.token.is_some();
         is_shown.then(|| Self {
             requests: Requests::new(clock),
             token: settings.token,
             refused: AtomicU64::new(0),
-            reader,
-            status,
-            shared,
-            meters,
+            sources,
         })
     }
 
-    /// Whether a token opens them on the public port.
+    /// Whether the public port serves metrics.
     pub fn is_public(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Counts a request without the token, where there is one.
+    /// Refuses a request without the right token, and counts it.
     fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        if self.token.as_ref().is_none_or(|token| token.is_borne(headers)) {
+        if self.token.as_ref().is_none_or(|token| token.authorizes(headers)) {
             return Ok(());
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -131,12 +114,12 @@ impl Metrics {
     }
 }
 
-/// Records that a request has arrived; `None` where requests are not counted.
+/// Counts a new request; `None` if requests are not counted.
 pub fn begin(request: &ServiceRequest) -> Option<Underway> {
     request.app_data::<Option<Arc<Worker>>>()?.as_ref().map(Worker::begin)
 }
 
-/// Counts its answer.
+/// Counts the answer of a request.
 pub fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
     if let Some(underway) = underway {
         let request = response.request();
@@ -144,7 +127,7 @@ pub fn answered<B>(underway: Option<Underway>, response: &ServiceResponse<B>) {
     }
 }
 
-/// Names the route of a request that is answered before it reaches one.
+/// Records the route of a request that is answered before routing.
 pub fn routed(request: &ServiceRequest, route: Option<Route>) {
     let is_counted = request.app_data::<Option<Arc<Worker>>>().is_some_and(Option::is_some);
     if let Some(route) = route.filter(|_| is_counted) {
@@ -152,7 +135,7 @@ pub fn routed(request: &ServiceRequest, route: Option<Route>) {
     }
 }
 
-/// Counts the requests of a worker's app, and hands the handler its data.
+/// Registers the counters of a worker's app and the data of the handler.
 pub fn configure(metrics: Option<web::Data<Metrics>>) -> impl Fn(&mut web::ServiceConfig) {
     move |app| {
         app.app_data(metrics.as_ref().map(|metrics| metrics.requests.worker()));
@@ -164,8 +147,8 @@ pub fn configure(metrics: Option<web::Data<Metrics>>) -> impl Fn(&mut web::Servi
 
 /// Get the metrics.
 ///
-/// For Prometheus, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text. There is such a route
-/// only on servers that were given a `METRICS_TOKEN`; elsewhere it is 404.
+/// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text for Prometheus. Servers without
+/// `METRICS_TOKEN` answer 404.
 #[utoipa::path(get, path = "", operation_id = "get_metrics", tag = "Metrics",
     security(("metrics_token" = [])),
     responses((status = 200, description = "All families of metrics.", body = String,
@@ -176,7 +159,7 @@ pub async fn for_bearers(metrics: web::Data<Metrics>, request: HttpRequest) -> R
     registry.register_collector(Box::new(Everything(metrics)));
     let mut page = String::new();
     if let Err(error) = text::encode(&mut page, &registry) {
-        tracing::error!(%error, "the metrics cannot be written");
+        tracing::error!(%error, "metrics could not be encoded");
         return Ok(HttpResponse::InternalServerError().finish());
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).content_type(CONTENT_TYPE).body(page))
@@ -193,13 +176,14 @@ impl fmt::Debug for Everything {
 impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let to = &mut Families(encoder);
-        let Metrics { requests, refused, reader, status, shared, meters, .. } = &**self.0;
+        let Metrics { requests, refused, sources, .. } = &**self.0;
+        let Sources { reader, status, kv, meters, .. } = &***sources;
         figures::service(to, status)?;
         figures::requests(to, requests)?;
         let refused = [([], refused.load(Ordering::Relaxed))];
         to.counters("chatchonk_metrics_refused", "Requests for metrics without the right token.", refused)?;
         caching::caches(to, meters, &reader.editions)?;
-        caching::kv(to, shared.as_ref())?;
+        caching::kv(to, kv.tier())?;
         figures::database(to, status, &reader.catalogue)?;
         figures::catalogue(to, &reader.catalogue, status.utc())?;
         figures::providers(to, &reader.provider_health)?;
@@ -213,9 +197,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_opens_only_as_a_bearer_and_whole() {
+    fn only_the_whole_token_as_bearer_authorizes() {
         let token: MetricsToken = "0123456789abcdef".parse().unwrap();
-        for (value, opens) in [
+        for (value, authorized) in [
             ("Bearer 0123456789abcdef", true),
             ("bearer 0123456789abcdef", true),
             ("Bearer 0123456789abcdeg", false),
@@ -228,13 +212,13 @@ mod tests {
             ("", false),
         ] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
-            assert_eq!(token.is_borne(&headers), opens, "{value}");
+            assert_eq!(token.authorizes(&headers), authorized, "{value}");
         }
-        assert!(!token.is_borne(&HeaderMap::new()));
+        assert!(!token.authorizes(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_token_is_never_printed_and_a_weak_one_is_refused() {
+    fn tokens_are_not_printed_and_weak_ones_are_refused() {
         let token: MetricsToken = "0123456789abcdef".parse().unwrap();
         assert!(!format!("{token:?}").contains("0123"));
         for weak in ["", "0123456789abcde", "0123456789abcde ", "0123456789abcdé"] {

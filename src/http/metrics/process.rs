@@ -1,4 +1,4 @@
-//! What the system says of this process. What cannot be found out, as on systems without `/proc`, is absent.
+//! Resource use of this process. Values that the system does not offer, such as those of `/proc`, are `None`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Asks the system; reads files of `/proc`, which takes no wait.
+    /// Reads `/proc`, which does not block.
     pub fn read() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let number = |name: &str| {
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_system_tells_all_of_it() {
+    fn linux_reports_every_value() {
         let before = Process::read();
         let file = std::fs::File::open("/proc/self/status").unwrap();
         let process = Process::read();

@@ -1,5 +1,4 @@
-//! Counts requests. Each worker has its own counters, so that a request pays for additions and a lock that only a scrape
-//! contends for, briefly.
+//! Counts requests per worker, so that only a scrape contends with a request for a lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,26 +12,25 @@ use crate::clock::Clock;
 use crate::histogram::{Durations, Histogram};
 use crate::http::reply::Route;
 
-/// The methods with their own label; the last stands for all others.
+/// Labels of methods; the last covers all others.
 pub(super) const METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "other"];
-/// The classes of status.
+/// Labels of status classes.
 pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The label of requests that reached no route: an unknown path, a preflight, or a refusal before routing.
+/// Route label of unknown paths, preflights and requests refused before routing.
 const UNMATCHED: &str = "unmatched";
 
-/// The requests of all workers of a server.
+/// Counters of all workers of a server.
 #[derive(Debug)]
 pub struct Requests {
     clock: Clock,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
-/// The requests of one worker. Only the worker adds to them; scrapes read them.
+/// Counters of one worker. Only that worker writes them.
 #[derive(Debug)]
 pub struct Worker {
     clock: Clock,
-    begun: AtomicU64,
-    over: AtomicU64,
+    in_flight: AtomicU64,
     unmatched: Counts,
     routes: Mutex<Vec<(Route, Arc<Counts>)>>,
 }
@@ -43,14 +41,14 @@ struct Counts {
     took: Histogram,
 }
 
-/// A request under way; over when it is dropped.
+/// A request in flight until dropped.
 #[derive(Debug)]
 pub struct Underway {
     worker: Arc<Worker>,
     begun: Instant,
 }
 
-/// What all workers counted of one route.
+/// Sums over all workers for one route.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
     /// By method and class of status.
@@ -59,17 +57,16 @@ pub(super) struct Counted {
 }
 
 impl Requests {
-    /// None yet.
+    /// Starts without workers.
     pub fn new(clock: Clock) -> Self {
         Self { clock, workers: Mutex::default() }
     }
 
-    /// A worker that starts.
+    /// Adds the counters of a new worker.
     pub fn worker(&self) -> Arc<Worker> {
         let worker = Arc::new(Worker {
             clock: self.clock.clone(),
-            begun: AtomicU64::new(0),
-            over: AtomicU64::new(0),
+            in_flight: AtomicU64::default(),
             unmatched: Counts::default(),
             routes: Mutex::default(),
         });
@@ -77,17 +74,12 @@ impl Requests {
         worker
     }
 
-    /// Requests whose answer has not begun.
+    /// Returns the number of requests without an answer.
     pub(super) fn in_flight(&self) -> u64 {
-        // In this order: a request that ends in between must not make it less than none.
-        let under_way = |worker: &Arc<Worker>| {
-            let over = worker.over.load(Ordering::Relaxed);
-            worker.begun.load(Ordering::Relaxed).saturating_sub(over)
-        };
-        self.workers.lock().iter().map(under_way).sum()
+        self.workers.lock().iter().map(|worker| worker.in_flight.load(Ordering::Relaxed)).sum()
     }
 
-    /// What was counted, by route.
+    /// Sums the counters by route.
     pub(super) fn by_route(&self) -> BTreeMap<&'static str, Counted> {
         let mut routes: BTreeMap<_, Counted> = BTreeMap::new();
         for worker in self.workers.lock().iter() {
@@ -101,13 +93,13 @@ impl Requests {
 }
 
 impl Worker {
-    /// A request that has arrived.
+    /// Counts a new request.
     pub fn begin(self: &Arc<Self>) -> Underway {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         Underway { begun: self.clock.now(), worker: Arc::clone(self) }
     }
 
-    /// The counts of a route, which are made when it is first asked for.
+    /// Returns the counters of a route, which its first request creates.
     fn counts(&self, route: Route) -> Arc<Counts> {
         let mut routes = self.routes.lock();
         if let Some((_, counts)) = routes.iter().find(|(known, _)| *known == route) {
@@ -120,8 +112,7 @@ impl Worker {
 }
 
 impl Underway {
-    /// Counts its answer, of which the body may still be to be sent. Takes a few additions; only the first request of a
-    /// route and worker allocates.
+    /// Counts the answer, whose body may not be sent yet. Only the first request per route and worker allocates.
     pub fn answered(self, route: Option<Route>, method: &Method, status: StatusCode) {
         let of_route = route.map(|route| self.worker.counts(route));
         let counts = of_route.as_deref().unwrap_or(&self.worker.unmatched);
@@ -134,7 +125,7 @@ impl Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.worker.over.fetch_add(1, Ordering::Relaxed);
+        self.worker.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/v1/models`: the catalogue in OpenAI's shape, for clients that know nothing else.
+//! `/v1/models`: the catalogue in OpenAI's format.
 
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -10,14 +10,14 @@ use crate::http::api::models::find;
 use crate::http::api::path_id::{MODEL_ID, PathId};
 use crate::http::reply::{Edition, Lifetime, List, Reader, Reply, Resource, json};
 
-/// A model in OpenAI's shape.
+/// A model in OpenAI's format.
 #[derive(Serialize, ToSchema)]
 pub struct OpenAiModel<'a> {
     #[schema(value_type = ModelId)]
     id: &'a str,
     /// Always `model`.
     object: &'static str,
-    /// Seconds since 1970: the release, or, where that is unknown, when the catalogue got the model.
+    /// Unix time of the release or, if unknown, of the model's entry into the catalogue.
     created: i64,
     /// The provider's id.
     #[schema(value_type = ProviderId)]
@@ -36,7 +36,7 @@ impl<'a> From<&'a Model> for OpenAiModel<'a> {
     }
 }
 
-/// A list of models in OpenAI's shape.
+/// A list of models in OpenAI's format.
 #[derive(Serialize, ToSchema)]
 pub struct OpenAiList<'a> {
     /// Always `list`.
@@ -47,7 +47,7 @@ pub struct OpenAiList<'a> {
 
 /// List models as OpenAI does.
 ///
-/// All listed models. Parameters are ignored, as OpenAI does.
+/// All listed models. Ignores parameters, as OpenAI does.
 #[utoipa::path(get, path = "", operation_id = "list_openai_models", tag = "OpenAI",
     responses((status = 200, description = "The models.", body = OpenAiList)))]
 pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
@@ -62,7 +62,7 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
 
 /// Show a model as OpenAI does.
 ///
-/// Parameters are ignored.
+/// Ignores parameters.
 #[utoipa::path(get, path = "", operation_id = "get_openai_model", tag = "OpenAI",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = OpenAiModel)))]

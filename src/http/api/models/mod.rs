@@ -29,9 +29,9 @@ pub use view::{Field, ModelList};
 
 /// List models.
 ///
-/// Those that match all of the filters. Of several capabilities, modalities or tasks all must hold; several values of
-/// another filter are alternatives. A model whose value is unknown fails every filter on it. Retired and hidden models
-/// are left out unless `status` or `enabled` asks for them. A query without matches is answered with `hints`.
+/// Models that match every filter. Several capabilities, modalities or tasks must all hold; several values of another
+/// filter are alternatives. An unknown value matches no filter. Retired and hidden models need `status` or `enabled`. A
+/// list without matches has `hints`.
 #[utoipa::path(get, path = "", operation_id = "list_models", tag = "Models",
     params(ProviderParameter, ModelParameters),
     responses((status = 200, description = "The models that match.", body = ModelList)))]
@@ -39,11 +39,10 @@ pub async fn list(reader: web::Data<Reader>, request: HttpRequest) -> Reply {
     answer_with_models(&reader.read().await?, &request, None).await
 }
 
-/// The bytes of `/api/models` for this `Accept-Encoding`, from the edition of that catalogue and the current health. The
-/// first call builds them, later calls share them.
+/// Returns the body of `/api/models` for an `Accept-Encoding`. The first call builds it, later calls share it.
 ///
 /// # Errors
-/// [`Code::InternalError`] when writing them panics.
+/// [`Code::InternalError`] if serialization panics.
 pub async fn list_of_models(
     editions: &Editions,
     read: &CatalogueRead,
@@ -61,13 +60,13 @@ pub async fn list_of_models(
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Item<'a> {
-    /// With all its fields, as it was written before.
+    /// All fields, serialized before.
     Text(&'a RawValue),
-    /// With some of them.
+    /// Some of the fields.
     View(ModelView<'a>),
 }
 
-/// The list of models, of all providers or of one.
+/// Answers with the models of all providers or of one.
 pub async fn answer_with_models(
     reading: &Reading,
     request: &HttpRequest,
@@ -75,7 +74,7 @@ pub async fn answer_with_models(
 ) -> Reply {
     let asked = ListRequest::parse(request.query_string(), reading.snapshot(), provider)?;
     let lifetime =
-        if asked.tells_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
+        if asked.shows_status() { reading.with_status(Lifetime::Models) } else { Lifetime::Models };
     let of_provider = provider.is_some();
     let resource = asked.resource(of_provider);
     reading.answer(request, resource, lifetime, move |edition| written(edition, &asked, of_provider)).await
@@ -96,7 +95,7 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
     let next_cursor = page.next.map(|position| Cursor::encode(&position, &asked.query).as_str().to_owned());
     let hints = matches.is_empty().then(|| {
         let mut hints = asked.query.hints(snapshot, health);
-        // What the path says cannot be dropped.
+        // The client cannot drop the provider of the path.
         hints.retain(|hint| !of_provider || hint.parameter != Parameter::Provider);
         hints
     });
@@ -108,7 +107,7 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
 
 /// Show a model.
 ///
-/// Retired and hidden ones too.
+/// Includes retired and hidden models.
 #[utoipa::path(get, path = "", operation_id = "get_model", tag = "Models",
     params(("id" = ModelId, Path, description = MODEL_ID, example = "openai/gpt-5.5")),
     responses((status = 200, description = "The model.", body = ModelView)))]
@@ -116,7 +115,7 @@ pub async fn show(reader: web::Data<Reader>, request: HttpRequest, id: PathId) -
     show_model(&reader.read().await?, &request, id.as_str()).await
 }
 
-/// The answer that shows the model of that id.
+/// Answers with one model.
 pub async fn show_model(reading: &Reading, request: &HttpRequest, id: &str) -> Reply {
     Params::parse(request.query_string())?.only(&[])?;
     let place = find(reading.snapshot(), id)?;
@@ -127,7 +126,7 @@ pub async fn show_model(reading: &Reading, request: &HttpRequest, id: &str) -> R
     reading.answer(request, Resource::Model(place), reading.with_status(Lifetime::Models), write).await
 }
 
-/// The place of the model of that id, or a 404 that names the one that was probably meant.
+/// Returns the index of a model, or a 404 with a suggestion.
 pub fn find(snapshot: &Snapshot, id: &str) -> Result<usize, ApiError> {
     snapshot.place(id).ok_or_else(|| {
         let suggestion = did_you_mean(id, snapshot.models().iter().map(|model| model.id.as_str()));

@@ -1,4 +1,4 @@
-//! The parameters of `/api/models`, checked against the catalogue.
+//! Parameters of `/api/models`, checked against the catalogue.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -18,76 +18,76 @@ use crate::http::reply::{ApiError, Code, List, Resource};
 
 use super::view::Field;
 
-/// The most models of one page.
+/// The most models on a page.
 const MAX_LIMIT: usize = 1_000;
 
-/// The canonical text of a request for the whole list.
+/// The canonical query of the whole list.
 const ALL: &str = "sort=provider";
 
-/// The names of all parameters. The first is missing where the path names the provider.
+/// All parameter names; `provider` comes first.
 static PARAMETERS: LazyLock<Vec<String>> =
     LazyLock::new(|| names::<ProviderParameter>().chain(names::<ModelParameters>()).collect());
 
-/// Describes the parameter that is missing where the path names the provider.
+/// Describes the parameter that a provider in the path replaces.
 #[derive(IntoParams)]
-#[expect(dead_code, reason = "it describes, and is never built")]
+#[expect(dead_code, reason = "describes the parameters; never built")]
 #[into_params(parameter_in = Query)]
 pub struct ProviderParameter {
-    /// One of these providers. Repeat it or separate values by commas, as with every list here.
+    /// One of these providers. Repeat any list parameter, or separate values by commas.
     provider: Option<Vec<ProviderId>>,
 }
 
 #[derive(IntoParams)]
-#[expect(dead_code, reason = "it describes, and is never built")]
+#[expect(dead_code, reason = "describes the parameters; never built")]
 #[into_params(parameter_in = Query)]
 pub struct ModelParameters {
     /// All of these capabilities.
     capability: Option<Vec<Capability>>,
-    /// Takes all of these.
+    /// Accepts all of these.
     input_modality: Option<Vec<Modality>>,
-    /// Gives all of these.
+    /// Produces all of these.
     output_modality: Option<Vec<Modality>>,
-    /// Serves all of these task types, which `/api/tasks` lists.
+    /// Serves all of these task types of `/api/tasks`.
     task: Option<Vec<TaskId>>,
     /// One of these kinds.
     kind: Option<Vec<Kind>>,
-    /// One of these; without it, any but `retired`.
+    /// One of these; by default any but `retired`.
     status: Option<Vec<ModelStatus>>,
-    /// One of these ids. Does not bring retired or hidden models back.
+    /// One of these ids. Retired and hidden models stay out.
     ids: Option<Vec<ModelId>>,
-    /// At least so many tokens of context.
+    /// Minimum context length in tokens.
     #[param(maximum = 4_294_967_295u32)]
     min_context: Option<u32>,
-    /// At most this base price of input, in USD per 1,000,000 tokens.
+    /// Maximum base price of input, in USD per 1,000,000 tokens.
     max_input_price: Option<Price>,
-    /// At most this base price of output, in USD per 1,000,000 tokens.
+    /// Maximum base price of output, in USD per 1,000,000 tokens.
     max_output_price: Option<Price>,
-    /// Confirmed to be free, or to cost something.
+    /// `true`: confirmed to be free. `false`: confirmed to cost something.
     free: Option<bool>,
     /// Known to have open weights, or not to.
     open_weights: Option<bool>,
-    /// `false` lists exactly the hidden models: those disabled, or of a disabled provider.
+    /// `false` lists only hidden models: disabled, or of a disabled provider.
     enabled: Option<bool>,
     /// Only models whose provider is `healthy` or `unknown`.
     healthy_only: Option<bool>,
-    /// Search in id and name; forgives typos, and ranks unless `sort` says otherwise.
+    /// Searches id and name, tolerates typos, and ranks by relevance unless `sort` is given.
     #[param(max_length = 200, pattern = r"^[^\u0000]*$")]
     q: Option<String>,
-    /// The order; `-` reverses. Unknown values come last both ways, and `id` breaks ties. By default by relevance with
+    /// The order; `-` reverses it. Unknown values always come last, and `id` breaks ties. The default is relevance with
     /// `q`, else `provider`.
     sort: Option<Sort>,
-    /// How many models to show; without it, all.
+    /// The page size; by default all.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// Where the page begins: `next_cursor` of the page before, asked for with the same filters and sort.
+    /// `next_cursor` of the previous page, with the same filters and sort.
     cursor: Option<String>,
     /// Only these fields of each model.
     fields: Option<Vec<Field>>,
-    /// With counts of the matches by each value.
+    /// Adds counts of the matches per value.
     facets: Option<bool>,
 }
 
-/// A request for a list of models: what to match, and which part of it to show how. The default shows all.
+/// A request for models. The default shows all of them.
 #[derive(Default)]
 pub struct ListRequest {
     pub query: ModelQuery,
@@ -98,7 +98,7 @@ pub struct ListRequest {
 }
 
 impl ListRequest {
-    /// What the request shows: the whole list, however it is written, or the matches of a query.
+    /// Returns the resource to show: the whole list, in any spelling, or the matches of a query.
     pub fn resource(&self, of_provider: bool) -> Resource {
         match self.canonical() {
             query if query == ALL && !of_provider => Resource::List(List::Models),
@@ -106,10 +106,10 @@ impl ListRequest {
         }
     }
 
-    /// One text for all ways of writing the same request, and another for every other request.
+    /// Returns the same text for every spelling of a request, and another for each other request.
     fn canonical(&self) -> String {
         let mut text = self.query.canonical();
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         if let Some(limit) = self.limit {
             let _ = write!(text, "&limit={limit}");
         }
@@ -126,12 +126,12 @@ impl ListRequest {
     }
 
     /// Whether the answer depends on the providers' status.
-    pub fn tells_status(&self) -> bool {
+    pub fn shows_status(&self) -> bool {
         self.query.healthy_only
             || self.fields.as_ref().is_none_or(|fields| fields.contains(&Field::ProviderStatus))
     }
 
-    /// Reads the query string. `provider`: the one that the path names, if it does.
+    /// Parses the query string. `provider` is the one in the path, if any.
     pub fn parse(
         query_string: &str,
         snapshot: &Snapshot,
@@ -159,7 +159,7 @@ impl ListRequest {
             open_weights: params.flag("open_weights")?,
             enabled: params.flag("enabled")?,
             healthy_only: params.flag("healthy_only")?.unwrap_or(false),
-            // While a user types, white space alone counts as empty.
+            // A user who types may send white space only.
             q: match params.text("q")?.filter(|text| !text.trim().is_empty()) {
                 Some(text) => Some(text.parse().map_err(|error| ApiError::parameter("q", error))?),
                 None => None,
@@ -181,7 +181,7 @@ impl ListRequest {
             .map_err(|error| ApiError::new(Code::InvalidCursor, error.to_string()).of("cursor"))?;
         let fields: BTreeSet<Field> = params.names("fields")?.into_iter().collect();
         Ok(Self {
-            // One that holds back nothing is none.
+            // A limit that covers the whole catalogue has no effect.
             limit: limit.filter(|limit| *limit < snapshot.models().len()),
             after,
             fields: (1..Field::ALL.len()).contains(&fields.len()).then_some(fields),
@@ -191,12 +191,12 @@ impl ListRequest {
     }
 }
 
-/// Written only when it is needed: every list is asked for with the prices looked at, and hardly one has a wrong one.
+/// Formats only on an error, since every list request checks the prices.
 fn price_range() -> impl Display {
     fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")))
 }
 
-/// Reads ids that must be among the catalogue's.
+/// Parses ids that must be in the catalogue.
 fn known_ids<'a, T: Borrow<str> + Clone + 'a>(
     params: &Params,
     name: &str,

@@ -1,4 +1,4 @@
-//! A model as the API shows it, and its schema, both from one table of fields.
+//! The JSON of a model and its schema, both from one table of fields.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::http::api::list::ListOf;
 
 closed_enum!(
-    /// The fields of a model, in the order in which they are written.
+    /// The fields of a model, in the order of the JSON.
     Field {
         /// `provider/name`.
         Id = "id",
@@ -27,13 +27,13 @@ closed_enum!(
         Provider = "provider",
         /// The name to send to the provider.
         ProviderModelId = "provider_model_id",
-        /// For people.
+        /// Display name.
         Name = "name",
         /// The series.
         Family = "family",
         /// The kind of work.
         Kind = "kind",
-        /// Where it stands in its life.
+        /// Stage of its life cycle.
         Status = "status",
         /// Whether neither it nor its provider is hidden.
         Enabled = "enabled",
@@ -53,37 +53,37 @@ closed_enum!(
         MaxOutputTokens = "max_output_tokens",
         /// Length of its vectors.
         EmbeddingDimensions = "embedding_dimensions",
-        /// What it takes.
+        /// Modalities it accepts.
         InputModalities = "input_modalities",
-        /// What it gives.
+        /// Modalities it produces.
         OutputModalities = "output_modalities",
         /// What it can do.
         Capabilities = "capabilities",
-        /// The task types it serves.
+        /// Task types it serves.
         Tasks = "tasks",
         /// Whether its weights can be downloaded.
         OpenWeights = "open_weights",
-        /// What it costs.
+        /// Its prices.
         Pricing = "pricing",
         /// Whether it costs nothing.
         IsFree = "is_free",
-        /// Who said what it costs.
+        /// Source of the price.
         PriceSource = "price_source",
-        /// The day of that statement.
+        /// Date of that source.
         AsOf = "as_of",
         /// The health of its provider.
         ProviderStatus = "provider_status",
-        /// When it last changed.
+        /// Time of its last change.
         UpdatedAt = "updated_at",
     }
 );
 
-/// A model with what the catalogue and the probes know around it.
+/// A model with the state of its provider.
 pub struct ModelView<'a> {
     model: &'a Model,
     enabled: bool,
     provider_status: &'static str,
-    /// Without any, all fields.
+    /// `None` for all fields.
     fields: Option<&'a BTreeSet<Field>>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> ModelView<'a> {
         to_raw_value(&ModelView::new(snapshot, health, model)).ok()
     }
 
-    /// Shows these fields only; all for `None`.
+    /// Shows these fields only.
     pub fn only(self, fields: Option<&'a BTreeSet<Field>>) -> Self {
         Self { fields, ..self }
     }
@@ -109,6 +109,8 @@ impl Serialize for ModelView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let model = self.model;
+        let view = |pricing| PricingView { currency: CURRENCY, unit: UNIT, pricing };
+        let pricing = model.pricing.as_ref().map(view);
         for field in Field::ALL.iter().filter(|field| self.fields.is_none_or(|shown| shown.contains(field))) {
             let key = field.as_str();
             match field {
@@ -133,7 +135,7 @@ impl Serialize for ModelView<'_> {
                 Field::Capabilities => map.serialize_entry(key, &model.capabilities),
                 Field::Tasks => map.serialize_entry(key, &model.tasks),
                 Field::OpenWeights => map.serialize_entry(key, &model.open_weights),
-                Field::Pricing => map.serialize_entry(key, &model.pricing.as_ref().map(PricingView::from)),
+                Field::Pricing => map.serialize_entry(key, &pricing),
                 Field::IsFree => map.serialize_entry(key, &model.is_free),
                 Field::PriceSource => map.serialize_entry(key, &model.price_source),
                 Field::AsOf => map.serialize_entry(key, &model.as_of),
@@ -145,7 +147,7 @@ impl Serialize for ModelView<'_> {
     }
 }
 
-/// What a model costs. A model priced per query has no token prices.
+/// The prices of a model. A model priced per query has no token prices.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 #[schema(as = Pricing)]
 pub struct PricingView<'a> {
@@ -157,19 +159,13 @@ pub struct PricingView<'a> {
     pricing: &'a Pricing,
 }
 
-impl<'a> From<&'a Pricing> for PricingView<'a> {
-    fn from(pricing: &'a Pricing) -> Self {
-        Self { currency: CURRENCY, unit: UNIT, pricing }
-    }
-}
-
 #[derive(serde::Serialize)]
 #[serde(transparent)]
 struct Rfc3339(#[serde(with = "time::serde::rfc3339")] time::OffsetDateTime);
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// The fields of a model. Their types and meanings are those of the catalogue's own type.
+/// Describes the fields, mostly by the schema of the catalogue's type.
 fn fields() -> ObjectBuilder {
     let RefOr::T(Schema::Object(stored)) = Model::schema() else { return ObjectBuilder::new() };
     let of = |field: Field| match field {
@@ -192,7 +188,7 @@ fn fields() -> ObjectBuilder {
 impl PartialSchema for ModelView<'_> {
     fn schema() -> RefOr<Schema> {
         let object =
-            fields().description(Some("A model of one provider. `null` is unknown, never zero or false."));
+            fields().description(Some("A model of one provider. `null` means unknown, never zero or false."));
         Field::NAMES.iter().fold(object, |object, name| object.required(*name)).into()
     }
 }
@@ -210,12 +206,12 @@ impl ToSchema for ModelView<'_> {
     }
 }
 
-/// A model in a list: `fields` may leave some of it out.
+/// A model in a list, where `fields` may leave some out.
 pub struct ListedModel;
 
 impl PartialSchema for ListedModel {
     fn schema() -> RefOr<Schema> {
-        fields().description(Some("A model, with all its fields, or those that `fields` names.")).into()
+        fields().description(Some("A model with all fields, or those in `fields`.")).into()
     }
 }
 
@@ -230,14 +226,14 @@ pub struct ModelList;
 
 impl PartialSchema for ModelList {
     fn schema() -> RefOr<Schema> {
-        let hints = Array::builder().items(Ref::from_schema_name(Hint::name())).description(Some(
-            "What to drop from a query without matches: each parameter whose removal gives some.",
-        ));
+        let hints = Array::builder()
+            .items(Ref::from_schema_name(Hint::name()))
+            .description(Some("Parameters of a query without matches whose removal gives some."));
         let RefOr::T(Schema::Object(list)) = ListOf::<ListedModel>::schema() else { return <_>::default() };
         ObjectBuilder::from(list)
             .property("facets", Ref::from_schema_name(Facets::name()))
             .property("hints", hints)
-            .description(Some("With `facets` when asked for, and with `hints` when nothing matches."))
+            .description(Some("Has `facets` on request, and `hints` if nothing matches."))
             .into()
     }
 }
