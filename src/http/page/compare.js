@@ -1,9 +1,9 @@
-// Models side by side.
+// Comparison of models.
 
 import { $, fill, make, price, put, tokens, words } from './show.js';
 
 const MOST = 4;
-/** What is compared: a name, the text, and for prices the number that decides which is lowest. */
+/** The rows: name, text, and for prices the number that decides which is lowest. */
 const LINES = [
   ['Input', ({ pricing }) => price(pricing?.input), ({ pricing }) => pricing?.input],
   ['Output', ({ pricing }) => price(pricing?.output), ({ pricing }) => pricing?.output],
@@ -25,7 +25,7 @@ const tiers = (pricing) =>
     .map(({ above_prompt_tokens: above, input, output }) => `over ${tokens(above)}: ${price(input)}, ${price(output)}`)
     .join('; ') || '–';
 
-/** The models that are chosen to be compared; they stay chosen when the list shows others. */
+/** The models chosen for comparison. They stay chosen when the list changes. */
 export class Comparison {
   #chosen = new Map();
   #listed = new Map();
@@ -45,7 +45,7 @@ export class Comparison {
     return this.#chosen.has(id);
   }
 
-  /** Takes in what is listed now. */
+  /** Takes the models of the list. */
   keep(models) {
     this.#listed = new Map(models.map((model) => [model.id, model]));
     for (const id of this.#chosen.keys()) {
@@ -59,13 +59,13 @@ export class Comparison {
     this.show();
   }
 
-  /** The bar below, and boxes that cannot be ticked any more. */
+  /** Renders the bar below, and the boxes that can no longer be ticked. */
   show() {
     const count = this.#chosen.size;
     $('compare-bar').hidden = count === 0;
     const told = count === MOST ? `${count} chosen, which is the most` : `${count} chosen`;
     put('compare-number', told);
-    // Said from outside of the bar: what is hidden until now says nothing when it appears.
+    // Announced outside the bar: an element that appears announces nothing.
     put('compare-count', count === 0 ? '' : told);
     $('compare-open').disabled = count < 2;
     for (const box of document.querySelectorAll('[data-compare]')) {

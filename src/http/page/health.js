@@ -1,4 +1,4 @@
-// How the server and the providers are.
+// Health of the server and of the providers.
 
 import {
   $, bytes, duration, fill, make, milliseconds, percent, put, putOrHide, putState, state, whole, words,
@@ -19,7 +19,7 @@ const KV = {
   unavailable: ['bad', 'Unavailable'],
   not_configured: ['none', 'Not configured'],
 };
-/** What is said of the server when it has no good answer, and in the title. */
+/** Texts for a server without a good answer, also in the title. */
 const MISSING = {
   silent: ['The server cannot be reached', 'Unreachable'],
   refused: ['The server refuses to answer', 'No answer'],
@@ -36,7 +36,7 @@ const SOURCES = { postgres: 'PostgreSQL', kv: 'Cloudflare KV', builtin: 'builtin
 
 const trouble = (reason, remedy) => (reason ? `${reason}${remedy ? ` → ${remedy}` : ''}` : null);
 
-/** What the server said of itself `age` milliseconds ago. What it says has happened grows older by that. */
+/** Shows the health that the server reported `age` milliseconds ago. Its ages grow by that. */
 export function showHealth(health, age) {
   const { database, cache, catalogue } = health;
   const now = Date.parse(health.timestamp) + age;
@@ -106,7 +106,7 @@ function showCatalogue(catalogue, now) {
   put('catalogue-validated', ago(catalogue.validated_at));
 }
 
-/** What the probes say of the providers; `age` in milliseconds where that is not current. */
+/** Shows the results of the probes; `age` in milliseconds if they are not current. */
 export function showProviders({ providers, active_providers: active, total_providers: total, hint }, age) {
   put('providers-count', `${active} of ${total} usable${age === null ? '' : `, ${duration(age)} ago`}`);
   putOrHide('providers-hint', hint);
@@ -131,7 +131,7 @@ function row({ id, name, enabled, status, reason, latency_ms: latency, models })
   );
 }
 
-/** The sentence on top, and what it rests on: health, and of the `others` whether they are had too. */
+/** Shows the summary: health, and which of the `others` have no answer. */
 export function showOverall(feed, others) {
   const { body: health, isCurrent, trouble, said } = feed;
   const age = duration(feed.age);
@@ -162,7 +162,7 @@ function tell(kind, sentence, why, title) {
   if (document.title !== told) document.title = told;
 }
 
-/** Why it is not healthy. */
+/** Returns why it is not healthy. */
 function reasons({ status, database, cache, catalogue }) {
   if (status === 'healthy') return [];
   const causes = [];

@@ -3,7 +3,7 @@
 import { $, duration, fill, make, milliseconds, moment, percent, put, state, words } from './show.js';
 
 const HOUR = 3_600_000;
-/** The least that a chart shows: a process that has just begun would fill none of an hour. */
+/** Shortest time that a chart covers: a new process would fill none of an hour. */
 const LEAST = 600_000;
 const [WIDTH, HEIGHT] = [360, 56];
 const PARTS = {
@@ -19,7 +19,7 @@ const kindOf = (word) => (GOOD.includes(word) ? 'good' : BAD.includes(word) ? 'b
 
 const sum = (samples, of) => samples.reduce((total, sample) => total + of(sample), 0);
 
-/** `now` is the server's time, so that a clock which is wrong here moves nothing; `names` are those of the providers. */
+/** `now` is the server's time, so a wrong local clock moves nothing; `names` are the providers' names. */
 export function showHistory({ samples, changes, since }, now, names) {
   const span = Math.min(HOUR, Math.max(LEAST, now - Date.parse(since)));
   const recent = samples.filter((sample) => now - Date.parse(sample.at) < span);
@@ -30,8 +30,7 @@ export function showHistory({ samples, changes, since }, now, names) {
   const draw = (id, value, top, name, format) => drawChart(id, recent, { now, span }, value, top, name, format);
   const shareOfHits = share((sample) => sample.memory_hits, 'reads');
   draw('memory-chart', shareOfHits, 1, 'Share of reads answered from memory', percent);
-  // A hit takes less than a microsecond, and a clock around each would cost as much as it: what takes time is to load what
-  // memory does not have, or has no longer.
+  // A hit takes less than a microsecond, about as much as measuring it. Only loads take time.
   draw('load-chart', (sample) => sample.load_ms, null, 'Time to load the catalogue from the database', milliseconds);
   put('memory-hour', reads ? `${percent(hits / reads)} of ${reads} reads` : 'no reads');
 
@@ -64,7 +63,7 @@ function row({ at, part, provider, from, to, reason }, names) {
   );
 }
 
-/** A line over the last hour, with a gap where nothing is known. `top` is the upper end, by default the highest value. */
+/** Draws a line over the last hour, with gaps. `top` is the upper end, by default the highest value. */
 function drawChart(id, samples, { now, span }, value, top, name, format) {
   const points = samples.map((sample) => [Date.parse(sample.at), value(sample) ?? null]);
   const known = points.map(([, y]) => y).filter((y) => y !== null);
@@ -79,14 +78,14 @@ function drawChart(id, samples, { now, span }, value, top, name, format) {
       last = null;
       continue;
     }
-    // A longer pause than between two samples is a gap, too.
+    // A longer pause than between two samples is a gap.
     if (last === null || time - last > 25_000) lines.push([]);
     lines.at(-1).push([x(time), y(number)]);
     last = time;
   }
   const shapes = lines.flatMap((line) => {
     const path = line.map(([left, up]) => `${left},${up}`);
-    // A lone sample is a dot: the round ends of a line without a length, which is round however wide the chart is.
+    // A lone sample is a dot: the round ends of a line without length.
     if (line.length === 1) return [shape('polyline', [path[0], path[0]], 'dot')];
     const area = [`${line[0][0]},${HEIGHT}`, ...path, `${line.at(-1)[0]},${HEIGHT}`];
     return [shape('polygon', area), shape('polyline', path)];

@@ -1,4 +1,4 @@
-// Where the page begins: what is asked how often, and what is shown of it.
+// Entry point: what is requested how often, and how it is shown.
 
 import { showHealth, showOverall, showProviders } from './health.js';
 import { showHistory } from './history.js';
@@ -9,13 +9,13 @@ import { $ } from './show.js';
 const SERVICE = 'chatchonk-api';
 
 const models = startModels();
-/** What providers are called, by id. */
+/** Names of the providers, by id. */
 let names = new Map();
-/** The release that this page belongs to. */
+/** Release of this page. */
 let commit = null;
 
-// The two healths have no tag, since they tell the time: they are `no-store` by the API's contract, small, and written at
-// most once a second however many ask. The history and the list have tags, and come again only when they have changed.
+// The two healths are `no-store` by contract, small, and rendered at most once a second for all clients. History and list
+// have tags, so unchanged ones come without a body.
 const health = new Feed('/api/health', 1_000, ({ body, age }) => {
   if (body) {
     showHealth(body, age);
@@ -24,7 +24,7 @@ const health = new Feed('/api/health', 1_000, ({ body, age }) => {
   }
   showSummary();
 }, (body) => body?.service === SERVICE);
-// Shown without an answer too: the charts go on, and show the gap.
+// Shown without an answer, too: the charts continue, with a gap.
 const history = new Feed('/api/status', 5_000, ({ body }) => {
   if (body) showHistory(body, now(), names);
 });
@@ -38,8 +38,7 @@ const providers = new Feed('/api/automodel/health', 5_000, (feed) => {
 });
 
 for (const feed of [health, history, providers]) feed.run();
-// Ages grow by themselves, also while nobody answers. The sentence on top is told for itself, since it must hold where
-// health cannot be shown.
+// Ages grow without answers. The summary is updated separately, because it must be right when health cannot be shown.
 setInterval(() => {
   health.show();
   showSummary();
@@ -49,14 +48,14 @@ function showSummary() {
   showOverall(health, [['providers', providers], ['last hour', history]]);
 }
 
-/** The server's time, as far as it has told. */
+/** Returns the server's time. */
 function now() {
   return health.body ? Date.now() + Date.parse(health.body.timestamp) - health.at : Date.now();
 }
 
 /**
- * Another release may answer in other words, so the page is loaded anew: once for each, since two releases answer by turns
- * during a deploy, and not under somebody's hands.
+ * Reloads the page for another release, whose answers may differ: once per release, because two releases answer in turn
+ * during a deploy, and not while the reader is busy.
  */
 function followRelease(released) {
   commit ??= released;
@@ -66,7 +65,7 @@ function followRelease(released) {
     if (sessionStorage.getItem(name)) return;
     sessionStorage.setItem(name, 'yes');
   } catch {
-    // Where nothing can be remembered it would go on and on.
+    // Without storage it would reload forever.
     return;
   }
   location.reload();

@@ -1,19 +1,19 @@
-// The browser of the models, on the public list.
+// The browser of models, on the public list.
 
 import { Comparison } from './compare.js';
 import { ask } from './poll.js';
 import { $, fill, make, price, put, state, tokens, whole, words } from './show.js';
 
 const PAGE = 50;
-/** As many as the server gives at once. */
+/** The server's maximum per page. */
 const MOST = 1_000;
-/** Between two times that the list is asked for without anybody's doing, in milliseconds. */
+/** Pause between automatic requests of the list, in milliseconds. */
 const BETWEEN = 10_000;
 const FIELDS =
   'id,name,provider,provider_status,status,kind,context_length,max_output_tokens,pricing,capabilities,' +
   'input_modalities,output_modalities,open_weights,release_date,knowledge_cutoff';
 const STATUSES = { healthy: 'good', degraded: 'warn', down: 'bad' };
-/** Names of the controls, which are those of the parameters. */
+/** Names of the controls: the API's parameters. */
 const LISTS = ['provider', 'kind', 'task'];
 const PRICES = ['max_input_price', 'max_output_price'];
 
@@ -22,18 +22,18 @@ export function startModels() {
 }
 
 class Models {
-  /** The list under way; another one takes its place. */
+  /** The current request. A new one replaces it. */
   #asking = null;
   #cursor = null;
   #revision = null;
-  /** How the providers are, as far as they are known. */
+  /** Statuses of the providers. */
   #providers = null;
   #rows = [];
-  /** Whether something has changed since the list was asked for. */
+  /** Whether something has changed since the list was requested. */
   #isOld = false;
-  /** Whether the list could not be had that should be shown. */
+  /** Whether the last request failed. */
   #hasFailed = false;
-  /** When it was last asked for without anybody's doing, or failed. */
+  /** When the list was last requested automatically, or failed. */
   #triedAt = 0;
 
   constructor(form) {
@@ -57,13 +57,13 @@ class Models {
     this.#load();
   }
 
-  /** The list is asked for again when the catalogue is another one. */
+  /** Reloads the list when the catalogue has another revision. */
   showRevision(revision) {
     this.#isOld ||= this.#revision !== null && revision !== undefined && revision !== this.#revision;
     this.#renew();
   }
 
-  /** And when a provider is no longer as it was, which the list shows and filters by. */
+  /** Reloads it when a provider's status changes, which the list shows and filters by. */
   showProviders(providers) {
     const now = JSON.stringify(providers.map(({ id, enabled, status }) => [id, enabled, status]));
     this.#isOld ||= this.#providers !== null && now !== this.#providers;
@@ -71,20 +71,20 @@ class Models {
     this.#renew();
   }
 
-  /** Not at every turn: a list may go on failing, and servers that answer by turns may differ in what they know. */
+  /** Not every time: a list may keep failing, and servers that answer in turn may differ. */
   #renew() {
     const isWanted = this.#isOld || this.#hasFailed;
     if (!isWanted || this.#asking || Date.now() - this.#triedAt < BETWEEN) return;
     this.#triedAt = Date.now();
-    // Somebody who looks at later pages keeps them.
+    // Readers of later pages keep them.
     this.#load(null, Math.min(MOST, Math.max(PAGE, this.#rows.length)));
   }
 
-  /** What the form says, as parameters. */
+  /** Returns the form as parameters. */
   #query() {
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(this.form)) {
-      // Half of the world writes prices with a comma.
+      // Many countries write prices with a comma.
       const text = PRICES.includes(name) ? value.trim().replace(',', '.') : value.trim();
       if (text) query.append(name, text);
     }
@@ -96,7 +96,7 @@ class Models {
       for (const control of this.form.querySelectorAll(`[name="${CSS.escape(name)}"]`)) {
         if (control.type === 'checkbox') control.checked ||= control.value === value;
         else {
-          // The lists are filled by the first answer.
+          // The first answer fills the lists.
           if (LISTS.includes(name)) control.append(new Option(value, value));
           control.value = value;
         }
@@ -126,11 +126,11 @@ class Models {
     try {
       answer = await ask(`/api/models?${query}`, asking.signal);
     } catch {
-      // Silence; a list that another one has replaced is silent, too.
+      // No answer, or replaced by a newer request.
     }
     if (this.#asking !== asking) return;
     this.#asking = null;
-    // A page that could not be added can be asked for again with its button.
+    // The button repeats a failed page.
     this.#note(cursor === null && (!answer || answer.status === 429 || answer.status >= 500));
     if (!answer) this.#tell('The list cannot be had now. What is shown may be out of date.');
     else if (answer.status === 200) this.#understand(answer.body, cursor !== null);
@@ -175,7 +175,7 @@ class Models {
     $('models-table').hidden = total === 0;
     this.#showLists(list.facets);
     this.#showHints(list.hints ?? []);
-    // Whoever asked for more goes on where the new ones begin.
+    // The focus moves to the first new row.
     if (isMore) $('models-rows').rows[last]?.querySelector('input').focus();
   }
 
@@ -210,14 +210,14 @@ class Models {
     }
   }
 
-  /** How many there are of each, among those that match. What is chosen stays in the list. */
+  /** Shows counts among the matches. Chosen values stay in the list. */
   #showLists(facets) {
     for (const name of LISTS) {
       const select = this.form.elements[name];
       const chosen = select.value;
       const counts = Object.entries(facets[name]).filter(([value, count]) => count > 0 || value === chosen);
       const known = new Set([...select.options].map((option) => option.value).filter(Boolean));
-      // Of a filter in use the others are still to be had, though none of them is among the matches.
+      // Other values of a filter in use remain available without matches.
       const values = chosen ? [...new Set([...known, chosen])].sort() : counts.map(([value]) => value);
       const count = (value) => (chosen && value !== chosen ? '' : ` (${facets[name][value] ?? 0})`);
       const options = values.map((value) => make('option', { value }, words(value) + count(value)));
@@ -247,7 +247,7 @@ class Models {
   }
 }
 
-/** What is read is paid for by the token, by the query, or by both. */
+/** Input is priced by token, by query, or both. */
 function inputPrice(pricing) {
   const [input, query] = [price(pricing?.input), price(pricing?.per_query)];
   if (!pricing?.per_query) return [input];

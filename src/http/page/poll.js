@@ -1,18 +1,17 @@
-// Asks this server again and again, and knows whether what it has been told still holds.
+// Polls this server, and knows whether its answers are current.
 
-/** A question has been without a good answer for so long, in milliseconds, and the last one is no longer called current. */
+/** After this time without a good answer, in milliseconds, the last one is no longer current. */
 export const OLD_AFTER = 5_000;
-/** After so long a request is given up. */
+/** Time limit of a request. */
 const LIMIT = 4_000;
-/** Between two questions while nobody looks: the title in the tab goes on telling. */
+/** Pause between requests while the tab is hidden: the title still shows the state. */
 const HIDDEN = 30_000;
-/** The longest pause while there is no answer, but for what the server asks for, which is kept within the other. */
+/** Longest pause without answers, and longest pause that the server may ask for. */
 const [LONGEST, MOST_PATIENT] = [10_000, 60_000];
 
 /**
- * One answer, and how many milliseconds to wait where it says so. The browser keeps answers with their tags and asks
- * whether they still hold, so what has not changed comes without a body. Whatever is not JSON is not from this server: a
- * proxy answers for it.
+ * Returns one answer, and how many milliseconds the server asks to wait. The browser revalidates by tag, so unchanged
+ * answers come without a body. Anything but JSON is from a proxy, not from this server.
  */
 export async function ask(path, signal) {
   const limit = AbortSignal.timeout(LIMIT);
@@ -25,23 +24,23 @@ export async function ask(path, signal) {
   return { status: response.status, body: await response.json(), patience: Math.min(MOST_PATIENT, 1_000 * seconds) };
 }
 
-/** Something that is asked for all the time; seldom while nobody looks, and ever more seldom while nobody answers. */
+/** A resource that is polled: rarely while the tab is hidden, and ever more rarely without answers. */
 export class Feed {
   /** The last good answer. */
   body = null;
   /** When it came. */
   at = null;
-  /** What the last refusal is called. Its details may change with each, and would be read aloud each time. */
+  /** Title of the last refusal. Details may change each time, and would be read aloud each time. */
   said = null;
   #trouble = null;
-  /** A body that could not be shown. */
+  /** A body that cannot be shown. */
   #unshown = null;
-  /** When the oldest question was asked that has no good answer yet. */
+  /** Time of the oldest request without a good answer. */
   #lacking = null;
   #failures = 0;
   #patience = 0;
 
-  /** `shown` is called after every question, answered or not. An answer of which `isOurs` is false is none. */
+  /** `shown` is called after every request. An answer for which `isOurs` is false counts as none. */
   constructor(path, interval, shown, isOurs = () => true) {
     Object.assign(this, { path, interval, shown, isOurs });
   }
@@ -52,15 +51,15 @@ export class Feed {
   }
 
   /**
-   * Whether what it holds may still be called current. One question without an answer is no news, and that none is asked,
-   * in a tab that nobody sees or on a machine that slept, is none either.
+   * Whether the answer is current. One failed request is no sign of an outage, nor is a pause in a hidden tab or on a
+   * machine that slept.
    */
   get isCurrent() {
     if (this.body === null || this.body === this.#unshown) return false;
     return this.#lacking === null || Date.now() - this.#lacking < Math.max(OLD_AFTER, 2 * this.interval);
   }
 
-  /** Why the last question has no good answer: `silent`, `refused` or `strange`; `null` where it has. */
+  /** Why the last request has no good answer: `silent`, `refused` or `strange`; `null` if it has. */
   get trouble() {
     return this.#trouble ?? (this.body !== null && this.body === this.#unshown ? 'strange' : null);
   }
@@ -77,7 +76,7 @@ export class Feed {
     this.#patience = 0;
     try {
       const { status, body, patience } = await ask(this.path);
-      // Health that is not good is an answer too; a refusal is none.
+      // Bad health is an answer; a refusal is none.
       if (status !== 200 && !(status === 503 && body?.code === undefined)) {
         this.#patience = patience;
         this.#fail('refused', body?.title);
@@ -89,7 +88,7 @@ export class Feed {
     this.show();
   }
 
-  /** Shows what there is. Whatever cannot be shown is told in the console, and must not end the asking. */
+  /** Shows the answer. Errors go to the console and must not stop the polling. */
   show() {
     if (this.body !== null && this.body === this.#unshown) return;
     try {
@@ -118,7 +117,7 @@ export class Feed {
   }
 }
 
-/** Ends early when somebody comes back to the page, except where the server has asked for the pause. */
+/** Ends early when the tab becomes visible, unless the server asked for the pause. */
 function pause(milliseconds, isAskedFor) {
   return new Promise((resume) => {
     const end = () => {

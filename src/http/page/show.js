@@ -1,17 +1,17 @@
-// Figures, times and elements.
+// Numbers, times and elements.
 
 const count = new Intl.NumberFormat('en');
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 const date = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 
-/** What is not known. */
+/** Placeholder for unknown values. */
 export const UNKNOWN = '–';
 
-/** The element of that id. */
+/** Returns the element of an id. */
 export const $ = (id) => document.getElementById(id);
 
-/** A new element. Text in `children` stays text. */
+/** Creates an element. Text in `children` stays text. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -22,22 +22,22 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Sets a text where it differs: what is read aloud or selected is left alone otherwise. */
+/** Sets a text if it differs, to leave selections and screen readers alone. */
 export function put(id, text) {
   const element = $(id);
   if (element.textContent !== String(text)) element.textContent = text;
 }
 
-/** Shows a text, or hides its element where there is none. */
+/** Shows a text, or hides its element without one. */
 export function putOrHide(id, text) {
   $(id).hidden = !text;
   put(id, text ?? '');
 }
 
-/** By these an element is found again in the row that takes its row's place. */
+/** Attributes that identify an element in the row that replaces its own. */
 const NAMES = ['data-compare', 'data-drop', 'href'];
 
-/** Replaces what an element holds, child by child where one differs, so that the focus stays where it is. */
+/** Replaces an element's children where they differ, so that the focus stays. */
 export function fill(element, children) {
   const held = Map.groupBy([...element.children], (child) => child.outerHTML);
   const next = children.map((child) => held.get(child.outerHTML)?.shift() ?? child);
@@ -57,13 +57,13 @@ export function fill(element, children) {
   }
 }
 
-/** A state in a word; its shape and colour follow `kind`: `good`, `warn`, `bad` or `none`. */
+/** Shows a state as a word; `kind` sets shape and colour: `good`, `warn`, `bad` or `none`. */
 export function putState(id, kind, word) {
   $(id).dataset.state = kind;
   put(id, word);
 }
 
-/** The same as a new element. */
+/** Returns a state as a new element. */
 export const state = (kind, word) => make('span', { class: 'state', 'data-state': kind }, word);
 
 export const whole = (number) => (number === null || number === undefined ? UNKNOWN : count.format(number));
@@ -74,7 +74,7 @@ export function milliseconds(number) {
   return `${number >= 10 ? Math.round(number) : number.toFixed(number >= 1 ? 1 : 2)} ms`;
 }
 
-/** All is all: what is less does not round up to it. */
+/** Only 100 % rounds to 100 %. */
 export function percent(share) {
   if (!Number.isFinite(share)) return UNKNOWN;
   const rounded = Math.round(share * 1_000) / 10;
@@ -86,7 +86,7 @@ export function bytes(number) {
   return number >= 1 << 10 ? `${Math.round(number / (1 << 10))} KiB` : `${number} B`;
 }
 
-/** How long something took or has been, in its two greatest units. */
+/** Returns a duration in its two greatest units. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1_000));
   const parts = [
@@ -101,21 +101,21 @@ export function duration(milliseconds) {
   return shown.map(([number, unit]) => `${number} ${unit}`).join(' ');
 }
 
-/** A moment of the server's time as an element: the time of day here, and the date where it is not today. */
+/** Returns a moment of the server's time as an element: local time, and the date unless today. */
 export function moment(text) {
   const at = new Date(text);
   const isToday = at.toDateString() === new Date().toDateString();
   return make('time', { datetime: text, title: day.format(at) }, isToday ? clock.format(at) : date.format(at));
 }
 
-/** Tokens, in thousands or millions. */
+/** Returns tokens in thousands or millions. */
 export function tokens(number) {
   if (number === null || number === undefined) return UNKNOWN;
   if (number >= 1_000_000) return `${Number((number / 1_000_000).toFixed(2))} M`;
   return number >= 1_000 ? `${Math.round(number / 1_000)} k` : String(number);
 }
 
-/** A price as it came, with at least two decimals. Prices are strings, and stay exact. */
+/** Returns a price with at least two decimals. Prices are strings and stay exact. */
 export function price(text) {
   if (text === null || text === undefined) return UNKNOWN;
   if (text === '0') return 'free';
@@ -123,5 +123,5 @@ export function price(text) {
   return `$${dollars}.${cents.padEnd(2, '0')}`;
 }
 
-/** A name of the API as words. */
+/** Returns a name of the API as words. */
 export const words = (name) => String(name).replaceAll('_', ' ');
