@@ -136,7 +136,7 @@ impl Catalogue {
     /// Never [`ReadError`] with a builtin catalogue; handlers still map it to a 503.
     pub async fn read(&self) -> Result<CatalogueRead, ReadError> {
         if !self.status.is_decided() {
-            let _waits = self.cache.wait();
+            let _waits = self.cache.register_waiter();
             self.status.decided().await;
         }
         self.cache.read(&Whole).await

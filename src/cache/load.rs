@@ -14,7 +14,7 @@ use super::scope::{Known, Learned, Scope};
 use super::stats::Outcome;
 
 /// First and longest pause after a failed load.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const LOAD_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl<O: Origin> Inner<O> {
     /// Returns a load that knows all that is known now: one in progress, or a new one.
@@ -166,7 +166,8 @@ impl<O: Origin> Inner<O> {
         let Some(slot) = slots.get_mut(key) else { return };
         let Left { was_newest, next } = slot.flights.land(id, &scope.known());
         if was_newest {
-            slot.failures = error.map(|_| Backoff::after(slot.failures, PAUSES, now, jitter(&self.clock)));
+            slot.failures =
+                error.map(|_| Backoff::after(slot.failures, LOAD_PAUSES, now, jitter(&self.clock)));
             slot.error = error.cloned();
         }
         if let Some((id, load)) = next {

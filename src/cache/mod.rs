@@ -24,7 +24,7 @@ pub use family::{CATALOGUE, FAMILIES, Family, OnOriginFailure, PREFERENCES, PROV
 pub use follow::{Announcements, Announcer, CATCH_UP, Follower, ListenerState};
 pub use meter::{Meter, Metered};
 pub use origin::{LoadError, Loaded, Origin, Proof};
-pub use read::{Cache, Read, ReadError, Waits};
+pub use read::{Cache, Read, ReadError, WaiterGuard};
 pub use scope::{Scope, ScopeName, Scopes};
 pub use stats::{Outcome, Statistics};
 pub use tier::{Digest, Found, Pending, Tier, Verdict};

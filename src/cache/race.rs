@@ -61,7 +61,7 @@ impl<O: Origin> Inner<O> {
             tokio::select! {
                 biased;
                 () = a_caller_waits => {
-                    self.clock.sleep(if shared.is_closed() { HEDGE } else { Duration::ZERO }).await;
+                    self.clock.sleep(if shared.is_answering() { HEDGE } else { Duration::ZERO }).await;
                 }
                 () = self.clock.sleep(VERSION_LIMIT) => {}
             }

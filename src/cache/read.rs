@@ -179,10 +179,11 @@ impl<O: Origin> Cache<O> {
         self.0.recall(key).await
     }
 
-    /// Makes loads hurry, as for a waiting reader, until the result is dropped. For callers that wait without a read.
+    /// Registers a waiting caller until the guard is dropped, for callers outside of [`Cache::read`]. A load with empty memory
+    /// gives the shared tier less time while a caller waits.
     #[must_use]
-    pub fn wait(&self) -> Waits<'_> {
-        self.0.wait()
+    pub fn register_waiter(&self) -> WaiterGuard<'_> {
+        self.0.register_waiter()
     }
 
     /// Returns the value in memory, or the floor. Not a read; never waits.
@@ -204,18 +205,18 @@ impl<O: Origin> Cache<O> {
 
 /// A caller that waits, until it is dropped.
 #[derive(Debug)]
-pub struct Waits<'c>(&'c watch::Sender<usize>);
+pub struct WaiterGuard<'c>(&'c watch::Sender<usize>);
 
-impl Drop for Waits<'_> {
+impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|waiters| *waiters -= 1);
     }
 }
 
 impl<O: Origin> Inner<O> {
-    fn wait(&self) -> Waits<'_> {
+    fn register_waiter(&self) -> WaiterGuard<'_> {
         self.waiters.send_modify(|waiters| *waiters += 1);
-        Waits(&self.waiters)
+        WaiterGuard(&self.waiters)
     }
 
     fn hit(self: &Arc<Self>, key: &O::Key) -> Option<Read<O::Value>> {
@@ -304,7 +305,7 @@ impl<O: Origin> Inner<O> {
         let Some(flight) = flight else {
             return stale(fallback).ok_or_else(|| ReadError(error.unwrap_or(LoadError::TimedOut)));
         };
-        let _waits = self.wait();
+        let _waits = self.register_waiter();
         let failure = match self.clock.timeout(patience, flight.landed()).await {
             Ok(Ok(Landed { entry, outcome })) => {
                 let fresh_for = match entry.standing(&self.family, &scope.known(), self.clock.now()) {

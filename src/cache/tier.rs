@@ -29,8 +29,8 @@ pub trait Tier: Send + Sync + 'static {
     /// Records what the origin says about a value that [`get`](Self::get) returned.
     fn judged(&self, family: &Family, id: &str, found: &Found, verdict: Verdict);
 
-    /// Whether an answer is worth waiting for: the last calls did not all fail.
-    fn is_closed(&self) -> bool;
+    /// Whether it answers: the last calls did not all fail.
+    fn is_answering(&self) -> bool;
 }
 
 /// A value found in the shared tier. Only the origin knows whether it is current.

@@ -1,4 +1,4 @@
-//! The seed: the catalogue in the binary. It fills a new database, and serves without one.
+//! The seed: the catalogue in the binary. It fills a new database, and is the last fallback when loads fail.
 
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
+use super::fault::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
 
 /// Longest wait taken from a header, in seconds, so that sums of times cannot overflow.
 pub(super) const LONGEST_WAIT: u64 = 86_400;
@@ -25,8 +25,8 @@ pub(super) struct Answer {
     pub(super) broken: Option<KvFailure>,
 }
 
-/// The envelope of every answer but a value. `messages` is left out on purpose: a valid token is reported there under
-/// 10000, the code of a refused one in `errors`.
+/// The envelope of every answer but a value. `messages` is ignored on purpose: it reports a valid token with code 10000,
+/// which in `errors` means a refused one.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     success: bool,

@@ -7,9 +7,9 @@
 //! <https://developers.cloudflare.com/kv/platform/limits/>. Codes that no page lists were seen by other clients.
 
 mod answer;
-mod error;
+mod connection;
+mod fault;
 mod key;
-mod settings;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,9 +23,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use serde::{Deserialize, Serialize};
 
-pub use error::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
+pub use connection::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
+pub use fault::{KvError, KvErrorClass, KvFailure, KvMisconfiguration};
 pub use key::{InvalidKvKey, KvKey, KvPair};
-pub use settings::{InvalidKvSetting, KvBaseUrl, KvConnection, KvId, KvSettings, KvToken};
 
 use self::answer::{Answer, LONGEST_WAIT};
 use crate::clock::Clock;

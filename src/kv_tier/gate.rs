@@ -7,13 +7,13 @@ use crate::cache::Backoff;
 use crate::outage::Outage;
 
 use super::budget::Bucket;
-use super::fault::Fault;
+use super::notice::Fault;
 use super::operation::{Operation, Skip};
 
 /// Failures in a row that open the breaker.
 const FAILURES_TO_OPEN: u32 = 3;
 /// First and longest pause of an open breaker.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+const BREAKER_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Pause between probes while the configuration is wrong.
 const CONFIGURATION_PAUSE: Duration = Duration::from_mins(1);
 /// Pause when Cloudflare throttles without a time.
@@ -126,7 +126,9 @@ impl Gate {
             State::Closed { .. } => return false,
             State::Open { until, failures, why, fault } => (until, failures, why, fault),
             // A probe whose caller vanished must not keep the gate shut.
-            State::HalfOpen { since, failures, why, fault } => (since + PAUSES.1, failures, why, fault),
+            State::HalfOpen { since, failures, why, fault } => {
+                (since + BREAKER_PAUSES.1, failures, why, fault)
+            }
         };
         let is_due = now >= due;
         if is_due {
@@ -214,7 +216,7 @@ impl Gate {
     fn after(&self, ended: Ended, fault: Option<Fault>, now: Instant, jitter: u8) -> State {
         let open = |pause, why| State::Open { until: now + pause, failures: None, why, fault };
         let fails = |before| {
-            let failures = Backoff::after(before, PAUSES, now, jitter);
+            let failures = Backoff::after(before, BREAKER_PAUSES, now, jitter);
             let until = now + failures.due_in(now);
             State::Open { until, failures: Some(failures), why: Skip::BreakerOpen, fault }
         };

@@ -5,12 +5,12 @@
 mod budget;
 mod delete;
 mod envelope;
-mod fault;
 mod flush;
 mod gate;
 mod key;
 mod ledger;
 mod namespace;
+mod notice;
 mod operation;
 mod queue;
 mod stats;

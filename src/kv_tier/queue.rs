@@ -13,7 +13,7 @@ const BETWEEN_DELETES: Duration = Duration::from_hours(1);
 /// A key counts as absent for this long, because KV caches absence at least as long.
 const ABSENT: Duration = Duration::from_secs(30);
 /// First and longest pause after a failed flush.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
+const FLUSH_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
 /// Most keys that wait, and most keys with knowledge.
 const MAX_KEYS: usize = 1_000;
 /// Most keys of a flush: a batch beyond the rest of the day's budget would never go.
@@ -173,7 +173,7 @@ impl Queue {
 
     /// Pauses everything after a failed flush: 2 s, doubling to 5 min.
     pub fn pause(&mut self, now: Instant) {
-        self.backoff = Some(Backoff::after(self.backoff, PAUSES, now, 0));
+        self.backoff = Some(Backoff::after(self.backoff, FLUSH_PAUSES, now, 0));
     }
 
     /// Ends the pause: the tier answers again.

@@ -12,7 +12,7 @@ use crate::histogram::{Durations, Histogram};
 use crate::kv_client::{KvErrorClass, KvFailure};
 
 use super::budget::KvBudget;
-use super::fault::Fault;
+use super::notice::Fault;
 use super::operation::{Operation, Skip};
 
 /// Number of calls that the percentiles cover.

@@ -15,11 +15,11 @@ use crate::outage::Outage;
 
 use super::budget::{KvLimits, Spending, until_renewal};
 use super::envelope::{self, Rejected};
-use super::fault::Fault;
 use super::gate::{Ended, Gate, News};
 use super::key::key_of;
 use super::ledger::Ledger;
 use super::namespace::Namespace;
+use super::notice::Fault;
 use super::operation::{Operation, Skip};
 use super::queue::{Queue, Write, rewrite_after};
 use super::stats::{CallOutcome, Counters, KvCalls, KvReport};
@@ -177,7 +177,7 @@ impl Tier for SharedTier {
         }
     }
 
-    fn is_closed(&self) -> bool {
+    fn is_answering(&self) -> bool {
         self.0.gate.lock().is_closed()
     }
 }

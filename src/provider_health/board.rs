@@ -50,7 +50,8 @@ mod tests {
 
     use super::*;
     use crate::domain::provider::ProviderStatus;
-    use crate::provider_health::standing::{Look, Reason, Standing};
+    use crate::provider_health::reason::Reason;
+    use crate::provider_health::standing::{Look, Standing};
 
     #[test]
     fn only_a_change_replaces_what_the_board_shows() {

@@ -3,10 +3,11 @@
 mod address;
 mod base_urls;
 mod board;
-mod health;
 mod keys;
 mod known;
 mod probe;
+mod reason;
+mod report;
 mod rounds;
 mod standing;
 mod target;
@@ -15,7 +16,8 @@ mod watch;
 
 pub use base_urls::ProviderBaseUrls;
 pub use board::ProviderHealthBoard;
-pub use health::AutoModelHealth;
 pub use keys::ProviderKeys;
-pub use standing::{Reason, Standing, Standings};
+pub use reason::Reason;
+pub use report::AutoModelHealth;
+pub use standing::{Standing, Standings};
 pub use watch::{ProbeSettings, Watch};

@@ -11,7 +11,8 @@ use crate::clock::Clock;
 use crate::outgoing;
 
 use super::address::{PrivateAddress, Resolver, Unresolved};
-use super::standing::{Look, Reason};
+use super::reason::Reason;
+use super::standing::Look;
 use super::target::Target;
 
 /// Time limit for TCP and TLS.

@@ -15,7 +15,8 @@ use crate::domain::id::ProviderId;
 use crate::domain::provider::ProviderStatus;
 
 use super::probe::Prober;
-use super::standing::{Look, Reason, SHORTEST, Standing, Standings};
+use super::reason::Reason;
+use super::standing::{Look, SHORTEST, Standing, Standings};
 use super::target::Target;
 use super::trust::Distrust;
 

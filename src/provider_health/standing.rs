@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::domain::closed::closed_enum;
 use crate::domain::health::ProviderHealth;
 use crate::domain::id::ProviderId;
 use crate::domain::provider::ProviderStatus;
+
+use super::reason::Reason;
 
 /// Time between two looks while nothing changes, give or take a tenth.
 const INTERVAL: Duration = Duration::from_mins(5);
@@ -21,39 +22,6 @@ const SLOW: Duration = Duration::from_secs(3);
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// How many answers the percentiles cover.
 const LATENCIES: usize = 20;
-
-closed_enum!(
-    /// Why a provider is not healthy, or why its status is unknown.
-    Reason {
-        /// It refuses the key.
-        Unauthorized = "unauthorized",
-        /// It answers that it received too many requests.
-        RateLimited = "rate_limited",
-        /// It answers, but takes longer than 3 s.
-        Slow = "slow",
-        /// It has not answered within 8 s.
-        Timeout = "timeout",
-        /// Its name does not resolve.
-        Dns = "dns",
-        /// No connection, no TLS, or a connection that broke before an answer.
-        Connect = "connect",
-        /// It answers with a 5xx status.
-        Http5xx = "http_5xx",
-        /// It answers with an unexpected status, such as a redirect.
-        UnexpectedStatus = "unexpected_status",
-        /// Its answer is not a model list, is incomplete or too long.
-        BadBody = "bad_body",
-        /// Not probed: no key is set.
-        NoKey = "no_key",
-        /// Not probed: the key holds characters that no header can carry.
-        BadKey = "bad_key",
-        /// Not probed: the catalogue has no address for its model list, or headers that cannot be sent.
-        NoList = "no_list",
-        /// Not probed: its row would send the key to a host that neither this build nor `PROVIDER_BASE_URLS` names, or in
-        /// another way; or its host resolves to private addresses only.
-        UntrustedAddress = "untrusted_address",
-    }
-);
 
 /// The result of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

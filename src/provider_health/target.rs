@@ -9,7 +9,7 @@ use crate::domain::provider::Provider;
 use super::base_urls::ProviderBaseUrls;
 use super::keys::ProviderKeys;
 use super::known::Known;
-use super::standing::Reason;
+use super::reason::Reason;
 use super::trust::{Distrust, check_columns, check_headers, check_host, check_path, shown};
 
 /// The longest address that is accepted, in bytes.

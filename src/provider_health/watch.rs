@@ -16,8 +16,9 @@ use crate::status::Status;
 use super::base_urls::ProviderBaseUrls;
 use super::board::ProviderHealthBoard;
 use super::keys::ProviderKeys;
+use super::reason::Reason;
 use super::rounds::{AllProviders, Probes};
-use super::standing::{Reason, Standing};
+use super::standing::Standing;
 use super::target::{Refusal, Target};
 use super::trust::Distrusted;
 

@@ -85,7 +85,7 @@ fn report(panic: &PanicHookInfo<'_>, lines: &Lines) {
     }
 }
 
-/// Puts lines into the queue. The subscriber's layers write each line with one `write`.
+/// Queues log lines. Each `write` counts as one line, as the subscriber's layers call it.
 #[derive(Debug, Clone)]
 pub(super) struct Lines(NonBlocking);
 

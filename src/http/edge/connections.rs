@@ -22,10 +22,10 @@ pub const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// Pause between checks of a connection. One without a request since the last check is cut off, 2.5 to 5 minutes after
 /// its last request.
 const LOOK_EVERY: Duration = Duration::from_secs(150);
-/// Length of the accept queue. With the 128 of `TcpListener::bind`, clients beyond them retry after a second. Linux
+/// Length of the accept queue. Once the 128 of `TcpListener::bind` are full, clients retry after a second. Linux
 /// caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4_096;
-/// How long the system keeps bytes that a client does not read.
+/// `TCP_USER_TIMEOUT`: the kernel drops a connection whose client leaves bytes unread for this long.
 const UNTAKEN: Duration = Duration::from_secs(30);
 
 /// Sets the backlog of a bound listener, and how long its clients may leave bytes unread (Linux only).

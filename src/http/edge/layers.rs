@@ -65,7 +65,7 @@ fn request_id(request: &HttpRequest) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// Whether a subscriber takes spans of requests. Checked when a worker starts: if not, requests skip the tracing layer.
+/// Whether spans of requests are enabled. Checked once per worker, at its start; if not, it skips the tracing layer.
 pub fn is_traced() -> bool {
     tracing::span_enabled!(Level::DEBUG)
 }

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 
-use super::standing::{Reason, Standing, Standings};
+use super::reason::Reason;
+use super::standing::{Standing, Standings};
 use super::watch::ProbeSettings;
 
 /// The health of all providers at one moment.
