@@ -87,13 +87,6 @@ impl Usage {
 #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
 pub struct Amount(Decimal);
 
-impl Amount {
-    /// Returns the amount.
-    pub fn amount(self) -> Decimal {
-        self.0
-    }
-}
-
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.normalize().fmt(f)
@@ -177,13 +170,10 @@ pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
             continue;
         }
         let unit_price = price.ok_or(PriceUnknown { missing: component })?;
-        breakdown.push(Line {
-            component,
-            charged_as,
-            quantity,
-            unit_price,
-            amount: amount(component, quantity, unit_price),
-        });
+        // Multiplies by a millionth instead of dividing: within these bounds the product is exact.
+        let per_unit = if component == Component::PerQuery { Decimal::ONE } else { Decimal::new(1, 6) };
+        let amount = Amount(Decimal::from(quantity) * per_unit * unit_price.amount());
+        breakdown.push(Line { component, charged_as, quantity, unit_price, amount });
     }
     Ok(Cost {
         currency: CURRENCY,
@@ -191,15 +181,6 @@ pub fn cost(pricing: &Pricing, usage: &Usage) -> Result<Cost, PriceUnknown> {
         tier_above_prompt_tokens: tier.map(|tier| tier.above_prompt_tokens),
         breakdown,
     })
-}
-
-/// Multiplies by a millionth instead of dividing: within these bounds the product is exact.
-fn amount(component: Component, quantity: u64, unit_price: Price) -> Amount {
-    let units = match component {
-        Component::PerQuery => Decimal::from(quantity),
-        _ => Decimal::from(quantity) * Decimal::new(1, 6),
-    };
-    Amount(units * unit_price.amount())
 }
 
 #[cfg(test)]

@@ -22,9 +22,10 @@ pub enum InvalidId {
     NoProvider,
 }
 
-fn is_word(text: &str, slash: bool) -> bool {
-    (1..=MAX_ID_BYTES).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b) || (slash && b == b'/'))
+fn check_characters(text: &str, others: &[u8]) -> Result<(), InvalidId> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || others.contains(&b);
+    let is_valid = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(allowed);
+    if is_valid { Ok(()) } else { Err(InvalidId::Malformed) }
 }
 
 macro_rules! text_id {
@@ -66,30 +67,28 @@ macro_rules! text_id {
     };
 }
 
-fn word(text: &str) -> Result<(), InvalidId> {
-    if is_word(text, false) { Ok(()) } else { Err(InvalidId::Malformed) }
-}
-
 text_id!(
     /// A provider, such as `openai`.
     ProviderId,
     "^[A-Za-z0-9._:@-]+$",
-    word
+    |text| check_characters(text, b"._:@-")
 );
 text_id!(
     /// A task type, such as `summarization`.
     TaskId,
     "^[A-Za-z0-9._:@-]+$",
-    word
+    |text| check_characters(text, b"._:@-")
 );
 text_id!(
     /// A model: `provider/name`. The name may contain `/` and `:`.
     ModelId,
     "^[A-Za-z0-9._:@-]+/[A-Za-z0-9._:@/-]+$",
-    |text| match text.split_once('/') {
-        _ if !is_word(text, true) => Err(InvalidId::Malformed),
-        Some((provider, name)) if !provider.is_empty() && !name.is_empty() => Ok(()),
-        _ => Err(InvalidId::NoProvider),
+    |text| {
+        check_characters(text, b"._:@-/")?;
+        match text.split_once('/') {
+            Some((provider, name)) if !provider.is_empty() && !name.is_empty() => Ok(()),
+            _ => Err(InvalidId::NoProvider),
+        }
     }
 );
 

@@ -153,13 +153,3 @@ pub enum Inconsistent {
     #[error("its provider is unknown")]
     UnknownProvider,
 }
-
-impl Model {
-    /// Checks what the types cannot.
-    ///
-    /// # Errors
-    /// [`Inconsistent::ForeignId`].
-    pub fn check(&self) -> Result<(), Inconsistent> {
-        if self.id.provider() == self.provider.as_str() { Ok(()) } else { Err(Inconsistent::ForeignId) }
-    }
-}

@@ -8,13 +8,11 @@ mod cursor;
 mod facets;
 mod filter;
 mod matches;
-mod position;
 
 pub use cursor::{Cursor, InvalidCursor, MAX_CURSOR_BYTES};
 pub use facets::{Facets, Known};
 pub use filter::{Hint, Parameter};
-pub use matches::{Matches, Page};
-pub use position::Position;
+pub use matches::{Matches, Page, Position};
 
 use super::id::{ModelId, ProviderId, TaskId};
 use super::model::{Capability, Kind, Modality, ModelStatus};

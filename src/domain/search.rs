@@ -94,19 +94,17 @@ pub struct SearchIndex {
 impl SearchIndex {
     /// Indexes the models by their position in the slice.
     pub fn build(models: &[Model]) -> Self {
+        let mut entries = Entries::default();
         let mut places: HashMap<String, Vec<u32>> = HashMap::new();
         for (place, model) in (0_u32..).zip(models) {
+            entries.push(model.id.as_str(), &model.name);
             for word in words::indexed(model.id.as_str(), &model.name) {
                 places.entry(word).or_default().push(place);
             }
         }
         let mut vocabulary: Vec<_> =
             places.into_iter().map(|(word, places)| (Token::new(word), places)).collect();
-        vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text().cmp(b.text()));
-        let mut entries = Entries::default();
-        for model in models {
-            entries.push(model.id.as_str(), &model.name);
-        }
+        vocabulary.sort_unstable_by(|(a, _), (b, _)| a.text.cmp(&b.text));
         Self { vocabulary, entries }
     }
 
@@ -128,7 +126,7 @@ impl SearchIndex {
             .zip(together)
             .zip(candidates)
             .map(|(((entry, grades), together), candidate)| {
-                let found = if candidate { entry.find(&phrase) } else { Found::Nowhere };
+                let found = if candidate { self.entries.find(entry, &phrase) } else { Found::Nowhere };
                 if grades.is_none() && found == Found::Nowhere {
                     return None;
                 }
@@ -147,14 +145,11 @@ impl SearchIndex {
     fn begin_alike(&self, phrase: &str) -> Vec<bool> {
         let mut candidates = vec![false; self.entries.len()];
         let mut mark = |places: &[u32]| for_each(&mut candidates, places, |candidate| *candidate = true);
-        let start = self.vocabulary.partition_point(|(token, _)| token.text() < phrase);
+        let start = self.vocabulary.partition_point(|(token, _)| *token.text < *phrase);
         let longer = self.vocabulary.iter().skip(start);
-        longer.take_while(|(token, _)| token.text().starts_with(phrase)).for_each(|(_, places)| mark(places));
+        longer.take_while(|(token, _)| token.text.starts_with(phrase)).for_each(|(_, places)| mark(places));
         for (end, _) in phrase.char_indices().skip(1) {
-            let found = self.vocabulary.binary_search_by(|(token, _)| token.text().cmp(&phrase[..end]));
-            if let Some((_, places)) = found.ok().and_then(|at| self.vocabulary.get(at)) {
-                mark(places);
-            }
+            mark(self.places(&phrase[..end]));
         }
         candidates
     }
@@ -195,15 +190,16 @@ impl SearchIndex {
     fn neighbours(&self, words: &[String]) -> Vec<u8> {
         let mut together = vec![0_u8; self.entries.len()];
         for pair in words.windows(2) {
-            let pair = pair.concat();
-            let found = self.vocabulary.binary_search_by(|(token, _)| token.text().cmp(&pair));
-            if let Some((_, places)) = found.ok().and_then(|at| self.vocabulary.get(at)) {
-                for_each(&mut together, places, |count| {
-                    *count = count.saturating_add(1);
-                });
-            }
+            let places = self.places(&pair.concat());
+            for_each(&mut together, places, |count| *count = count.saturating_add(1));
         }
         together
+    }
+
+    /// Returns the positions of the models that are indexed under a word.
+    fn places(&self, word: &str) -> &[u32] {
+        let found = self.vocabulary.binary_search_by(|(token, _)| (*token.text).cmp(word));
+        found.ok().and_then(|at| self.vocabulary.get(at)).map_or(&[], |(_, places)| places)
     }
 }
 

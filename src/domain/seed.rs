@@ -9,9 +9,6 @@ use super::provider::Provider;
 use super::snapshot::{LeftOut, Snapshot};
 use super::task::TaskType;
 
-/// The seed file as text.
-const TEXT: &str = include_str!("../../seed/catalogue.json");
-
 /// The facts of a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
@@ -33,7 +30,7 @@ impl Seed {
     /// # Errors
     /// When it is invalid, which a test excludes: the binary is damaged.
     pub fn builtin() -> Result<Self, serde_json::Error> {
-        let mut seed: Self = serde_json::from_str(TEXT)?;
+        let mut seed: Self = serde_json::from_str(include_str!("../../seed/catalogue.json"))?;
         for model in &mut seed.models {
             model.tasks = tasks_of(model);
         }

@@ -116,29 +116,22 @@ impl Snapshot {
 
         let mut rejected = Vec::new();
         let mut kept: Vec<Model> = Vec::with_capacity(models.len());
-        for model in models {
-            let known = provider_at.contains_key(&model.provider);
-            match model.check() {
-                Ok(()) if known => kept.push(model),
-                Ok(()) => rejected.push(Rejected { id: model.id, reason: Inconsistent::UnknownProvider }),
-                Err(reason) => rejected.push(Rejected { id: model.id, reason }),
+        for mut model in models {
+            if model.id.provider() != model.provider.as_str() {
+                rejected.push(Rejected { id: model.id, reason: Inconsistent::ForeignId });
+            } else if !provider_at.contains_key(&model.provider) {
+                rejected.push(Rejected { id: model.id, reason: Inconsistent::UnknownProvider });
+            } else {
+                share_ids(&mut model, &provider_at, &tasks);
+                kept.push(model);
             }
-        }
-        for model in &mut kept {
-            share_ids(model, &provider_at, &tasks);
         }
         // The default order, so that an unsorted query needs no sort.
         kept.sort_by(|a, b| (&a.provider, &a.name, &a.id).cmp(&(&b.provider, &b.name, &b.id)));
         let mut model_at = HashMap::with_capacity(kept.len());
         kept.retain(|model| {
             let at = model_at.len();
-            match model_at.entry(model.id.clone()) {
-                std::collections::hash_map::Entry::Vacant(slot) => {
-                    slot.insert(at);
-                    true
-                }
-                std::collections::hash_map::Entry::Occupied(_) => false,
-            }
+            *model_at.entry(model.id.clone()).or_insert(at) == at
         });
 
         let mut snapshot = Self {

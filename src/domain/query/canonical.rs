@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
 use super::ModelQuery;
-use super::filter::Parameter;
+use super::filter::{Parameter, all_in};
 use crate::domain::model::{Kind, ModelStatus};
 
 impl ModelQuery {
@@ -18,10 +18,11 @@ impl ModelQuery {
         for &parameter in Parameter::ALL {
             // No value contains `&`, `=` or a comma, so none is escaped.
             if let Some(value) = self.value(parameter) {
-                push(&mut text, parameter.as_str(), value);
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{parameter}={value}&");
             }
         }
-        push(&mut text, "sort", self.order());
+        let _ = write!(text, "sort={}", self.order());
         text
     }
 
@@ -33,7 +34,7 @@ impl ModelQuery {
             Parameter::InputModality => list(&self.input_modality),
             Parameter::OutputModality => list(&self.output_modality),
             Parameter::Task => list(&self.task),
-            Parameter::Kind => list(&self.kind).filter(|_| !has_all(&self.kind, Kind::ALL)),
+            Parameter::Kind => list(&self.kind).filter(|_| !all_in(Kind::ALL, &self.kind)),
             Parameter::Status => list(&self.status).filter(|_| {
                 self.status.contains(&ModelStatus::Retired)
                     || !ModelStatus::ALL.iter().all(|s| *s == ModelStatus::Retired || self.status.contains(s))
@@ -51,12 +52,6 @@ impl ModelQuery {
     }
 }
 
-fn push(text: &mut String, name: &str, value: impl Display) {
-    let separator = if text.is_empty() { "" } else { "&" };
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{separator}{name}={value}");
-}
-
 fn text(value: Option<impl Display>) -> Option<String> {
     value.map(|value| value.to_string())
 }
@@ -65,10 +60,6 @@ fn text(value: Option<impl Display>) -> Option<String> {
 fn list<T: Display + Ord>(values: &[T]) -> Option<String> {
     let names: Vec<_> = BTreeSet::from_iter(values).into_iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| names.join(","))
-}
-
-fn has_all<T: PartialEq>(given: &[T], all: &[T]) -> bool {
-    all.iter().all(|value| given.contains(value))
 }
 
 #[cfg(test)]

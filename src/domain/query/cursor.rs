@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::ModelQuery;
-use super::position::Position;
+use super::matches::Position;
 
 /// Longest cursor in bytes. Holds any id of 200 bytes and name of 200 characters.
 pub const MAX_CURSOR_BYTES: usize = 2048;
@@ -63,7 +63,7 @@ impl Cursor {
         if hash != query_hash(query) {
             return Err(InvalidCursor::Foreign);
         }
-        if !position.is_of(query.order()) {
+        if !position.key.is_of(query.order()) {
             return Err(InvalidCursor::Damaged);
         }
         Ok(position)

@@ -63,7 +63,7 @@ pub struct Facets<'s> {
 impl<'s> Facets<'s> {
     /// Counts the matches, one group of like models at a time.
     pub fn count(matches: &Matches<'s>) -> Self {
-        let snapshot = matches.snapshot();
+        let snapshot = matches.snapshot;
         let mut facets = Self {
             provider: BTreeMap::new(),
             capability: zeros(Capability::ALL),

@@ -84,6 +84,28 @@ impl ModelQuery {
             Parameter::Q => self.q.is_some(),
         }
     }
+
+    /// Returns, for a query without matches, each parameter whose removal alone gives results, in the order of
+    /// [`Parameter::ALL`]. Empty for other queries.
+    ///
+    /// Excluding retired and hidden models is no parameter, so they give no hint; removing `status` or `enabled`
+    /// restores that default.
+    pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
+        let filters = Filters::new(self, snapshot, health);
+        let mut matches: BTreeMap<Parameter, usize> = BTreeMap::new();
+        for (at, model) in snapshot.models().iter().enumerate() {
+            let mut failed =
+                filters.active.iter().copied().filter(|&parameter| !filters.passes(parameter, at, model));
+            match (failed.next(), failed.next()) {
+                (None, _) => return Vec::new(),
+                (Some(only), None) if self.is_given(only) && filters.passes_without(only, model) => {
+                    *matches.entry(only).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        matches.into_iter().map(|(parameter, matches)| Hint { parameter, matches }).collect()
+    }
 }
 
 /// A query prepared for many models.
@@ -142,22 +164,6 @@ impl<'a> Filters<'a> {
     /// Returns the relevance of the model at a position; the same for all without `q`.
     pub(super) fn relevance(&self, at: usize) -> Relevance {
         self.ranks.get(at).copied().flatten().unwrap_or_default()
-    }
-
-    pub(super) fn hints(&self) -> Vec<Hint> {
-        let mut matches: BTreeMap<Parameter, usize> = BTreeMap::new();
-        for (at, model) in self.snapshot.models().iter().enumerate() {
-            let mut failed =
-                self.active.iter().copied().filter(|&parameter| !self.passes(parameter, at, model));
-            match (failed.next(), failed.next()) {
-                (None, _) => return Vec::new(),
-                (Some(only), None) if self.query.is_given(only) && self.passes_without(only, model) => {
-                    *matches.entry(only).or_default() += 1;
-                }
-                _ => {}
-            }
-        }
-        matches.into_iter().map(|(parameter, matches)| Hint { parameter, matches }).collect()
     }
 
     /// Whether the model passes the parameter's default.
@@ -224,7 +230,8 @@ impl Parameter {
     }
 }
 
-fn all_in<T: PartialEq>(wanted: &[T], present: &[T]) -> bool {
+/// Whether every wanted value is present.
+pub(super) fn all_in<T: PartialEq>(wanted: &[T], present: &[T]) -> bool {
     wanted.iter().all(|value| present.contains(value))
 }
 

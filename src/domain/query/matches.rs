@@ -1,9 +1,11 @@
 //! Answers to queries, and their pages.
 
+use serde::{Deserialize, Serialize};
+
 use super::ModelQuery;
-use super::filter::{Filters, Hint};
-use super::position::Position;
+use super::filter::Filters;
 use crate::domain::health::ProviderHealth;
+use crate::domain::id::ModelId;
 use crate::domain::model::Model;
 use crate::domain::order::{Key, Order, compare};
 use crate::domain::search::Relevance;
@@ -21,7 +23,7 @@ struct Match<'s> {
 /// All matches of a query, in order.
 #[derive(Debug, Clone)]
 pub struct Matches<'s> {
-    snapshot: &'s Snapshot,
+    pub(super) snapshot: &'s Snapshot,
     order: Order,
     found: Vec<Match<'s>>,
 }
@@ -33,6 +35,15 @@ pub struct Page<'s> {
     pub models: Vec<&'s Model>,
     /// Position of the last; `None` on the last page.
     pub next: Option<Position>,
+}
+
+/// A position just after the model of this key and id, which may no longer exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    #[serde(rename = "k")]
+    pub(super) key: Key<'static>,
+    #[serde(rename = "i")]
+    id: ModelId,
 }
 
 impl ModelQuery {
@@ -54,25 +65,11 @@ impl ModelQuery {
         }
         Matches { snapshot, order, found }
     }
-
-    /// Returns, for a query without matches, each parameter whose removal alone gives results, in the order of
-    /// [`Parameter::ALL`](super::Parameter::ALL). Empty for other queries.
-    ///
-    /// Excluding retired and hidden models is no parameter, so they give no hint; removing `status` or `enabled`
-    /// restores that default.
-    pub fn hints(&self, snapshot: &Snapshot, health: &ProviderHealth) -> Vec<Hint> {
-        Filters::new(self, snapshot, health).hints()
-    }
 }
 
 impl<'s> Matches<'s> {
-    /// What was asked.
-    pub(in crate::domain) fn snapshot(&self) -> &'s Snapshot {
-        self.snapshot
-    }
-
     /// Returns the matches' positions in the snapshot.
-    pub(in crate::domain) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
         self.found.iter().map(|found| found.at)
     }
 
@@ -109,7 +106,10 @@ impl<'s> Matches<'s> {
         let last = shown.last().filter(|_| shown.len() < rest.len());
         Page {
             models: shown.iter().map(|found| found.model).collect(),
-            next: last.map(|found| Position::of(self.order, found.model, found.relevance)),
+            next: last.map(|found| Position {
+                key: Key::of(self.order, found.model, found.relevance).into_owned(),
+                id: found.model.id.clone(),
+            }),
         }
     }
 }

@@ -14,7 +14,7 @@ const MAX_TYPO_CHARS: usize = 64;
 /// A word of the vocabulary, with facts that exclude most comparisons.
 #[derive(Debug)]
 pub(super) struct Token {
-    text: Box<str>,
+    pub(super) text: Box<str>,
     chars: usize,
     letters: u64,
 }
@@ -22,10 +22,6 @@ pub(super) struct Token {
 impl Token {
     pub(super) fn new(text: String) -> Self {
         Self { chars: text.chars().count(), letters: letters(&text), text: text.into() }
-    }
-
-    pub(super) fn text(&self) -> &str {
-        &self.text
     }
 }
 

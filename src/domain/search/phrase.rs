@@ -31,12 +31,12 @@ struct Start {
 pub(super) struct Entries {
     text: String,
     starts: Vec<Start>,
-    called: Vec<Entry>,
+    models: Vec<Entry>,
 }
 
 /// One model's texts.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: Joined,
     name: Joined,
     /// Number of words in the id's last part.
@@ -57,7 +57,7 @@ impl Entries {
         let name = self.join(std::iter::once(name));
         let of_id = self.starts.get(id.starts.clone()).unwrap_or_default();
         let last_part = of_id.iter().rposition(|start| start.part).map_or(0, |at| of_id.len() - at);
-        self.called.push(Entry { id, name, last_part });
+        self.models.push(Entry { id, name, last_part });
     }
 
     fn join<'a>(&mut self, parts: impl Iterator<Item = &'a str>) -> Joined {
@@ -75,15 +75,20 @@ impl Entries {
 
     /// Returns the number of models.
     pub(super) fn len(&self) -> usize {
-        self.called.len()
+        self.models.len()
     }
 
     /// Iterates over the models in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Called<'_>> {
-        self.called.iter().map(|entry| Called { all: self, entry })
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Entry> {
+        self.models.iter()
     }
 
-    fn find(&self, joined: &Joined, phrase: &str) -> Found {
+    /// Returns the best occurrence of a non-empty phrase in a model's texts.
+    pub(super) fn find(&self, entry: &Entry, phrase: &str) -> Found {
+        self.find_in(&entry.id, phrase).min(self.find_in(&entry.name, phrase))
+    }
+
+    fn find_in(&self, joined: &Joined, phrase: &str) -> Found {
         let text = self.text.get(joined.text.clone()).unwrap_or_default();
         let starts = self.starts.get(joined.starts.clone()).unwrap_or_default();
         let mut found = Found::Nowhere;
@@ -104,28 +109,16 @@ impl Entries {
     }
 }
 
-/// One model's texts.
-pub(super) struct Called<'a> {
-    all: &'a Entries,
-    entry: &'a Entry,
-}
-
-impl Called<'_> {
-    /// Returns the best occurrence of a non-empty phrase.
-    pub(super) fn find(&self, phrase: &str) -> Found {
-        self.all.find(&self.entry.id, phrase).min(self.all.find(&self.entry.name, phrase))
-    }
-
+impl Entry {
     /// Returns the least difference in words between that number and the name, the id, or the id's last part.
     pub(super) fn difference(&self, words: usize) -> usize {
-        let nearest = |count: usize| count.abs_diff(words);
-        let name = nearest(self.entry.name.starts.len());
-        name.min(nearest(self.length())).min(nearest(self.entry.last_part))
+        let name = self.name.starts.len().abs_diff(words);
+        name.min(self.length().abs_diff(words)).min(self.last_part.abs_diff(words))
     }
 
     /// Returns the number of words in the id.
     pub(super) fn length(&self) -> usize {
-        self.entry.id.starts.len()
+        self.id.starts.len()
     }
 }
 
@@ -150,7 +143,7 @@ mod tests {
             ("laude", Found::Nowhere),
             ("claudeopus55", Found::Nowhere),
         ] {
-            assert_eq!(entry.find(phrase), found, "{phrase}");
+            assert_eq!(entries.find(entry, phrase), found, "{phrase}");
         }
         assert_eq!((entry.length(), entry.difference(3)), (5, 0));
         assert_eq!((entry.difference(4), entry.difference(1)), (1, 2));
