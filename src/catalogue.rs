@@ -76,7 +76,7 @@ impl CatalogueRead {
         &self.entry.value
     }
 
-    /// Returns whether both reads share one value in memory.
+    /// Whether both reads share one value in memory.
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry)
     }

@@ -140,7 +140,7 @@ fn allowed_origins(environment: &Environment, name: &str) -> Result<Vec<String>,
     Err(ConfigError::new("ALLOWED_ORIGINS", problem))
 }
 
-/// Returns whether a browser could send the text: scheme, host and port in lower case, and nothing else.
+/// Whether a browser could send the text: scheme, host and port in lower case, and nothing else.
 fn is_origin(text: &str) -> bool {
     let Some(authority) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
         return false;

@@ -64,7 +64,7 @@ impl<C: PartialEq> Outage<C> {
         Some(std::mem::take(&mut self.causes))
     }
 
-    /// Returns whether the outage has that cause.
+    /// Whether the outage has that cause.
     pub fn has(&self, cause: &C) -> bool {
         self.causes.contains(cause)
     }

@@ -35,12 +35,12 @@ pub(crate) async fn read(response: &mut Response, limit: usize) -> reqwest::Resu
     Ok(Some(body))
 }
 
-/// Returns whether the address has neither user, password, query nor fragment.
+/// Whether the address has neither user, password, query nor fragment.
 pub(crate) fn is_bare(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
 }
 
-/// Returns whether a secret may be sent there: over https, or to this machine.
+/// Whether a secret may be sent there: over https, or to this machine.
 pub(crate) fn keeps_secrets(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();

@@ -143,7 +143,7 @@ impl Status {
         &self.listener
     }
 
-    /// Returns whether the first connection was refused due to configuration, and none has succeeded since.
+    /// Whether the first connection was refused due to configuration, and none has succeeded since.
     pub fn is_misconfigured(&self) -> bool {
         self.misconfigured.load(Ordering::Relaxed)
     }
@@ -153,7 +153,7 @@ impl Status {
         self.misconfigured.store(misconfigured, Ordering::Relaxed);
     }
 
-    /// Returns whether the process is about to stop.
+    /// Whether the process is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -163,7 +163,7 @@ impl Status {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the first source of the catalogue is decided.
+    /// Whether the first source of the catalogue is decided.
     pub fn is_decided(&self) -> bool {
         *self.decided.borrow()
     }

@@ -42,7 +42,7 @@ pub struct TelemetrySettings {
     pub colour: bool,
 }
 
-/// Returns whether the text is a valid filter.
+/// Whether the text is a valid filter.
 pub fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok()
 }

@@ -100,7 +100,6 @@ impl Phase {
     }
 }
 
-/// Supervises the database while the process lives.
 pub(super) struct Supervisor {
     pub config: Config,
     pub seed: Seed,

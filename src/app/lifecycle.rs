@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 /// Time limit for the end of all tasks.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The background tasks of one server.
 pub(super) struct Lifecycle {
     cancel: CancellationToken,
     tasks: TaskTracker,

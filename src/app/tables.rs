@@ -83,7 +83,7 @@ impl<'s> Tables<'s> {
         result
     }
 
-    /// Returns whether triggers were repaired; earlier edits may be lost.
+    /// Whether triggers were repaired; earlier edits may be lost.
     async fn write(&self) -> Result<bool, StoreError> {
         // Writes only if needed: a full disk must not matter otherwise.
         let migrations = self.store.migrations().await?;

@@ -17,7 +17,6 @@ struct Flight<H> {
     is_loading: bool,
 }
 
-/// The loads of one key.
 #[derive(Debug)]
 pub(super) struct Flights<H> {
     /// By start.
@@ -28,10 +27,8 @@ pub(super) struct Flights<H> {
     newest: u64,
 }
 
-/// What a caller has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined<H> {
-    /// Wait.
     Shared(H),
     /// Start the load of this id, then wait.
     Started(u64, H),
@@ -42,7 +39,6 @@ pub(super) enum Joined<H> {
 pub(super) struct Left<H> {
     /// Whether no other has started since. Only then its result describes the origin.
     pub was_newest: bool,
-    /// The load to start now.
     pub next: Option<(u64, H)>,
 }
 

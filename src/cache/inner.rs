@@ -20,7 +20,6 @@ use super::scope::{Scope, Scopes};
 use super::stats::{Counters, Outcome};
 use super::tier::Tier;
 
-/// State shared by the clones of a cache.
 pub(super) struct Inner<O: Origin> {
     pub family: Family,
     pub origin: O,
@@ -37,7 +36,6 @@ pub(super) struct Inner<O: Origin> {
     /// Number of callers that wait for a load.
     pub waiters: watch::Sender<usize>,
     pub slots: Mutex<HashMap<O::Key, Slot<O::Value>>>,
-    /// Failed loads of any key.
     pub outage: Mutex<Outage>,
 }
 

@@ -132,11 +132,11 @@ impl<O: Origin> Cache<O> {
     /// Reads a value: fresh from memory, or else through a load.
     ///
     /// A caller with a fallback waits at most the family's soft limit, or the hard limit if the fallback is outdated or
-    /// the floor. A caller without one waits at most the hard limit. While the origin is known to fail, callers with a
-    /// fallback do not wait. Every call counts as one read with one outcome. Cancelling it affects no other caller.
+    /// the floor, and not at all while the origin is known to fail. Other callers wait at most the hard limit. Every
+    /// call counts as one read with one outcome. Cancelling it affects no other caller.
     ///
     /// # Errors
-    /// [`ReadError`] when no value could be loaded and there is no fallback.
+    /// [`ReadError`] without value and fallback.
     pub async fn read(&self, key: &O::Key) -> Result<Read<O::Value>, ReadError> {
         let read = match self.0.hit(key) {
             Some(read) => Ok(read),

@@ -15,7 +15,7 @@ pub(super) fn raise_descriptor_limit() {
     }
 }
 
-/// Returns whether to listen for SIGHUP. `nohup` starts programs with the signal ignored, and a handler would end that.
+/// Whether to listen for SIGHUP. `nohup` starts programs with the signal ignored, and a handler would end that.
 /// Returns `false` on systems without `/proc`.
 pub(super) fn may_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -139,8 +139,7 @@ pub struct PriceUnknown {
 /// Returns the cost of a usage.
 ///
 /// The tier with the highest threshold below the prompt's length, cached tokens included, applies to the whole request
-/// and replaces the prices that it names. Cached tokens without a known price cost as much as input. Unused items need
-/// no price.
+/// and replaces the prices it names. Cached tokens without a known price cost as much as input.
 ///
 /// # Errors
 /// [`PriceUnknown`] when a used item has no known price, such as tokens of a model priced per query.

@@ -7,9 +7,8 @@ use super::id::MAX_ID_BYTES;
 /// Returns the known name nearest to `given`, or `None` if none is near.
 ///
 /// Ignores case. Near means one typo (a letter wrong, missing or added, or two swapped) per three letters, three at
-/// most; names of one or two letters differ in case only. A name with `/` is also compared without its first part and
-/// by its last part, so `gpt-5.5` finds `openai/gpt-5.5`. Fewer typos win, then the more complete name, the shorter
-/// one, the alphabet.
+/// most. A name with `/` is also compared without its first part and by its last part, so `gpt-5.5` finds
+/// `openai/gpt-5.5`. Fewer typos win, then the more complete name, the shorter one, the alphabet.
 pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // No id is longer, and a guess must stay cheap for any input.
     if given.is_empty() || given.len() > 2 * MAX_ID_BYTES {

@@ -1,11 +1,11 @@
 //! Typo-tolerant search in ids and names.
 //!
-//! Text is split into lower-case words at every character that is neither letter nor digit. A model is indexed under
-//! the words of its id and name, under two or three neighbouring words joined (`gpt4o`), and under a word's letters and
-//! digits apart (`qwen`, `3`). It matches if every word of the query matches one of these, or if the whole query,
-//! joined, occurs in its id or name from the start of a word.
+//! Texts are split into lower-case words at all other characters than letters and digits. A model is indexed under the
+//! words of its id and name, under two or three neighbours joined (`gpt4o`), and under a word's letters and digits
+//! apart (`qwen`, `3`). It matches if every query word matches one of these, or if the whole query, joined, occurs in
+//! its id or name from the start of a word.
 //!
-//! [`Relevance`] depends on the query and the model only, so that a cursor stays valid when the catalogue changes.
+//! [`Relevance`] depends on query and model only, so cursors stay valid when the catalogue changes.
 
 mod matcher;
 mod phrase;
@@ -61,10 +61,9 @@ impl std::str::FromStr for SearchText {
 
 /// Distance of a model from a search; the least comes first.
 ///
-/// In this order: how the whole query occurs in the id or name (as all of it, as whole words, at the start of a word,
-/// not at all); the sum of the words' grades (exact, prefix, substring, one typo, two typos); how many neighbours in
-/// the query are not neighbours there; by how many words the name or id differs in length; how many words the id has.
-/// The id breaks ties.
+/// Compared in this order: how the whole query occurs in id or name (as all of it, as whole words, from a word's start,
+/// not at all); the sum of the words' grades (exact, prefix, substring, one typo, two typos); how many query neighbours
+/// are not neighbours; the difference in words; the words of the id. The id breaks ties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Relevance(u32);

@@ -43,16 +43,15 @@ impl Seed {
     }
 }
 
-/// The stated rule by which a model of the seed serves task types:
+/// Returns the task types of a seed model by this rule:
 ///
 /// - an embedding model serves `embedding`, a rerank model `rerank`;
-/// - a chat model that takes and gives text serves `chat`, `text_generation`, `summarization`, `topic_extraction`,
-///   `classification` and `translation`;
-/// - with reasoning also `planning`, and with 100,000 tokens of context besides, `sensemaking`, which reads whole
-///   conversations at once;
-/// - with pictures, sound, video or PDF among its inputs also `media_analysis`.
+/// - a chat model for text serves `chat`, `text_generation`, `summarization`, `topic_extraction`, `classification` and
+///   `translation`;
+/// - with reasoning also `planning`, and with 100,000 tokens of context `sensemaking`, which reads whole conversations;
+/// - with pictures, sound, video or PDF as input also `media_analysis`.
 ///
-/// Only the seed follows it: rows edited by hand keep the tasks they were given.
+/// Rows edited by hand keep their tasks.
 pub fn tasks_of(model: &Model) -> Vec<TaskId> {
     let takes = |wanted: &[Modality]| model.input_modalities.iter().any(|m| wanted.contains(m));
     let gives_text = model.output_modalities.contains(&Modality::Text);

@@ -44,7 +44,7 @@ impl Folders {
         Ok(Self { owner, data, cluster, socket, log, _lock: lock })
     }
 
-    /// Returns whether a cluster exists.
+    /// Whether a cluster exists.
     pub(super) fn has_cluster(&self) -> Result<bool, EmbeddedError> {
         match fs::metadata(&self.cluster) {
             Ok(folder) if folder.uid() != self.owner.uid => {
@@ -70,7 +70,7 @@ impl Drop for Folders {
     }
 }
 
-/// Returns whether a server has used this data folder before.
+/// Whether a server has used this data folder before.
 pub fn was_used(data_dir: &Path) -> bool {
     data_dir.join(LOCK).exists()
 }

@@ -33,11 +33,10 @@ impl Installation {
     /// Finds the newest installation in `path` (the variable `PATH`) and the usual package folders. The first of equal
     /// versions on `path` wins.
     ///
-    /// Blocks for some milliseconds, because it runs `postgres --version` per candidate. Ignores relative folders, so that
-    /// nothing from the current folder is run, least of all as root.
+    /// Blocks for milliseconds while it runs `postgres --version` per candidate. Ignores relative folders, so that
+    /// nothing from the current folder is run.
     ///
     /// # Errors
-    ///
     /// [`EmbeddedError::NotInstalled`] when version 15 or later is missing.
     pub fn find(path: Option<&OsStr>) -> Result<Installation, EmbeddedError> {
         let on_path = path.into_iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());

@@ -40,9 +40,9 @@ pub use settings::{Options, Profile, default_data_dir};
 
 /// A running private PostgreSQL.
 ///
-/// Its processes form their own process group, so that a Ctrl-C in the terminal does not end them before
-/// [`Cluster::stop`]. Dropping it, as in a panic, asks PostgreSQL to end without waiting. If our process is killed,
-/// PostgreSQL keeps running; the next start on the same data folder ends it first.
+/// Its processes form their own process group, so Ctrl-C does not end them before [`Cluster::stop`]. Dropping it asks
+/// PostgreSQL to end, without waiting. If our process is killed, the next start on the data folder ends PostgreSQL
+/// first.
 ///
 /// One async runtime can start it and another stop it.
 #[derive(Debug)]
@@ -53,16 +53,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts PostgreSQL on `data_dir`, creating it if missing, and waits until the database answers.
+    /// Starts PostgreSQL on `data_dir`, created if missing, and waits until the database answers.
     ///
-    /// Creating a cluster takes a second or two (limit 60 s), starting one less (limit 30 s). As root, PostgreSQL runs as
-    /// the user `postgres`, else `nobody`, who must be able to enter `data_dir`.
+    /// Creating a cluster takes a second or two (limit 60 s), starting one less (limit 30 s). As root, PostgreSQL runs
+    /// as `postgres`, else `nobody`, who must be able to enter `data_dir`.
     ///
-    /// Only one process can use a data folder at a time. An interruption at any point, including a dropped future, does
-    /// not block the next start.
+    /// One process can use a data folder at a time. No interruption, not even a dropped future, blocks the next start.
     ///
     /// # Errors
-    /// [`EmbeddedError`]; each variant says what is wrong and how to fix it.
+    /// [`EmbeddedError`]; each variant says how to fix it.
     pub async fn start(
         installation: &Installation,
         data_dir: &Path,

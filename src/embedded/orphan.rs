@@ -62,7 +62,7 @@ impl Orphan {
         time::timeout(patience, gone).await.is_ok()
     }
 
-    /// Returns whether the server has ended: it removes this file last. Its process may still exist until its exit status is
+    /// Whether the server has ended: it removes this file last. Its process may still exist until its exit status is
     /// collected.
     fn is_gone(&self) -> bool {
         !self.cluster.join("postmaster.pid").exists()

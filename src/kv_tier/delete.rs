@@ -25,8 +25,8 @@ impl From<StoreError> for Undeleted {
     }
 }
 
-/// Pays for the deletion of keys, runs `delete`, and forgets the keys that are gone, in this order: nothing is deleted unpaid,
-/// and a key that is not deleted stays known. Returns the keys that KV refused. `limit` is what may be deleted in a day.
+/// Pays for the deletion of keys, runs `delete`, and forgets the keys that are gone, in this order: nothing is deleted
+/// unpaid, and other keys stay known. Returns the keys that KV refused. `limit` is the day's.
 ///
 /// # Errors
 /// [`Undeleted`]. The budget gets the payment back if Cloudflare is known to have deleted nothing.

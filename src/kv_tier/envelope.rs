@@ -7,7 +7,6 @@ use time::OffsetDateTime;
 
 use crate::cache::{Digest, Found};
 
-/// Layout of the envelope.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]

@@ -19,7 +19,6 @@ const CONFIGURATION_PAUSE: Duration = Duration::from_mins(1);
 /// Pause when Cloudflare throttles without a time.
 const THROTTLED_PAUSE: Duration = Duration::from_mins(5);
 
-/// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Answered, with a value or without one.
@@ -39,14 +38,12 @@ pub(super) enum Ended {
 pub(super) struct Turn {
     /// Whether calls are made again.
     pub reopened: bool,
-    /// What to log.
     pub news: News,
 }
 
 /// What to log about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// Nothing.
     None,
     /// A warning: the gate shut, or for a new cause in this outage.
     Fault,
@@ -54,18 +51,27 @@ pub(super) enum News {
     Recovery,
 }
 
-/// Whether calls are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Yes.
-    Closed { failures: u32 },
+    Closed {
+        failures: u32,
+    },
     /// Not before `until`; then one call probes.
-    Open { until: Instant, failures: Option<Backoff>, why: Skip, fault: Option<Fault> },
+    Open {
+        until: Instant,
+        failures: Option<Backoff>,
+        why: Skip,
+        fault: Option<Fault>,
+    },
     /// One call is probing.
-    HalfOpen { since: Instant, failures: Option<Backoff>, why: Skip, fault: Option<Fault> },
+    HalfOpen {
+        since: Instant,
+        failures: Option<Backoff>,
+        why: Skip,
+        fault: Option<Fault>,
+    },
 }
 
-/// The gate in front of all calls.
 #[derive(Debug)]
 pub(super) struct Gate {
     state: State,

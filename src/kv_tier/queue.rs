@@ -19,7 +19,6 @@ const MAX_KEYS: usize = 1_000;
 /// Most keys of a flush: a batch beyond the rest of the day's budget would never go.
 const MAX_BATCH: usize = 50;
 
-/// A pair to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Write {
     pub key: KvKey,
@@ -41,7 +40,6 @@ impl From<&Write> for KvPair {
     }
 }
 
-/// What is known of a key.
 #[derive(Debug, Default)]
 struct Known {
     written: Option<Instant>,

@@ -43,7 +43,7 @@ impl Resolve for Resolver {
     }
 }
 
-/// Returns whether the address is public, by IANA's special-purpose registries
+/// Whether the address is public, by IANA's special-purpose registries
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 /// For an IPv6 address that carries an IPv4 address, the latter decides.
 fn is_public(address: IpAddr) -> bool {

@@ -32,7 +32,7 @@ impl ProviderKeys {
         Self(known.chain(named).collect())
     }
 
-    /// Returns whether a key for the provider is set.
+    /// Whether a key for the provider is set.
     pub fn configured(&self, provider: &ProviderId) -> bool {
         self.0.contains_key(provider)
     }

@@ -70,7 +70,7 @@ impl Known {
         (before, standing.clone())
     }
 
-    /// Returns whether to share the statuses, and counts them as shared. A process always shares its first result, for the
+    /// Whether to share the statuses, and counts them as shared. A process always shares its first result, for the
     /// process after a restart.
     fn take_news(&mut self, now: Instant) -> bool {
         let statuses: Vec<_> =

@@ -93,7 +93,7 @@ impl Standing {
         }
     }
 
-    /// Returns whether an instance could have written this by `now`. The shared tier is not trusted.
+    /// Whether an instance could have written this by `now`. The shared tier is not trusted.
     pub(super) fn is_possible(&self, now: OffsetDateTime) -> bool {
         let has_passed = |at: Option<OffsetDateTime>| at.is_none_or(|at| at <= now + CLOCK_SKEW);
         self.latencies.len() <= LATENCIES

@@ -37,7 +37,7 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// Returns whether to probe any of these providers. Without any key, not even those that need none are probed.
+    /// Whether to probe any of these providers. Without any key, not even those that need none are probed.
     pub fn probes_any(&self, providers: &[Provider]) -> bool {
         self.enabled && providers.iter().any(|provider| self.keys.configured(&provider.id))
     }

@@ -220,7 +220,7 @@ fn keep<T>(rows: &mut Vec<T>, rejected: &mut Vec<String>, part: &str, id: &str, 
     }
 }
 
-/// Returns whether the statement failed because of the tables' contents.
+/// Whether the statement failed because of the tables' contents.
 fn is_about_a_value(error: &StoreError) -> bool {
     let StoreError::Database { source, .. } = error else { return false };
     match source {

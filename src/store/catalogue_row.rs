@@ -68,8 +68,8 @@ impl Unreadable {
 impl CatalogueRow {
     /// Builds the model. An unreadable detail is left out and recorded in `ignored`.
     ///
-    /// Fields that cannot be null fall back cautiously: an unknown status to `deprecated`, so that nothing prefers the model; a
-    /// missing name at the provider to the id without the provider; a missing time to the row's other time. A null means the
+    /// Required fields fall back cautiously: an unknown status to `deprecated`, so that nothing prefers the model; a
+    /// missing provider's name to the id without the provider; a missing time to the row's other time. Null means the
     /// column's default.
     ///
     /// # Errors

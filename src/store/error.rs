@@ -166,18 +166,18 @@ impl DatabaseFault {
         }
     }
 
-    /// Returns whether the configuration is at fault, so that waiting does not help.
+    /// Whether the configuration is at fault, so that waiting does not help.
     pub const fn is_configuration(self) -> bool {
         self.is_refusal() || matches!(self, Self::NoSuchDatabase | Self::Certificate | Self::ClearText)
     }
 
-    /// Returns whether retrying soon does harm. Supabase's pooler blocks an address for minutes after ten wrong passwords in
+    /// Whether retrying soon does harm. Supabase's pooler blocks an address for minutes after ten wrong passwords in
     /// five minutes, even for a server with the right one. Settings on a transaction pooler's connection reach other clients.
     pub const fn is_refusal(self) -> bool {
         matches!(self, Self::WrongPassword | Self::Blocked | Self::AddressRefused | Self::TransactionPooler)
     }
 
-    /// Returns whether the database answers but its tables hold no usable catalogue.
+    /// Whether the database answers but its tables hold no usable catalogue.
     pub const fn is_of_tables(self) -> bool {
         matches!(
             self,

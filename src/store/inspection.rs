@@ -30,7 +30,7 @@ struct TableState {
 }
 
 impl EditTraces {
-    /// Returns whether the traces differ. Ignores the version, which may have risen before an edit that did not raise it.
+    /// Whether the traces differ. Ignores the version, which may have risen before an edit that did not raise it.
     pub fn show_an_edit_since(&self, before: &Self) -> bool {
         self.traces != before.traces
     }

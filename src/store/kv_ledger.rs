@@ -98,7 +98,7 @@ impl Store {
     /// would exceed `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn spend_kv(&self, kind: KvSpending, count: u64, limit: u64) -> Result<bool, StoreError> {
         spend(self.pool()?, kind, count, limit).await
     }
@@ -106,7 +106,7 @@ impl Store {
     /// Refunds operations that Cloudflare refused, at most as many as were spent today.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn refund_kv(&self, kind: KvSpending, count: u64) -> Result<(), StoreError> {
         sqlx::query!(
             "update chatchonk.kv_budget set used = greatest(used - $2, 0)
@@ -122,7 +122,7 @@ impl Store {
     /// Records that these versions were written.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn confirm_kv_writes(&self, written: &[(String, u64)]) -> Result<(), StoreError> {
         let (keys, versions): (Vec<_>, Vec<_>) =
             written.iter().map(|(key, version)| (key.clone(), number(*version))).unzip();
@@ -141,7 +141,7 @@ impl Store {
     /// Removes keys that were deleted or are about to be, so that any instance may write them at once.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn forget_kv_keys(&self, keys: &[String]) -> Result<(), StoreError> {
         sqlx::query!("delete from chatchonk.kv_keys where key = any($1)", keys).execute(self.pool()?).await?;
         Ok(())
@@ -150,7 +150,7 @@ impl Store {
     /// Returns all claimed keys with this prefix.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn kv_keys(&self, prefix: &str) -> Result<Vec<KvKnownKey>, StoreError> {
         let rows = sqlx::query!(
             r#"select key, extract(epoch from clock_timestamp() - created_at)::float8 as "known_for!"
@@ -167,7 +167,7 @@ impl Store {
     /// Returns what was used today.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn kv_used(&self) -> Result<KvUsed, StoreError> {
         let row = sqlx::query!(
             r#"select today.day as "day!",

@@ -10,9 +10,9 @@ use super::error::{DatabaseFault, StoreError};
 /// Limit for the second connection. A pooler without a free backend makes it wait far longer.
 const SECOND_LIMIT: Duration = Duration::from_secs(1);
 
-/// Refuses a pooler in transaction or statement mode, where LISTEN does nothing, and settings and prepared statements of
-/// one client reach another. Detects it by backend: two open connections share one, or one connection changes it. Sets
-/// nothing on `first`.
+/// Refuses a pooler in transaction or statement mode, where LISTEN does nothing, and settings and prepared statements
+/// of one client reach another. Detects it by backend: two open connections share one, or one connection changes it.
+/// Sets nothing on `first`.
 ///
 /// Returns whether sessions are certain, which needs a second connection.
 ///

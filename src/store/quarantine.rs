@@ -32,7 +32,7 @@ impl Store {
     /// Returns the oldest 100 values in quarantine.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn quarantined_values(&self) -> Result<Vec<QuarantinedValue>, StoreError> {
         let values = sqlx::query_as!(
             QuarantinedValue,

@@ -1,9 +1,9 @@
-//! Connects the driver to a remote database through this process's own TLS, because the driver's is too trusting.
+//! Connects the driver to a remote database through our own TLS, because the driver's trusts too much.
 //!
-//! The driver adds every public authority to the given root certificate, and sends any server the password in clear text
-//! on request. So it connects to a socket of this process, and the relay connects to the database through TLS that trusts
-//! exactly the configured roots. Until the login ends, the relay reads the server's messages and reports faults to the
-//! driver as PostgreSQL errors. Later a fault only closes the connection, because it may come amid a message.
+//! The driver adds every public authority to the given root certificate, and sends any server the password in clear
+//! text on request. So it connects to a socket of this process, and the relay connects to the database through TLS that
+//! trusts only the configured roots. Until the login ends, the relay reads the server's messages and reports faults as
+//! PostgreSQL errors. Later a fault only closes the connection, because it may be inside a message.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;

@@ -75,7 +75,7 @@ impl Rights {
         self.tables.iter().find(|table| !table.is_owner).map(|table| table.owner.as_str())
     }
 
-    /// Returns whether any table exists.
+    /// Whether any table exists.
     pub fn has_tables(&self) -> bool {
         !self.tables.is_empty()
     }

@@ -10,7 +10,7 @@ impl Store {
     /// Returns the versions of the given scopes; a scope that has never changed is absent.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn versions(&self, scopes: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         versions(self.pool()?, scopes).await
     }
@@ -19,7 +19,7 @@ impl Store {
     /// `None` for a scope that has never changed.
     ///
     /// # Errors
-    /// [`StoreError`] when the statement fails.
+    /// [`StoreError`] on failure.
     pub async fn version_and_digest(
         &self,
         scope: &str,

@@ -41,7 +41,7 @@ impl TracesEndpoint {
         format!("{}/v1/traces", self.0.as_str().trim_end_matches('/'))
     }
 
-    /// Returns whether headers with secrets may be sent there: over https, or to this machine.
+    /// Whether headers with secrets may be sent there: over https, or to this machine.
     pub fn keeps_secrets(&self) -> bool {
         outgoing::keeps_secrets(&self.0)
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for TracesEndpoint {
 pub struct TracesHeaders(pub(super) HeaderMap);
 
 impl TracesHeaders {
-    /// Returns whether there are none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -91,8 +91,7 @@ impl<'s> Matches<'s> {
     /// Returns up to `limit` matches after a position; without both, all.
     ///
     /// Successive pages show each match once, even if the catalogue changes in between, as long as the match keeps its
-    /// place. The position must be of this order, as [`super::Cursor::decode`] ensures. A limit of 0 gives an empty
-    /// last page.
+    /// place. The position must be of this order ([`super::Cursor::decode`]). A limit of 0 gives an empty last page.
     pub fn page(&self, after: Option<&Position>, limit: Option<usize>) -> Page<'s> {
         let start = after.map_or(0, |position| {
             self.found.partition_point(|found| {

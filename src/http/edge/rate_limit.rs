@@ -28,8 +28,8 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 /// A limit of requests per minute and client, all of which may come at once.
 ///
 /// A client is an IPv4 address or the first 64 bits of an IPv6 address, which one subscriber has. The table of counters
-/// has a fixed size of 512 KiB, so floods cannot grow it. Clients that share a counter are refused only if they exceed
-/// the limit together. Each instance counts separately.
+/// has a fixed size of 512 KiB. Clients that share a counter are refused only if they exceed the limit together. Each
+/// instance counts separately.
 pub struct RateLimit {
     limiter: RateLimiter<IpAddr, Counters, LimiterClock, NoOpMiddleware<Instant>>,
     clock: LimiterClock,

@@ -48,8 +48,8 @@ enum Place<'a> {
 
 /// The bodies of one snapshot and one state of the providers' health. A change of either starts a new edition.
 ///
-/// Bounded: one whole list per route, in proportion to the catalogue (6 MB for 5,000 models), and 11 MiB for items,
-/// queries and addresses. A flood of queries evicts bodies that were used once.
+/// Bounded: one whole list per route (6 MB in all for 5,000 models), and 11 MiB for items, queries and addresses. A
+/// flood of queries evicts bodies that were used once.
 pub struct Edition {
     read: CatalogueRead,
     health: Arc<ProviderHealth>,
