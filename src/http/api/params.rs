@@ -1,5 +1,6 @@
 //! Strict parsing of query strings, so that a typo never returns everything.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -121,10 +122,9 @@ pub fn echo(text: &str) -> String {
 
 fn decode(text: &str) -> Result<String, ApiError> {
     let text = text.replace('+', " ");
-    match percent_decode_str(&text).decode_utf8() {
-        Ok(decoded) => Ok(decoded.into_owned()),
-        Err(_) => Err(ApiError::new(Code::BadRequest, "the query is not valid UTF-8 once percent-decoded")),
-    }
+    let detail = "the query is not valid UTF-8 once percent-decoded";
+    let decoded = percent_decode_str(&text).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| ApiError::new(Code::BadRequest, detail))
 }
 
 #[cfg(test)]

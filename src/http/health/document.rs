@@ -39,6 +39,25 @@ impl KvState {
     pub fn tier(&self) -> Option<&SharedTier> {
         if let Self::Tier(tier) = self { Some(tier) } else { None }
     }
+
+    /// Returns status and detail.
+    fn health(&self) -> (&'static str, serde_json::Value) {
+        match self {
+            Self::Tier(tier) => {
+                let report = tier.report();
+                (if report.available { "enabled" } else { "unavailable" }, json!(report))
+            }
+            Self::Broken(error) => (
+                "unavailable",
+                json!({ "state": "open", "reason": error.reason(), "remedy": error.remedy() }),
+            ),
+            Self::NotConfigured(settings) => {
+                let (reason, remedy) = settings.remark().unzip();
+                let detail = json!({ "state": "not_configured", "reason": reason, "remedy": remedy });
+                ("not_configured", detail)
+            }
+        }
+    }
 }
 
 /// The sources of health and metrics.
@@ -163,7 +182,7 @@ pub struct CatalogueHealth {
 }
 
 impl Overall {
-    fn of(Sources { reader, status, .. }: &Sources, kv: &KvHealth) -> Self {
+    fn of(Sources { reader, status, .. }: &Sources, kv_status: &str) -> Self {
         let unready = !status.is_decided() || status.is_draining() || status.is_misconfigured();
         let Some(report) = reader.catalogue.report().filter(|_| !unready) else { return Self::Unhealthy };
         let database_degrades = match status.database().state {
@@ -172,7 +191,7 @@ impl Overall {
             DatabaseState::Unknown => false,
             DatabaseState::Down(_) | DatabaseState::NotConfigured => true,
         };
-        let degraded = database_degrades || report.stale || kv.status == "unavailable";
+        let degraded = database_degrades || report.stale || kv_status == "unavailable";
         if degraded { Self::Degraded } else { Self::Healthy }
     }
 }
@@ -181,9 +200,9 @@ impl Health {
     /// Builds the current answer.
     pub fn of(sources: &Sources) -> Self {
         let status = &sources.status;
-        let kv = KvHealth::from(&sources.kv);
+        let (kv_status, kv_detail) = sources.kv.health();
         Self {
-            status: Overall::of(sources, &kv),
+            status: Overall::of(sources, kv_status),
             service: "chatchonk-api",
             version: env!("CARGO_PKG_VERSION"),
             commit: crate::COMMIT,
@@ -191,7 +210,7 @@ impl Health {
             uptime_seconds: status.uptime().as_secs(),
             timestamp: status.utc(),
             database: Database::from(status.database()),
-            cache: CacheHealth::of(&kv, sources),
+            cache: CacheHealth::of(sources, kv_status, &kv_detail),
             catalogue: sources.reader.catalogue.report().as_ref().map(CatalogueHealth::from),
         }
     }
@@ -218,37 +237,9 @@ impl From<DatabaseReport> for Database {
     }
 }
 
-/// Cloudflare KV in health.
-struct KvHealth {
-    status: &'static str,
-    detail: serde_json::Value,
-}
-
-impl From<&KvState> for KvHealth {
-    fn from(state: &KvState) -> Self {
-        match state {
-            KvState::Tier(tier) => {
-                let report = tier.report();
-                let status = if report.available { "enabled" } else { "unavailable" };
-                Self { status, detail: json!(report) }
-            }
-            KvState::Broken(error) => Self {
-                status: "unavailable",
-                detail: json!({ "state": "open", "reason": error.reason(), "remedy": error.remedy() }),
-            },
-            KvState::NotConfigured(settings) => {
-                let (reason, remedy) = settings.remark().unzip();
-                Self {
-                    status: "not_configured",
-                    detail: json!({ "state": "not_configured", "reason": reason, "remedy": remedy }),
-                }
-            }
-        }
-    }
-}
-
 impl CacheHealth {
-    fn of(kv: &KvHealth, Sources { reader, status, meters, .. }: &Sources) -> Self {
+    fn of(sources: &Sources, kv_status: &'static str, kv_detail: &serde_json::Value) -> Self {
+        let Sources { reader, status, meters, .. } = sources;
         let statistics = reader.catalogue.statistics();
         let (bodies, bytes) = reader.editions.kept();
         let listener: ListenerState = *status.listener().read();
@@ -257,13 +248,13 @@ impl CacheHealth {
             (family, FamilyHealth { hit_ratio: statistics.hit_ratio(), statistics })
         });
         Self {
-            cloudflare_kv: kv.status,
+            cloudflare_kv: kv_status,
             fallback_cache: "available",
             cache_hits: statistics.hits(),
             cache_misses: statistics.misses(),
             hit_ratio: statistics.hit_ratio(),
             detail: json!({
-                "kv": kv.detail,
+                "kv": kv_detail,
                 "memory": { "entries": statistics.entries, "bytes": statistics.bytes, "hits": statistics.memory },
                 "representations": { "entries": bodies, "bytes": bytes },
                 "families": families.collect::<BTreeMap<_, _>>(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::cache::{Meter, Metered, Outcome};
 use crate::http::reply::Editions;
-use crate::kv_tier::{CallOutcome, Operation, SharedTier, Skip};
+use crate::kv_tier::{CallOutcome, KvBudget, Operation, SharedTier, Skip};
 
 use super::families::Families;
 
@@ -78,12 +78,8 @@ pub(super) fn kv(to: &mut Families<'_>, tier: Option<&SharedTier>) -> fmt::Resul
     to.gauge("chatchonk_kv_queued", "Keys that wait to be written or deleted.", queued)?;
     let budget = report.iter().flat_map(|report| {
         let of = |operation: Operation, line| ([("operation", operation.as_str())], line);
-        let budget = &report.budget;
-        [
-            of(Operation::Read, budget.reads),
-            of(Operation::Write, budget.writes),
-            of(Operation::Delete, budget.deletes),
-        ]
+        let KvBudget { reads, writes, deletes, .. } = report.budget;
+        [of(Operation::Read, reads), of(Operation::Write, writes), of(Operation::Delete, deletes)]
     });
     let used = budget.clone().filter_map(|(labels, line)| Some((labels, line.used?)));
     let help = "Operations of today (UTC): reads of this instance, writes and deletes of all.";

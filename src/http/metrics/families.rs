@@ -30,26 +30,18 @@ impl Families<'_> {
     }
 
     /// Writes gauges.
-    pub fn gauges<'v, const N: usize, V>(
+    pub fn gauges<'v, const N: usize, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
         values: impl IntoIterator<Item = (Labels<'v, N>, V)>,
-    ) -> fmt::Result
-    where
-        ConstGauge<V>: EncodeMetric,
-        V: EncodeGaugeValue,
-    {
+    ) -> fmt::Result {
         let values = values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
         self.write(name, help, MetricType::Gauge, values)
     }
 
     /// Writes one gauge without labels.
-    pub fn gauge<V>(&mut self, name: &str, help: &str, value: Option<V>) -> fmt::Result
-    where
-        ConstGauge<V>: EncodeMetric,
-        V: EncodeGaugeValue,
-    {
+    pub fn gauge<V: EncodeGaugeValue>(&mut self, name: &str, help: &str, value: Option<V>) -> fmt::Result {
         self.gauges(name, help, value.map(|value| ([], value)))
     }
 

@@ -51,47 +51,39 @@ closed_enum!(
 );
 
 impl Code {
-    /// Returns the HTTP status.
-    pub const fn status(self) -> StatusCode {
+    /// Returns the HTTP status and the title of every occurrence.
+    const fn meaning(self) -> (StatusCode, &'static str) {
         match self {
-            Self::InvalidParameter
-            | Self::UnknownParameter
-            | Self::InvalidCursor
-            | Self::InvalidPath
-            | Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::RouteNotFound | Self::ModelNotFound | Self::ProviderNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::PriceUnknown => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::CatalogueUnavailable | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
-            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InvalidParameter => {
+                (StatusCode::BAD_REQUEST, "A parameter has a value that cannot be used")
+            }
+            Self::UnknownParameter => (StatusCode::BAD_REQUEST, "A parameter is not known here"),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "The cursor does not belong to this query"),
+            Self::InvalidPath => (StatusCode::BAD_REQUEST, "The path is not valid UTF-8"),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "The request cannot be understood"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "There is nothing at this address"),
+            Self::ModelNotFound => (StatusCode::NOT_FOUND, "There is no such model"),
+            Self::ProviderNotFound => (StatusCode::NOT_FOUND, "There is no such provider"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "The address is too long"),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "A token is needed here"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests from this client"),
+            Self::PriceUnknown => (StatusCode::UNPROCESSABLE_ENTITY, "The price is not known"),
+            Self::CatalogueUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The catalogue is not available"),
+            Self::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
+            Self::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here"),
         }
     }
 
-    /// Returns the title, the same for every occurrence.
+    /// Returns the HTTP status.
+    pub const fn status(self) -> StatusCode {
+        self.meaning().0
+    }
+
+    /// Returns the title.
     pub const fn title(self) -> &'static str {
-        match self {
-            Self::InvalidParameter => "A parameter has a value that cannot be used",
-            Self::UnknownParameter => "A parameter is not known here",
-            Self::InvalidCursor => "The cursor does not belong to this query",
-            Self::InvalidPath => "The path is not valid UTF-8",
-            Self::BadRequest => "The request cannot be understood",
-            Self::RouteNotFound => "There is nothing at this address",
-            Self::ModelNotFound => "There is no such model",
-            Self::ProviderNotFound => "There is no such provider",
-            Self::MethodNotAllowed => "The method is not allowed here",
-            Self::UriTooLong => "The address is too long",
-            Self::PayloadTooLarge => "The body is too large",
-            Self::Unauthorized => "A token is needed here",
-            Self::RateLimited => "Too many requests from this client",
-            Self::PriceUnknown => "The price is not known",
-            Self::CatalogueUnavailable => "The catalogue is not available",
-            Self::TimedOut => "The answer took too long",
-            Self::InternalError => "Something went wrong here",
-        }
+        self.meaning().1
     }
 
     /// Returns the code for an answer from outside our handlers.

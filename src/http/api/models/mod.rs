@@ -89,7 +89,7 @@ fn written(edition: &Edition, asked: &ListRequest, of_provider: bool) -> Vec<u8>
         .iter()
         .map(|model| match asked.fields.is_none().then(|| edition.text(model, ModelView::text)).flatten() {
             Some(text) => Item::Text(text),
-            None => Item::View(ModelView::new(snapshot, health, model).only(asked.fields.as_ref())),
+            None => Item::View(ModelView::new(snapshot, health, model, asked.fields.as_ref())),
         })
         .collect();
     let next_cursor = page.next.map(|position| Cursor::encode(&position, &asked.query).as_str().to_owned());
@@ -121,7 +121,7 @@ pub async fn show_model(reading: &Reading, request: &HttpRequest, id: &str) -> R
     let place = find(reading.snapshot(), id)?;
     let write = move |edition: &Edition| {
         let snapshot = edition.read().snapshot();
-        json(&ModelView::new(snapshot, edition.health(), &snapshot.models()[place]))
+        json(&ModelView::new(snapshot, edition.health(), &snapshot.models()[place], None))
     };
     reading.answer(request, Resource::Model(place), reading.with_status(Lifetime::Models), write).await
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
 use utoipa::IntoParams;
@@ -139,6 +139,8 @@ impl ListRequest {
     ) -> Result<Self, ApiError> {
         let known = &PARAMETERS[usize::from(provider.is_some())..];
         let params = Params::parse(query_string)?.only(known)?;
+        // Formatted on an error only.
+        let price = fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")));
         let mut query = ModelQuery {
             provider: known_ids(
                 &params,
@@ -153,8 +155,8 @@ impl ListRequest {
             status: params.names("status")?,
             ids: ids(&params)?,
             min_context: params.one("min_context", "a number of tokens from 0 to 4294967295")?,
-            max_input_price: params.one::<Price>("max_input_price", price_range())?,
-            max_output_price: params.one::<Price>("max_output_price", price_range())?,
+            max_input_price: params.one("max_input_price", &price)?,
+            max_output_price: params.one("max_output_price", &price)?,
             free: params.flag("free")?,
             open_weights: params.flag("open_weights")?,
             enabled: params.flag("enabled")?,
@@ -189,11 +191,6 @@ impl ListRequest {
             query,
         })
     }
-}
-
-/// Formats only on an error, since every list request checks the prices.
-fn price_range() -> impl Display {
-    fmt::from_fn(|f| f.write_str(&InvalidPrice.to_string().replace("a price is ", "")))
 }
 
 /// Parses ids that must be in the catalogue.

@@ -83,25 +83,24 @@ pub struct ModelView<'a> {
     model: &'a Model,
     enabled: bool,
     provider_status: &'static str,
-    /// `None` for all fields.
     fields: Option<&'a BTreeSet<Field>>,
 }
 
 impl<'a> ModelView<'a> {
-    /// Shows all fields.
-    pub fn new(snapshot: &Snapshot, health: &ProviderHealth, model: &'a Model) -> Self {
+    /// Shows some fields, or all for `None`.
+    pub fn new(
+        snapshot: &Snapshot,
+        health: &ProviderHealth,
+        model: &'a Model,
+        fields: Option<&'a BTreeSet<Field>>,
+    ) -> Self {
         let provider_status = health.status_of(model.provider.as_str()).as_str();
-        Self { model, enabled: snapshot.is_enabled(model), provider_status, fields: None }
+        Self { model, enabled: snapshot.is_enabled(model), provider_status, fields }
     }
 
     /// Serializes all fields; `None` on failure.
     pub fn text(snapshot: &Snapshot, health: &ProviderHealth, model: &Model) -> Option<Box<RawValue>> {
-        to_raw_value(&ModelView::new(snapshot, health, model)).ok()
-    }
-
-    /// Shows these fields only.
-    pub fn only(self, fields: Option<&'a BTreeSet<Field>>) -> Self {
-        Self { fields, ..self }
+        to_raw_value(&ModelView::new(snapshot, health, model, None)).ok()
     }
 }
 
