@@ -60,8 +60,8 @@ fn price(model: &Model, params: &Params) -> Result<Cost, ApiError> {
         count("output_tokens")?,
         count("cached_tokens")?,
         count("queries")?,
-    );
-    let usage = usage.map_err(|error| {
+    )
+    .map_err(|error| {
         let parameter = match error {
             InvalidUsage::TooMuch { parameter, .. } => parameter,
             InvalidUsage::MoreCachedThanInput => "cached_tokens",

@@ -98,31 +98,26 @@ pub struct ListRequest {
 }
 
 impl ListRequest {
-    /// Returns the resource to show: the whole list, in any spelling, or the matches of a query.
+    /// Returns the resource to show: the whole list, or the matches of a query in its canonical spelling.
     pub fn resource(&self, of_provider: bool) -> Resource {
-        match self.canonical() {
-            query if query == ALL && !of_provider => Resource::List(List::Models),
-            query => Resource::Models { query: query.into(), of_provider },
-        }
-    }
-
-    /// Returns the same text for every spelling of a request, and another for each other request.
-    fn canonical(&self) -> String {
-        let mut text = self.query.canonical();
+        let mut query = self.query.canonical();
         // Writing to a `String` cannot fail.
         if let Some(limit) = self.limit {
-            let _ = write!(text, "&limit={limit}");
+            let _ = write!(query, "&limit={limit}");
         }
         if let Some(position) = &self.after {
-            let _ = write!(text, "&cursor={}", Cursor::encode(position, &self.query));
+            let _ = write!(query, "&cursor={}", Cursor::encode(position, &self.query));
         }
         if let Some(fields) = &self.fields {
-            let _ = write!(text, "&fields={fields:?}");
+            let _ = write!(query, "&fields={fields:?}");
         }
         if self.facets {
-            text.push_str("&facets=true");
+            query.push_str("&facets=true");
         }
-        text
+        if query == ALL && !of_provider {
+            return Resource::List(List::Models);
+        }
+        Resource::Models { query: query.into(), of_provider }
     }
 
     /// Whether the answer depends on the providers' status.
