@@ -3,7 +3,7 @@
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-/// A name outside a closed enumeration.
+/// A name that is not in the enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not one of {}", allowed.join(", "))]
 pub struct UnknownName {
@@ -27,7 +27,7 @@ macro_rules! closed_enum {
 
         #[allow(dead_code, reason = "not every enumeration needs all of these")]
         impl $type {
-            /// Every value, in the order of declaration.
+            /// Every value, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             /// Every name, in the same order.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
@@ -72,7 +72,7 @@ macro_rules! closed_enum {
 }
 pub(crate) use closed_enum;
 
-/// Builds the schema: the names and their meanings.
+/// Builds the schema from names and meanings.
 pub(crate) fn schema(about: &str, names: &[&str], meanings: &[&str]) -> RefOr<Schema> {
     let rows = names.iter().zip(meanings).map(|(name, meaning)| format!("\n- `{name}`: {}", meaning.trim()));
     let description: String = std::iter::once(format!("{}\n", about.trim())).chain(rows).collect();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn months_and_days_are_read_back_as_written_and_in_order() {
+    fn months_and_days_round_trip_and_sort() {
         let parse = |text: &str| text.parse::<PartialDate>().unwrap();
         for text in ["2025-01", "2024-02-29", "0001-12-31"] {
             assert_eq!(parse(text).to_string(), text);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_calendar_is_refused() {
+    fn dates_outside_the_calendar_are_rejected() {
         for bad in [
             "",
             "2025",

@@ -1,4 +1,4 @@
-//! Guesses the name behind a typo, for error messages.
+//! Suggests names in error messages.
 
 use rapidfuzz::distance::osa::{Args, BatchComparator};
 
@@ -10,7 +10,7 @@ use super::id::MAX_ID_BYTES;
 /// most. A name with `/` is also compared without its first part and by its last part, so `gpt-5.5` finds
 /// `openai/gpt-5.5`. Fewer typos win, then the more complete name, the shorter one, the alphabet.
 pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // No id is longer, and a guess must stay cheap for any input.
+    // Bounds the work for any input.
     if given.is_empty() || given.len() > 2 * MAX_ID_BYTES {
         return None;
     }
@@ -18,7 +18,7 @@ pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -
     let typos = (given.len() / 3).min(3);
     let comparator = BatchComparator::new(given.iter().copied());
     let distance = |name: &str| {
-        // A letter has at least one byte.
+        // A character has at least one byte.
         if name.len() + typos < given.len() {
             return None;
         }
@@ -54,7 +54,7 @@ mod tests {
     ];
 
     #[test]
-    fn typos_case_and_a_missing_provider_are_understood() {
+    fn typos_case_and_a_missing_provider_are_tolerated() {
         for (given, meant) in [
             ("gpt-5.5", "openai/gpt-5.5"),
             ("GPT-5.5", "openai/gpt-5.5"),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_near_is_not_guessed() {
+    fn distant_names_give_no_guess() {
         for given in ["", "x", "zz", "something else", &"x".repeat(9000), "\u{0}é漢"] {
             assert_eq!(did_you_mean(given, MODELS), None, "{given}");
         }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_known_names_plays_no_part() {
+    fn the_order_of_known_names_does_not_matter() {
         let there = did_you_mean("chet", ["chat", "chez", "cheb"]);
         let back = did_you_mean("chet", ["cheb", "chez", "chat"]);
         assert_eq!((there, back), (Some("chat"), Some("chat")));

@@ -1,4 +1,4 @@
-//! Health of the providers, as a value.
+//! Health of the providers.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::provider::ProviderStatus;
 pub struct ProviderHealth(BTreeMap<ProviderId, ProviderStatus>);
 
 impl ProviderHealth {
-    /// Returns a provider's status; [`ProviderStatus::Unknown`] without one.
+    /// Returns a provider's status.
     pub fn status_of(&self, provider: &str) -> ProviderStatus {
         self.0.get(provider).copied().unwrap_or(ProviderStatus::Unknown)
     }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_nobody_spoke_of_is_unknown_and_therefore_usable() {
+    fn a_provider_without_a_status_is_unknown_and_usable() {
         let openai = "openai".parse().unwrap();
         let health = ProviderHealth::from_iter([(openai, ProviderStatus::Down)]);
         assert_eq!(health.status_of("openai"), ProviderStatus::Down);

@@ -109,13 +109,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_id_names_its_provider_and_may_contain_slashes_and_colons() {
+    fn model_ids_may_contain_slashes_and_colons() {
         let id: ModelId = "openrouter/meta/llama-3:free".parse().unwrap();
         assert_eq!(id.provider(), "openrouter");
     }
 
     #[test]
-    fn ids_refuse_what_could_not_be_a_column_a_path_or_a_key() {
+    fn ids_reject_invalid_characters_and_lengths() {
         for bad in ["", "a b", "a\0b", "é", "a%2Fb", &"x".repeat(201)] {
             assert!(bad.parse::<ProviderId>().is_err(), "{bad:?}");
             assert!(bad.parse::<ModelId>().is_err(), "{bad:?}");

@@ -1,4 +1,4 @@
-//! Models: capabilities, limits, prices.
+//! Models.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -143,7 +143,7 @@ pub struct Model {
     pub updated_at: OffsetDateTime,
 }
 
-/// Why a parsed model cannot be shown.
+/// Why a model is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
     /// The id names another provider than the column.

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sort_is_read_back_as_written() {
+    fn every_sort_round_trips() {
         assert_eq!(Sort::NAMES.len(), 2 * SortKey::ALL.len());
         for name in Sort::NAMES {
             assert_eq!(name.parse::<Sort>().unwrap().to_string(), *name);

@@ -1,4 +1,4 @@
-//! Prices: exact decimals in USD, in one unit.
+//! Prices in USD.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidPrice;
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
-        // No more digits than the columns have, so that a pattern describes all prices.
+        // At most 8 digits, so that the pattern in the schema is exact.
         let digits = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_digit());
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         if !digits(whole) || !digits(fraction) {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_refuse_signs_exponents_names_and_absurd_numbers() {
+    fn prices_reject_signs_exponents_and_excess_digits() {
         for bad in [
             "",
             "-1",

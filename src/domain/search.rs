@@ -82,7 +82,7 @@ impl Relevance {
     }
 }
 
-/// The words of all models. Built once per snapshot.
+/// The words of all models.
 #[derive(Debug)]
 pub struct SearchIndex {
     /// Each word once, in order, with the positions of its models.
@@ -140,7 +140,7 @@ impl SearchIndex {
             .collect()
     }
 
-    /// Returns which models can contain the phrase: it begins with one of their words, or the other way round.
+    /// Returns which models can contain the phrase: one of their words is a prefix of it, or it is a prefix of one.
     fn begin_alike(&self, phrase: &str) -> Vec<bool> {
         let mut candidates = vec![false; self.entries.len()];
         let mut mark = |places: &[u32]| for_each(&mut candidates, places, |candidate| *candidate = true);
@@ -155,7 +155,7 @@ impl SearchIndex {
 
     /// Returns the sum of the words' grades for each model; `None` if a word does not match.
     fn grades(&self, words: &[String]) -> Vec<Option<u16>> {
-        // Long words are rare and exclude the most models.
+        // Long words exclude the most models.
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.sort_unstable_by_key(|word| (Reverse(word.len()), *word));
         let mut sums = vec![Some(0_u16); self.entries.len()];
@@ -185,7 +185,7 @@ impl SearchIndex {
         sums
     }
 
-    /// Returns how many pairs of neighbouring words are neighbours in each model, too.
+    /// Returns the number of pairs of neighbouring words that are also neighbours in each model.
     fn neighbours(&self, words: &[String]) -> Vec<u8> {
         let mut together = vec![0_u8; self.entries.len()];
         for pair in words.windows(2) {

@@ -38,7 +38,7 @@ pub struct Snapshot {
     left_out: LeftOut,
 }
 
-/// What a source has and the snapshot has not.
+/// Content of a source that the snapshot lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Unreadable rows.
@@ -47,8 +47,8 @@ pub struct LeftOut {
     pub details: usize,
 }
 
-/// Shares the texts of provider and task ids with their rows, which saves thousands of copies. Sorts tasks by their
-/// bytes, because a database's order depends on its language.
+/// Shares the texts of provider and task ids with their rows. Sorts tasks by bytes, because a database's order depends
+/// on its locale.
 fn share_ids(model: &mut Model, provider_at: &HashMap<ProviderId, usize>, tasks: &[TaskType]) {
     if let Some((id, _)) = provider_at.get_key_value(&model.provider) {
         model.provider = id.clone();
@@ -147,7 +147,7 @@ impl Snapshot {
             provider_at,
             model_at,
         };
-        // All that queries and facets test, except the provider and values with many variants.
+        // Everything that queries and facets test, except the provider and open values.
         snapshot.traits = Groups::by(&snapshot.models, |model| {
             let lists =
                 (&model.capabilities, &model.input_modalities, &model.output_modalities, &model.tasks);

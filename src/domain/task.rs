@@ -1,4 +1,4 @@
-//! Kinds of work that ChatChonk asks of models.
+//! Task types.
 
 use serde::{Deserialize, Serialize};
 

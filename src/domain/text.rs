@@ -1,6 +1,6 @@
-//! Values that are text in JSON, by `FromStr` and `Display`.
+//! Serde through `FromStr` and `Display`.
 
-/// Implements serde for a type by its text.
+/// Implements serde through `FromStr` and `Display`.
 macro_rules! text_serde {
     ($type:ty) => {
         impl serde::Serialize for $type {

@@ -36,7 +36,7 @@ fn costs_are_exact() {
 }
 
 #[test]
-fn the_highest_tier_exceeded_holds_for_the_whole_request_and_replaces_what_it_names() {
+fn the_highest_exceeded_tier_applies_to_the_whole_request() {
     assert_eq!(total(&tiered(), 272_000, 0, 0), "1.36");
     assert_eq!(total(&tiered(), 272_001, 1_000_000, 0), "47.72001");
     assert_eq!(total(&tiered(), 500_001, 1_000_000, 500_001), "30.2500005");
@@ -47,7 +47,7 @@ fn the_highest_tier_exceeded_holds_for_the_whole_request_and_replaces_what_it_na
 }
 
 #[test]
-fn cached_tokens_without_a_price_are_charged_as_input_and_the_breakdown_says_so() {
+fn cached_tokens_without_a_price_are_charged_as_input() {
     let pricing = Pricing { cache_read: None, ..tiered() };
     let usage = Usage::new(1_000, 0, 400, 0).unwrap();
     let json = serde_json::to_value(cost(&pricing, &usage).unwrap()).unwrap();
@@ -66,7 +66,7 @@ fn cached_tokens_without_a_price_are_charged_as_input_and_the_breakdown_says_so(
 }
 
 #[test]
-fn only_what_is_used_needs_a_price() {
+fn unused_items_need_no_price() {
     let seed = SEED.clone().into_snapshot();
     let rerank = seed.model("cohere/rerank-v3.5").unwrap();
     let pricing = rerank.pricing.as_ref().unwrap();
@@ -83,7 +83,7 @@ fn only_what_is_used_needs_a_price() {
 }
 
 #[test]
-fn usage_has_bounds_and_its_cached_tokens_are_part_of_the_input() {
+fn usage_is_bounded_and_input_includes_cached_tokens() {
     assert!(Usage::new(MAX_TOKENS, MAX_TOKENS, MAX_TOKENS, MAX_QUERIES).is_ok());
     for (usage, refused) in [
         (Usage::new(MAX_TOKENS + 1, 0, 0, 0), "input_tokens"),
@@ -97,7 +97,7 @@ fn usage_has_bounds_and_its_cached_tokens_are_part_of_the_input() {
     assert_eq!(Usage::new(1, 0, 2, 0), Err(InvalidUsage::MoreCachedThanInput));
 }
 
-/// Prices as multiples of the smallest one, 0.00000001 USD.
+/// Prices in units of 0.00000001 USD.
 fn any_price() -> impl Strategy<Value = u64> {
     prop_oneof![0..=1_000_000_000_000_000_u64, Just(1_000_000_000_000_000), Just(999_999_999_999_999)]
 }

@@ -58,7 +58,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether that order compares such keys.
+    /// Whether the order compares such keys.
     pub(in crate::domain) fn is_of(&self, order: Order) -> bool {
         match order {
             Order::Relevance => matches!(self, Self::Relevance(_)),
@@ -73,7 +73,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Compares two positions in one order. Total: ids are unique, and keys of different orders count as equal.
+/// Compares two positions. A total order: ids are unique, and keys of different orders are equal.
 pub(in crate::domain) fn compare(order: Order, a: (&Key<'_>, &ModelId), b: (&Key<'_>, &ModelId)) -> Ordering {
     let descending = matches!(order, Order::By(Sort { descending: true, .. }));
     let ((a_key, a_id), (b_key, b_id)) = (a, b);
@@ -98,7 +98,7 @@ fn directed(descending: bool, ordering: Ordering) -> Ordering {
     if descending { ordering.reverse() } else { ordering }
 }
 
-/// Unknown values come last both ways.
+/// Sorts unknown values last in both directions.
 fn known_first<T: Ord>(descending: bool, a: Option<T>, b: Option<T>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => directed(descending, a.cmp(&b)),

@@ -1,4 +1,4 @@
-//! One text for all spellings of a query.
+//! The canonical text of a query.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
@@ -11,8 +11,8 @@ impl ModelQuery {
     /// Returns the query as text. Equal for equivalent queries, whatever their order, repetitions and explicit
     /// defaults; different for all others.
     ///
-    /// It includes all that decides matches and their order: no limit, cursor, fields or facets. Two runs over one
-    /// snapshot differ only if `healthy_only` is set and the health has changed.
+    /// Excludes limit, cursor, fields and facets. Two runs over one snapshot differ only if `healthy_only` is set and the
+    /// health has changed.
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         for &parameter in Parameter::ALL {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_spelled_out_change_nothing() {
+    fn explicit_defaults_do_not_change_the_text() {
         let spelled = ModelQuery {
             enabled: Some(true),
             sort: Some("provider".parse().unwrap()),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_shows_in_the_text() {
+    fn the_text_includes_values_in_canonical_form() {
         let query = ModelQuery {
             provider: vec!["openai".parse().unwrap(), "mistral".parse().unwrap()],
             max_input_price: Some("1.50".parse().unwrap()),
@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_and_repetition_of_values_change_nothing(query in any_query()) {
+        fn order_and_repetition_do_not_change_the_text(query in any_query()) {
             let mut other = query.clone();
             other.provider.reverse();
             other.provider.extend(query.provider.clone());
@@ -113,7 +113,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_not_the_default_shows(query in any_query()) {
+        fn the_text_includes_given_parameters_only(query in any_query()) {
             for &parameter in Parameter::ALL {
                 let shown = query.canonical().contains(&format!("{parameter}="));
                 prop_assert!(query.is_given(parameter) || !shown);

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::ModelQuery;
 use super::matches::Position;
 
-/// Longest cursor in bytes. Holds any id of 200 bytes and name of 200 characters.
+/// Longest cursor in bytes. Fits an id of 200 bytes and a name of 200 characters.
 pub const MAX_CURSOR_BYTES: usize = 2048;
 
 /// A position bound to its query: base64url without padding.
@@ -23,7 +23,7 @@ pub struct Cursor(String);
 /// Text that is no cursor of this query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCursor {
-    /// Truncated, altered, or never a cursor.
+    /// Truncated, altered, or not a cursor.
     #[error("the cursor is damaged: pass `next_cursor` on as it was given")]
     Damaged,
     /// A cursor of other filters or another order.
@@ -44,7 +44,7 @@ impl Cursor {
     /// Returns the cursor that continues the query's list after the position.
     pub fn encode(position: &Position, query: &ModelQuery) -> Self {
         let hash = query_hash(query);
-        // Strings, numbers and named variants serialise; an empty cursor would be refused as damaged.
+        // These types always serialise.
         let json = serde_json::to_vec(&Content { hash, position }).unwrap_or_default();
         Self(URL_SAFE_NO_PAD.encode(json))
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_query_is_foreign_and_a_cut_one_damaged() {
+    fn foreign_and_damaged_cursors_are_rejected() {
         let snapshot = SEED.clone().into_snapshot();
         let query = ModelQuery::default();
         let position = first_position(&snapshot, &query).unwrap();
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_refused_without_a_panic(text in "\\PC{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_are_rejected_without_a_panic(text in "\\PC{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let query = ModelQuery::default();
             let encoded = URL_SAFE_NO_PAD.encode(bytes);
             prop_assert_eq!(Cursor::decode(&text, &query), Err(InvalidCursor::Damaged));
@@ -144,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn every_position_survives_the_journey(snapshot in any_snapshot(), query in any_query()) {
+        fn every_position_round_trips(snapshot in any_snapshot(), query in any_query()) {
             if let Some(position) = first_position(&snapshot, &query) {
                 let cursor = Cursor::encode(&position, &query);
                 prop_assert_eq!(Cursor::decode(cursor.as_str(), &query), Ok(position));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_values_show_their_zeros_and_keep_the_order_of_their_table() {
+    fn closed_values_include_zeros_in_table_order() {
         let json = serde_json::to_string(&nothing()).unwrap();
         let bands = r#""price_band":{"free":0,"under_1":0,"1_to_5":0,"5_to_20":0,"over_20":0,"unknown":0}"#;
         assert!(json.contains(bands), "{json}");
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_count_is_what_filtering_by_it_would_find(snapshot in any_snapshot(), query in any_query()) {
+        fn each_count_equals_the_matches_of_its_value(snapshot in any_snapshot(), query in any_query()) {
             let matches = query.run(&snapshot, &ProviderHealth::default());
             let facets = Facets::count(&matches);
             let count = |has: &dyn Fn(&Model) -> bool| matches.models().filter(|m| has(m)).count();
@@ -155,7 +155,7 @@ mod tests {
         }
 
         #[test]
-        fn filtering_by_a_counted_provider_finds_as_many(snapshot in any_snapshot(), query in any_query()) {
+        fn filtering_by_a_provider_finds_its_count(snapshot in any_snapshot(), query in any_query()) {
             let health = ProviderHealth::default();
             let matches = query.run(&snapshot, &health);
             for (provider, found) in Facets::count(&matches).provider {

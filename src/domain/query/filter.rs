@@ -1,4 +1,4 @@
-//! Which models a query keeps, parameter by parameter.
+//! The filters of a query.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -108,19 +108,19 @@ impl ModelQuery {
     }
 }
 
-/// A query prepared for many models.
+/// A query prepared for a snapshot.
 pub(super) struct Filters<'a> {
     query: &'a ModelQuery,
     snapshot: &'a Snapshot,
     health: &'a ProviderHealth,
     /// Parameters that can exclude a model.
     active: Vec<Parameter>,
-    /// The ones that each model must be tested for.
+    /// Those tested for each model.
     single: Vec<Parameter>,
-    /// Tests of groups: by traits and by provider.
+    /// Results for groups.
     traits: Tested<'a>,
     providers: Tested<'a>,
-    /// A caller may give hundreds of ids.
+    /// A set, because a caller may give hundreds.
     ids: HashSet<&'a ModelId>,
     /// By position in the snapshot; empty without `q`.
     ranks: Vec<Option<Relevance>>,

@@ -1,4 +1,4 @@
-//! Small catalogues and queries whose values often meet, for property tests.
+//! Small catalogues and queries with overlapping values, for property tests.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -33,7 +33,7 @@ fn pricing() -> impl Strategy<Value = Pricing> {
     (price(), price()).prop_map(|(input, output)| Pricing { input, output, ..Pricing::default() })
 }
 
-/// A model without a final id: `models` numbers them.
+/// Generates a model; `models` sets its id.
 fn model() -> impl Strategy<Value = Model> {
     let template = SEED.models[0].clone();
     let date = select(vec!["2025-01", "2025-01-15", "2026-03-01"]).prop_map(parsed);
@@ -78,11 +78,11 @@ fn model() -> impl Strategy<Value = Model> {
     })
 }
 
-/// Models whose ids are all different, also from those of another `prefix`.
+/// Generates models with ids unique across prefixes.
 pub(crate) fn any_models(prefix: &'static str) -> impl Strategy<Value = Vec<Model>> {
     vec(model(), 0..40).prop_map(move |mut models| {
         for (number, model) in models.iter_mut().enumerate() {
-            // Spread, so that ids are in another order than models.
+            // Shuffles ids relative to models.
             let spread = number * 7 % 41;
             model.id = parsed(&format!("{}/{prefix}{spread}", model.provider));
         }
@@ -90,7 +90,7 @@ pub(crate) fn any_models(prefix: &'static str) -> impl Strategy<Value = Vec<Mode
     })
 }
 
-/// A snapshot of those models, in which `mistral` is disabled.
+/// Builds a snapshot in which `mistral` is disabled.
 pub(crate) fn snapshot_of(models: Vec<Model>) -> Snapshot {
     let providers = SEED
         .providers
@@ -119,7 +119,7 @@ pub(crate) fn any_sort() -> impl Strategy<Value = Sort> {
     select(Sort::NAMES).prop_map(|name| name.parse().map_err(|e: UnknownName| e.given).unwrap())
 }
 
-/// A query with up to three filters, so that it often keeps something.
+/// Generates a query with at most three filters, so that many have matches.
 pub(crate) fn any_query() -> impl Strategy<Value = ModelQuery> {
     let lists = (
         subsequence(&PROVIDERS[..], 1..=2),

@@ -11,7 +11,7 @@ use crate::domain::provider::ProviderStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::testing::SEED;
 
-/// The contract once more, written apart from the code under test.
+/// A naive implementation of the contract.
 fn should_match(query: &ModelQuery, snapshot: &Snapshot, health: &ProviderHealth, m: &Model) -> bool {
     let provider = snapshot.provider(m.provider.as_str()).unwrap();
     let shown = m.enabled && provider.enabled;
@@ -43,7 +43,7 @@ fn should_match(query: &ModelQuery, snapshot: &Snapshot, health: &ProviderHealth
         && query.q.as_ref().is_none_or(searched)
 }
 
-/// The query without that parameter, as a caller would write it.
+/// Returns the query without a parameter.
 fn without(query: &ModelQuery, parameter: Parameter) -> ModelQuery {
     let mut query = query.clone();
     let none = ModelQuery::default();
@@ -72,7 +72,7 @@ fn ids<'s>(models: impl IntoIterator<Item = &'s Model>) -> Vec<&'s str> {
     models.into_iter().map(|model| model.id.as_str()).collect()
 }
 
-/// Every page one after the other, each from the next of the given snapshots, over and over.
+/// Returns every page in turn, cycling through the snapshots.
 fn all_pages<'s>(query: &ModelQuery, snapshots: &[&'s Snapshot], limit: usize) -> Vec<&'s str> {
     let mut seen = Vec::new();
     let mut after = None;
@@ -88,7 +88,7 @@ fn all_pages<'s>(query: &ModelQuery, snapshots: &[&'s Snapshot], limit: usize) -
 }
 
 #[test]
-fn nothing_asked_for_lists_what_the_snapshot_lists_in_its_order() {
+fn the_default_query_returns_the_listed_models_in_order() {
     let snapshot = SEED.clone().into_snapshot();
     let matches = ModelQuery::default().run(&snapshot, &ProviderHealth::default());
     let listed = snapshot.models().iter().filter(|m| snapshot.is_listed(m));
@@ -99,7 +99,7 @@ fn nothing_asked_for_lists_what_the_snapshot_lists_in_its_order() {
 }
 
 #[test]
-fn hints_name_the_one_parameter_that_stands_in_the_way() {
+fn hints_name_the_parameter_whose_removal_gives_matches() {
     let snapshot = SEED.clone().into_snapshot();
     let health = ProviderHealth::default();
     let mut query = ModelQuery {
@@ -116,7 +116,7 @@ fn hints_name_the_one_parameter_that_stands_in_the_way() {
 }
 
 #[test]
-fn that_retired_models_are_left_out_by_default_is_no_hint() {
+fn the_default_exclusion_of_retired_models_gives_no_hint() {
     let snapshot = SEED.clone().into_snapshot();
     let query = ModelQuery { ids: vec!["deepseek/deepseek-chat".parse().unwrap()], ..ModelQuery::default() };
     let hints = query.hints(&snapshot, &ProviderHealth::default());
@@ -125,7 +125,7 @@ fn that_retired_models_are_left_out_by_default_is_no_hint() {
 
 proptest! {
     #[test]
-    fn a_query_keeps_what_a_naive_recount_keeps(snapshot in any_snapshot(), query in any_query(), health in any_health()) {
+    fn a_query_matches_its_naive_implementation(snapshot in any_snapshot(), query in any_query(), health in any_health()) {
         let matches = query.run(&snapshot, &health);
         let mut kept = ids(matches.models());
         let mut expected = ids(snapshot.models().iter().filter(|m| should_match(&query, &snapshot, &health, m)));
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn a_hint_counts_what_the_query_without_it_finds(snapshot in any_snapshot(), query in any_query(), health in any_health()) {
+    fn a_hint_counts_the_matches_without_its_parameter(snapshot in any_snapshot(), query in any_query(), health in any_health()) {
         let mut expected = Vec::new();
         if query.run(&snapshot, &health).is_empty() {
             for &parameter in Parameter::ALL.iter().filter(|p| query.is_given(**p)) {
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_rise_or_fall_unknown_ones_come_last_and_ids_rise_among_equals(snapshot in any_snapshot(), sort in any_sort()) {
+    fn lists_are_sorted_by_key_with_unknown_last_then_by_id(snapshot in any_snapshot(), sort in any_sort()) {
         let query = ModelQuery { sort: Some(sort), ..ModelQuery::default() };
         let matches = query.run(&snapshot, &ProviderHealth::default());
         let models: Vec<_> = matches.models().collect();
@@ -166,7 +166,7 @@ proptest! {
             let price = |m: &Model, of: fn(&crate::domain::price::Pricing) -> Option<Price>| {
                 m.pricing.as_ref().and_then(of).map(|p| (p.amount() * rust_decimal::Decimal::from(100)).try_into().unwrap())
             };
-            // Each key as numbers or text, `None` where unknown.
+            // Keys as numbers or text; `None` is unknown.
             let keys = |m: &Model| -> Vec<Option<Result<u64, String>>> { match sort.key {
                 SortKey::Name => vec![Some(Err(m.name.clone()))],
                 SortKey::Provider => vec![Some(Err(m.provider.to_string())), Some(Err(m.name.clone()))],
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn pages_show_each_match_once_while_other_models_come_and_go(
+    fn pages_show_each_match_once_while_the_catalogue_changes(
         models in any_models("m"), others in any_models("n"), query in any_query(), limit in 1..10_usize,
     ) {
         let grown = snapshot_of(models.iter().cloned().chain(others).collect());

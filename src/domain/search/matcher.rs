@@ -8,10 +8,10 @@ pub(super) const WORST: u8 = 4;
 const ONE_TYPO: usize = 4;
 /// Shortest word that may have two.
 const TWO_TYPOS: usize = 8;
-/// Longest word that may have typos: the comparison uses one machine word.
+/// Longest word that may have typos: it fits one machine word.
 const MAX_TYPO_CHARS: usize = 64;
 
-/// A word of the vocabulary, with facts that exclude most comparisons.
+/// A word of the vocabulary. Its length and characters exclude most comparisons.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) text: Box<str>,
@@ -120,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_ruled_out_early_would_not_have_matched(word in "[a-dé]{1,10}", token in "[a-dé]{1,10}") {
+        fn early_exclusion_loses_no_match(word in "[a-dé]{1,10}", token in "[a-dé]{1,10}") {
             let chars = word.chars().count();
             let typos = if chars >= 8 { 2 } else { usize::from(chars >= 4) };
             let distance = rapidfuzz::distance::osa::distance(word.chars(), token.chars());

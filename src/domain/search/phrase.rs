@@ -13,7 +13,7 @@ pub(super) enum Found {
     Words = 1,
     /// From the start of a word.
     Start = 2,
-    /// Not in one piece.
+    /// Not as a whole.
     Nowhere = 3,
 }
 
@@ -21,12 +21,11 @@ pub(super) enum Found {
 struct Start {
     /// Offset in the joined words, in bytes.
     at: u32,
-    /// Whether a name or a part of an id starts here.
+    /// Whether it starts a name or a part of an id.
     part: bool,
 }
 
-/// The names and ids of all models in one allocation: a search reads all of them, and thousands of separate texts would
-/// be scattered in memory.
+/// The names and ids of all models. One allocation, because a search reads all of them in order.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     text: String,
@@ -34,7 +33,7 @@ pub(super) struct Entries {
     models: Vec<Entry>,
 }
 
-/// One model's texts.
+/// A model's texts.
 #[derive(Debug)]
 pub(super) struct Entry {
     id: Joined,
@@ -64,7 +63,7 @@ impl Entries {
         let (text, starts) = (self.text.len(), self.starts.len());
         for part in parts {
             for (nth, word) in words(part).iter().enumerate() {
-                // Ids and names are far shorter than the limit.
+                // Ids and names are far shorter than 4 GiB.
                 let at = u32::try_from(self.text.len() - text).unwrap_or(u32::MAX);
                 self.starts.push(Start { at, part: nth == 0 });
                 self.text.push_str(word);
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phrase_is_found_as_all_as_words_or_at_a_start() {
+    fn a_phrase_occurs_as_all_as_words_or_at_a_start() {
         let mut entries = Entries::default();
         entries.push("openai/gpt-5", "GPT-5");
         entries.push("openrouter/anthropic/claude-opus-5", "Claude Opus 5");

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::testing::SEED;
 
-/// The seed, which all these tests search.
+/// The seed.
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| SEED.clone().into_snapshot());
 
 fn found(text: &str) -> Vec<&'static str> {
@@ -21,7 +21,7 @@ fn found(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_spelling_of_a_name_finds_that_model_first() {
+fn every_spelling_ranks_its_model_first() {
     for (text, id) in [
         ("gpt4o", "openai/gpt-4o"),
         ("gpt-4o", "openai/gpt-4o"),
@@ -48,7 +48,7 @@ fn every_spelling_of_a_name_finds_that_model_first() {
 }
 
 #[test]
-fn typos_find_what_was_meant() {
+fn typos_find_the_intended_model() {
     for (text, id) in [
         ("claude sonet", "anthropic/claude-sonnet-5"),
         ("claude sonet 5.5", "anthropic/claude-sonnet-5-5"),
@@ -73,7 +73,7 @@ fn every_word_must_match() {
 }
 
 #[test]
-fn a_search_text_has_one_to_two_hundred_characters_after_trimming() {
+fn a_trimmed_search_text_has_1_to_200_characters() {
     for bad in ["", "  \t", &"x".repeat(201)] {
         assert_eq!(bad.parse::<SearchText>(), Err(InvalidSearchText));
     }
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn any_name_is_indexed_and_found_by_itself(name in "\\PC{0,60}") {
+    fn any_name_finds_its_own_model(name in "\\PC{0,60}") {
         let mut model = SEED.models[0].clone();
         model.name.clone_from(&name);
         let index = SearchIndex::build(&[model]);

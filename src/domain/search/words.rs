@@ -1,4 +1,4 @@
-//! Splits texts into words, the same way for queries and models.
+//! Splits queries and models into words.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
 /// Returns every word under which a model is found.
 pub(super) fn indexed(id: &str, name: &str) -> BTreeSet<String> {
     let mut indexed = BTreeSet::new();
-    // Words are joined within parts of an id only: a provider is not written together with a model.
+    // Joins words within a part of an id only: users do not join a provider and a model.
     for part in id.split('/').chain([name]) {
         let words = words(part);
         for (at, word) in words.iter().enumerate() {
@@ -49,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_cut_at_punctuation_and_written_small() {
+    fn words_are_split_at_punctuation_and_lower_case() {
         assert_eq!(words("GPT-4o (Mini)"), ["gpt", "4o", "mini"]);
         assert_eq!(words("Qwen3.6 – 27B"), ["qwen3", "6", "27b"]);
         assert!(words(" -/- ").is_empty());
     }
 
     #[test]
-    fn a_model_is_found_under_its_words_their_parts_and_their_neighbours() {
+    fn models_are_indexed_by_words_parts_and_neighbours() {
         let indexed = indexed("openai/gpt-4o-mini", "GPT-4o mini");
         for word in ["openai", "gpt", "4o", "4", "o", "gpt4o", "4omini", "gpt4omini"] {
             assert!(indexed.contains(word), "{word}");

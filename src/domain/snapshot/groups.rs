@@ -1,4 +1,4 @@
-//! Groups of like models: one test holds for all of a group.
+//! Groups of similar models: one test per group.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -34,12 +34,12 @@ impl Groups {
         groups
     }
 
-    /// Tests each group by its example.
+    /// Tests one example of each group.
     pub(in crate::domain) fn test(&self, holds: impl Fn(usize) -> bool) -> Tested<'_> {
         Tested { of: &self.of, holds: self.examples.iter().map(|&at| holds(at)).collect() }
     }
 
-    /// Returns an example of each group among these positions, and how often the group occurs.
+    /// Returns an example of each group among the positions, with its number of models.
     pub(in crate::domain) fn count(
         &self,
         places: impl Iterator<Item = usize>,
