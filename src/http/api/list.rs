@@ -24,7 +24,6 @@ pub struct Envelope<'a, T> {
     revision: u64,
     source: CatalogueSource,
     /// Give it as `cursor`, with the same filters and sort, for the next page; `null` on the last one.
-    #[schema(required)]
     next_cursor: Option<String>,
     /// Counts over all matches.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,6 @@ pub struct ProviderView<'a> {
     /// The root of its native API.
     base_url: &'a str,
     /// Documentation of its models; `null` while unknown.
-    #[schema(required)]
     docs_url: Option<&'a str>,
     /// `false` hides its models from lists.
     enabled: bool,

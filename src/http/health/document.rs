@@ -100,7 +100,6 @@ pub struct Health {
     timestamp: OffsetDateTime,
     database: Database,
     cache: CacheHealth,
-    #[schema(required)]
     catalogue: Option<CatalogueHealth>,
 }
 
@@ -113,20 +112,15 @@ pub struct Database {
     kind: DatabaseKind,
     /// `verified`: certificate and host name are checked. `unverified`: `DATABASE_TLS` disables that. `local`: the
     /// connection stays on this machine.
-    #[schema(required)]
     tls: Option<DatabaseTls>,
     /// Round trip of that check, in milliseconds.
-    #[schema(required)]
     latency_ms: Option<f64>,
     /// Time of that check.
     #[serde(with = "time::serde::rfc3339::option")]
-    #[schema(required)]
     checked_at: Option<OffsetDateTime>,
     /// What is wrong.
-    #[schema(required)]
     reason: Option<&'static str>,
     /// How to fix it.
-    #[schema(required)]
     remedy: Option<&'static str>,
 }
 
@@ -175,7 +169,6 @@ pub struct CatalogueHealth {
     loaded_at: OffsetDateTime,
     /// Last time it was found current.
     #[serde(with = "time::serde::rfc3339::option")]
-    #[schema(required)]
     validated_at: Option<OffsetDateTime>,
     /// Whether it may be outdated because its source does not answer.
     stale: bool,
