@@ -156,8 +156,6 @@ impl Supervisor {
             };
             if outage.record_failure(discriminant(&error), self.clock.now()) {
                 tracing::warn!("{error}; serving the builtin catalogue");
-            }
-            if !self.status.is_decided() {
                 // KV may have a newer catalogue.
                 let _ = self.catalogue.refresh().await;
             }

@@ -63,7 +63,7 @@ pub(super) async fn with_database<T>(
     work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (store, cluster) = app::open(&config.database).await.map_err(|error| match error {
-        // A second server would be told to use another folder, which is another database.
+        // The hint for a second server, another folder, would lead to another database.
         EmbeddedError::InUse { folder, pid } => {
             let process = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
             let folder = folder.display();

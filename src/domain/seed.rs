@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_prices_are_null_and_a_query_price_excludes_token_prices() {
+    fn unknown_prices_are_null_and_query_prices_exclude_token_prices() {
         let snapshot = Seed::builtin().unwrap().into_snapshot();
         let rerank = snapshot.model("cohere/rerank-v3.5").unwrap();
         let pricing = rerank.pricing.as_ref().unwrap();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::openapi::{Example, examples};
 use crate::http::reply::{ApiError, Code};
 
-use super::html::{example, followed, page, prose, told};
+use super::html::{example, followed, page, prose, request_line};
 
 pub(super) fn page_html() -> String {
     let recorded = examples();
@@ -24,7 +24,7 @@ pub(super) fn page_html() -> String {
             "<section id=\"{code}\">\n<h3><code>{code}</code> {}</h3>",
             code.status().as_u16()
         );
-        content += &prose(&format!("{} {}", meaning.trim(), way_out(*code)));
+        content += &prose(&format!("{} {}", meaning.trim(), fix_of(*code)));
         content += &shown(*code, recorded.iter().find(|example| example.name == code.as_str()));
         content += "</section>\n";
     }
@@ -38,7 +38,7 @@ fn shown(code: Code, recorded: Option<&Example>) -> String {
         Some(recorded) => {
             let request = match (recorded.link(), recorded.line()) {
                 (Some(link), _) => followed(link),
-                (None, Some(line)) => told(&line, recorded.when.as_deref().unwrap_or_default()),
+                (None, Some(line)) => request_line(&line, recorded.when.as_deref().unwrap_or_default()),
                 (None, None) => String::new(),
             };
             example(&request, &recorded.body)
@@ -51,7 +51,7 @@ fn shown(code: Code, recorded: Option<&Example>) -> String {
     }
 }
 
-fn way_out(code: Code) -> &'static str {
+fn fix_of(code: Code) -> &'static str {
     match code {
         Code::InvalidParameter => {
             "`parameter` names it, `detail` says what was expected. Where `allowed` is given, use one of those; \

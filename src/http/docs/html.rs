@@ -51,7 +51,7 @@ pub(super) fn followed(request: &str) -> String {
 }
 
 /// Renders a request that no link can repeat, with its circumstances.
-pub(super) fn told(line: &str, when: &str) -> String {
+pub(super) fn request_line(line: &str, when: &str) -> String {
     format!("<p>{}</p>\n", words(format!("`{line}` {when}").trim_end()))
 }
 

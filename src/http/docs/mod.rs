@@ -93,7 +93,7 @@ pub async fn reference(pages: web::Data<Pages>, request: HttpRequest) -> HttpRes
 ///
 /// `type` of every error leads here.
 #[utoipa::path(get, path = "", operation_id = "get_errors", tag = "Documentation",
-    responses((status = 200, description = "Every error code, what it means and the way out.", body = String,
+    responses((status = 200, description = "Every error code: meaning, example, fix.", body = String,
         content_type = "text/html")))]
 pub async fn errors(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
     pages.answer(Page::Errors, &request)

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_apart_by_address_and_those_of_ipv6_by_their_network() {
+    fn clients_differ_by_address_and_in_ipv6_by_network() {
         let (limit, _) = limit(1, false);
         let ask = |peer| limit.check(&request(peer, None)).is_ok();
         assert!(ask("192.0.2.1:1") && ask("192.0.2.2:1") && !ask("192.0.2.1:2"));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_from_a_million_addresses_refuses_nobody_who_asks_seldom() {
+    fn a_flood_from_a_million_addresses_refuses_no_rare_client() {
         let (limit, _) = limit(60, false);
         let refused =
             (0..1_000_000_u32).filter(|n| limit.check_client(IpAddr::from(n.to_be_bytes())).is_err());

@@ -86,7 +86,7 @@ mod tests {
     use crate::telemetry::captured::Captured;
 
     #[tokio::test]
-    async fn a_handler_that_never_answers_is_given_up_after_20_s_with_one_warning() {
+    async fn a_hanging_handler_times_out_after_20_s_with_one_warning() {
         let (log, _captured) = Captured::here(LevelFilter::INFO);
         let (clock, hand) = Clock::manual(OffsetDateTime::UNIX_EPOCH);
         let hangs = || std::future::pending::<HttpResponse>();

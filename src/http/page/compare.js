@@ -63,10 +63,10 @@ export class Comparison {
   show() {
     const count = this.#chosen.size;
     $('compare-bar').hidden = count === 0;
-    const told = count === MOST ? `${count} chosen, which is the most` : `${count} chosen`;
-    put('compare-number', told);
+    const summary = count === MOST ? `${count} chosen, which is the most` : `${count} chosen`;
+    put('compare-number', summary);
     // Announced outside the bar: an element that appears announces nothing.
-    put('compare-count', count === 0 ? '' : told);
+    put('compare-count', count === 0 ? '' : summary);
     $('compare-open').disabled = count < 2;
     for (const box of document.querySelectorAll('[data-compare]')) {
       box.disabled = count >= MOST && !box.checked;

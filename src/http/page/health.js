@@ -158,8 +158,8 @@ export function showOverall(feed, others) {
 function tell(kind, sentence, why, title) {
   putState('overall', kind, sentence);
   putOrHide('overall-why', why);
-  const told = `${{ good: '●', warn: '▲', bad: '■' }[kind]} ${title} · ChatChonk`;
-  if (document.title !== told) document.title = told;
+  const shown = `${{ good: '●', warn: '▲', bad: '■' }[kind]} ${title} · ChatChonk`;
+  if (document.title !== shown) document.title = shown;
 }
 
 /** Returns why it is not healthy. */

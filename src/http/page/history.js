@@ -94,10 +94,10 @@ function drawChart(id, samples, { now, span }, value, top, name, format) {
   chart.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
   chart.replaceChildren(...shapes);
   const lowest = known.length ? Math.min(...known) : 0;
-  const told = known.length
+  const summary = known.length
     ? `${name} over the last ${duration(span)}: ${format(known.at(-1))} at last, between ${format(lowest)} and ${format(highest)}`
     : `${name} over the last ${duration(span)}: nothing measured`;
-  chart.setAttribute('aria-label', told);
+  chart.setAttribute('aria-label', summary);
   put(`${id}-range`, known.length ? `${format(lowest)} – ${format(highest)}` : 'nothing measured yet');
 }
 

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fresh_answer_may_be_kept_for_five_minutes_or_an_hour_and_one_with_a_status_for_half_a_minute() {
+    fn lifetimes_are_5_minutes_an_hour_or_half_a_minute() {
         for (lifetime, seconds, bounds) in [
             (Lifetime::Models, 300, (30, 270)),
             (Lifetime::Models, 290, (30, 270)),

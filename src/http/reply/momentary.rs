@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_written_anew_after_a_second_and_at_every_change() {
+    fn a_document_is_rebuilt_after_a_second_and_at_every_change() {
         let momentary = Momentary::default();
         let mut written = 0;
         for (of, milliseconds, times) in

@@ -11,6 +11,17 @@ use crate::support::postgres::database;
 use crate::support::server::eventually;
 use crate::support::upstream::{Behaviour, Upstream};
 
+/// Where the results are in KV.
+const RESULTS: &str = "chatchonk:development:responses.1:providers";
+
+/// Runs a server until its results are in KV, and returns them in their envelope.
+async fn left_by_a_server(database: &str, kv: &FakeKv, variables: &[(&str, &str)]) -> Value {
+    let server = start_with(database, kv, variables).await;
+    eventually(async || kv.value(RESULTS).is_some()).await;
+    server.stop().await;
+    serde_json::from_slice(&kv.value(RESULTS).unwrap()).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_reads_probe_results_from_kv() {
     let (database, clock) = (database().await, Clock::system());
@@ -20,8 +31,7 @@ async fn a_second_instance_reads_probe_results_from_kv() {
     let base_urls = upstream.base_urls();
     let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
     let first = start_with(&database.url(), &kv, &variables).await;
-    let key = "chatchonk:development:responses.1:providers";
-    eventually(async || kv.value(key).is_some()).await;
+    eventually(async || kv.value(RESULTS).is_some()).await;
     let before = provider(&first, "openai").await;
     assert_eq!(state(&before), ("down", Some("unauthorized")));
 
@@ -32,7 +42,7 @@ async fn a_second_instance_reads_probe_results_from_kv() {
     for id in ["openai", "openrouter", "huggingface"] {
         assert_eq!(upstream.count(id), 1, "{id}");
     }
-    let shared = String::from_utf8(kv.value(key).unwrap()).unwrap();
+    let shared = String::from_utf8(kv.value(RESULTS).unwrap()).unwrap();
     assert!(shared.contains("unauthorized") && !shared.contains("hunter2"), "{shared}");
     kv.assert_conforming();
     first.stop().await;
@@ -47,19 +57,14 @@ async fn a_start_shows_old_results_while_it_probes_again() {
     upstream.set("openai", Behaviour::Says(401, "{}"));
     let base_urls = upstream.base_urls();
     let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
-    let first = start_with(&database.url(), &kv, &variables).await;
-    let key = "chatchonk:development:responses.1:providers";
-    eventually(async || kv.value(key).is_some()).await;
-    first.stop().await;
-
     // As if the service had slept for this time.
-    let mut left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
+    let mut left = left_by_a_server(&database.url(), &kv, &variables).await;
     let then = (clock.utc() - 20 * 60 * MINUTE).format(&Rfc3339).unwrap();
     left["loaded_at"] = json!(then);
     for standing in left["value"].as_object_mut().unwrap().values_mut() {
         standing["last_checked"] = json!(then);
     }
-    kv.plant(key, left.to_string().as_bytes());
+    kv.plant(RESULTS, left.to_string().as_bytes());
     upstream.set("openai", Behaviour::Waits);
     let second = start_with(&database.url(), &kv, &variables).await;
     eventually(async || upstream.count("openai") == 2).await;
@@ -78,12 +83,7 @@ async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
     let upstream = Upstream::start(clock.clone()).await;
     let base_urls = upstream.base_urls();
     let variables = [KEY, ("PROBE_PROVIDERS", "true"), ("PROVIDER_BASE_URLS", base_urls.as_str())];
-    let first = start_with(&database.url(), &kv, &variables).await;
-    let key = "chatchonk:development:responses.1:providers";
-    eventually(async || kv.value(key).is_some()).await;
-    first.stop().await;
-
-    let left: Value = serde_json::from_slice(&kv.value(key).unwrap()).unwrap();
+    let left = left_by_a_server(&database.url(), &kv, &variables).await;
     upstream.set("openai", Behaviour::Waits);
     let tomorrow = (clock.utc() + 24 * 60 * MINUTE).format(&Rfc3339).unwrap();
     for (case, (detail, forged, shown)) in [
@@ -106,7 +106,7 @@ async fn probe_answers_in_kv_that_no_instance_wrote_are_refused() {
         (value["value"]["openai"]["last_checked"], value["value"]["openai"]["since"]) =
             (json!(then), json!(then));
         value["value"]["openai"][detail] = forged.clone();
-        kv.plant(key, value.to_string().as_bytes());
+        kv.plant(RESULTS, value.to_string().as_bytes());
         let server = start_with(&database.url(), &kv, &variables).await;
         eventually(async || upstream.count("openai") == case + 2).await;
         assert_eq!(provider(&server, "openai").await["status"], shown, "{detail}: {forged}");

@@ -76,7 +76,7 @@ async fn callers_who_come_together_share_one_body_per_coding() {
 }
 
 #[tokio::test]
-async fn a_flood_of_queries_pushes_out_only_what_nobody_asked_for_twice() {
+async fn a_flood_of_queries_evicts_only_bodies_used_once() {
     let edition = edition(1).await;
     let long = |n| Resource::Models { query: format!("q={n}").into(), of_provider: false };
     let lists = [Resource::List(List::Models), Resource::List(List::Providers)];
@@ -113,7 +113,7 @@ async fn a_flood_of_queries_pushes_out_only_what_nobody_asked_for_twice() {
 }
 
 #[tokio::test]
-async fn one_long_body_does_not_push_out_the_others_and_is_still_kept_compressed() {
+async fn a_long_body_evicts_no_others_and_is_kept_compressed() {
     let edition = edition(1).await;
     for n in 0..100 {
         is_written(&edition, query(n), Identity, 10_000).await;
@@ -143,7 +143,7 @@ async fn items_of_a_large_catalogue_stay_within_their_bound() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_written_is_an_error_and_the_next_caller_tries_again() {
+async fn a_body_that_fails_is_an_error_and_the_next_caller_retries() {
     for times in [1, 10] {
         let edition = edition(times).await;
         let accepted = Accepted { coding: Brotli, identity: true };
@@ -182,7 +182,7 @@ async fn a_caller_who_goes_away_leaves_the_others_what_they_wait_for() {
 }
 
 #[tokio::test]
-async fn a_known_address_is_answered_in_the_coding_asked_for_as_long_as_that_body_is_kept() {
+async fn a_known_address_is_answered_while_its_body_is_kept() {
     let edition = edition(1).await;
     let accept = |coding| Accepted { coding, identity: true };
     let target = Target { resource: query(1), lifetime: Lifetime::ProviderStatus, route: None };
@@ -200,7 +200,7 @@ async fn a_known_address_is_answered_in_the_coding_asked_for_as_long_as_that_bod
 }
 
 #[tokio::test]
-async fn a_flood_of_addresses_stays_within_its_bound_and_leaves_those_in_demand() {
+async fn a_flood_of_addresses_is_bounded_and_keeps_those_in_demand() {
     let edition = edition(1).await;
     is_written(&edition, query(0), Identity, 10).await;
     let accepted = Accepted { coding: Identity, identity: true };
